@@ -1,0 +1,204 @@
+"""Opens the results database: connections, the schema's version, and errors that are one line.
+
+Another database than SQLite needs no change here: SQLAlchemy finds it by its address.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.pool import NullPool, StaticPool
+
+from leaderboard.errors import LeaderboardError, NewerSchemaError, StoreError
+from leaderboard.schema import SCHEMA_VERSION
+
+BUSY_SECONDS = 30.0
+MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+def sqlite_url(path: str | Path) -> str:
+    """The address of the SQLite file `path`, whatever characters it holds."""
+    return URL.create("sqlite", database=str(path)).render_as_string()
+
+
+def open_engine(url: str, *, read_only: bool) -> tuple[Engine, str]:
+    """An engine on an up-to-date database, and how to name the database in a message.
+
+    Work that writes runs under the execution option `writing=True`. Raises `StoreError`.
+    """
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise StoreError(f"{url!r} is no database address; an example: sqlite:///runs/results.db") from None
+    path = _sqlite_path(parsed)
+    where = str(path or parsed.render_as_string(hide_password=True))
+    if path is not None:
+        _check_file(path, read_only=read_only)
+    with said(where):
+        engine = _engine(parsed, path, read_only=read_only)
+        try:
+            _bring_up_to_date(engine, where, read_only=read_only)
+        except BaseException:
+            engine.dispose()
+            raise
+    return engine, where
+
+
+@contextmanager
+def said(where: str) -> Iterator[None]:
+    """Turns what a database driver raises into one line that names the database."""
+    try:
+        yield
+    except LeaderboardError:
+        raise
+    except (SQLAlchemyError, sqlite3.Error, ImportError) as error:
+        raise StoreError(f"{where}: {_one_line(error)}") from error
+
+
+def _sqlite_path(url: URL) -> Path | None:
+    if url.get_backend_name() != "sqlite" or url.database in (None, "", ":memory:"):
+        return None
+    assert url.database is not None
+    if url.database.startswith("file:"):
+        return Path(url.database.removeprefix("file:").partition("?")[0])
+    return Path(url.database)
+
+
+def _check_file(path: Path, *, read_only: bool) -> None:
+    """What the driver would say badly: a missing file, a folder, a file of another kind."""
+    try:
+        if read_only and not path.exists():
+            raise StoreError(f"{path}: there are no results yet; run `nas search` first")
+        if not read_only:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_dir():
+            raise StoreError(f"{path}: is a folder, not a results database")
+        if path.exists():
+            with path.open("rb") as file:
+                head = file.read(16)
+            if head and head != b"SQLite format 3\x00":
+                raise StoreError(f"{path}: is not a results database (no SQLite file)")
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be opened ({error.strerror or error})") from error
+
+
+def _engine(url: URL, path: Path | None, *, read_only: bool) -> Engine:
+    if url.get_backend_name() != "sqlite":
+        return create_engine(url)
+    if path is None:
+        engine = create_engine(url, poolclass=StaticPool, connect_args={"check_same_thread": False})
+    elif read_only:
+        engine = create_engine("sqlite://", creator=lambda: _read_only_connection(path), poolclass=NullPool)
+    else:
+        engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS})
+
+    @event.listens_for(engine, "connect")
+    def prepare(connection: Any, record: object) -> None:
+        connection.isolation_level = None  # we say BEGIN ourselves: the driver's own comes too late
+        connection.execute("PRAGMA foreign_keys = ON")
+        if not read_only:
+            _write_ahead(connection)
+            connection.execute("PRAGMA synchronous = NORMAL")
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        writing = connection.get_execution_options().get("writing", False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
+
+    return engine
+
+
+def _read_only_connection(path: Path) -> sqlite3.Connection:
+    """Even a reader needs a file beside a write-ahead database, unless nobody can be writing to it."""
+    alone = not os.access(path.parent, os.W_OK) and not path.with_name(f"{path.name}-wal").exists()
+    address = f"{path.absolute().as_uri()}?mode=ro{'&immutable=1' if alone else ''}"
+    return sqlite3.connect(address, uri=True, timeout=BUSY_SECONDS, check_same_thread=False)
+
+
+def _write_ahead(connection: sqlite3.Connection) -> None:
+    """Lets readers read while one writes; SQLite does not wait for this lock by itself."""
+    until = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > until:
+                raise
+            time.sleep(0.05)
+
+
+def _bring_up_to_date(engine: Engine, where: str, *, read_only: bool) -> None:
+    """Makes or migrates the tables; two that open the same new database at once take turns."""
+    with engine.connect() as connection:
+        if _revision(connection) == SCHEMA_VERSION:
+            return
+    with engine.execution_options(writing=not read_only).begin() as connection:
+        revision = _revision(connection)
+        if revision == SCHEMA_VERSION:
+            return
+        if revision is None:
+            strangers = inspect(connection).get_table_names()
+            if strangers:
+                raise StoreError(f"{where}: is a database of something else (tables {', '.join(strangers)})")
+        elif revision not in _revisions():
+            raise NewerSchemaError(
+                f"{where} was written by a newer ParetoSR (schema {revision!r}; this version knows up to "
+                f"{SCHEMA_VERSION!r}); upgrade with: pip install -U paretosr"
+            )
+        if read_only:
+            state = "holds no results yet" if revision is None else f"has the older schema {revision!r}"
+            raise StoreError(
+                f"{where}: {state}, and reading cannot change it; open it for writing once (`nas search`)"
+            )
+        _migrate(connection)
+
+
+def _revision(connection: Connection) -> str | None:
+    """The schema that the database says it has, or None when it says nothing."""
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    revision: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
+    return revision
+
+
+def _revisions() -> set[str]:
+    from alembic.script import ScriptDirectory
+
+    return {script.revision for script in ScriptDirectory(str(MIGRATIONS)).walk_revisions()}
+
+
+def _migrate(connection: Connection) -> None:
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+
+
+def _one_line(error: Exception) -> str:
+    origin = getattr(error, "orig", None) or error
+    said = " ".join(str(origin).split()) or type(origin).__name__
+    plain = {
+        "unable to open": "cannot be opened: does the folder exist, and may you write to it?",
+        "readonly database": "cannot be written: the file or its folder is read-only",
+        "is full": "cannot be written: the disk is full",
+        "not a database": "is not a results database (no SQLite file)",
+        "malformed": "is damaged (the file is no longer a whole SQLite database)",
+        "is locked": f"is locked by another program for more than {BUSY_SECONDS:.0f} s",
+    }
+    for sign, words in plain.items():
+        if sign in said:
+            return words
+    return said[:300]

@@ -1,0 +1,35 @@
+"""What goes wrong with results, each as one clear line; a new kind is one subclass here."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class LeaderboardError(Exception):
+    """Anything a user can cause here: what was wrong, the value, what is allowed, the nearest name."""
+
+
+class StoreError(LeaderboardError):
+    """The results database cannot be opened, read or written."""
+
+
+class NewerSchemaError(StoreError):
+    """The results database was written by a newer version of this program."""
+
+
+class StudyMismatchError(LeaderboardError):
+    """A study of this name exists, with another recipe or another search space."""
+
+
+class UnknownStudyError(LeaderboardError):
+    """No study of this name is in the results database."""
+
+
+def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:
+    """One line that says `name` is no `kind`, with the nearest of the `known` names and all of them."""
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    listed = ", ".join(names) if names else "none yet"
+    return f"unknown {kind} {name!r}{hint} (known: {listed})"

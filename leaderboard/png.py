@@ -1,0 +1,144 @@
+"""The front as a picture for a README or a paper."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+from leaderboard.errors import LeaderboardError
+from leaderboard.tables import COST_NAMES, amount
+from leaderboard.views import FrontInfo, Show, budget_words, cost_range, front_info, psnr_range, ticks
+
+INK, SOFT, FADED, ACCENT, WARM = "#1e293b", "#64748b", "#94a3b8", "#0d9488", "#b45309"
+LEFT = 0.115  # where the axes and the headings begin, as a fraction of the width
+STYLE: Any = {
+    "axes.labelcolor": INK,
+    "font.family": "DejaVu Sans",
+    "font.size": 12,
+    "text.parse_math": False,
+    "text.color": INK,
+}
+
+
+def save_front_png(frame: pd.DataFrame, path: str | Path, show: Show, *, dpi: int = 200) -> Path:
+    """Writes the front of `show` as a PNG of 8 by 5 inches (1600 x 1000 pixels at 200 dpi); returns its path.
+
+    The file is there whole or not at all. Raises `LeaderboardError` when nothing was measured.
+    """
+    info = front_info(frame, show)
+    if info.points.empty:
+        raise LeaderboardError(f"run {show.study!r} has no measured network to draw")
+    target = Path(path)
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(8, 5), dpi=dpi, facecolor="white")
+        canvas = FigureCanvasAgg(figure)
+        _draw(figure, info)
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            handle, name = tempfile.mkstemp(suffix=".png", prefix=f".{target.name}-", dir=target.parent)
+            try:
+                with os.fdopen(handle, "wb") as file:
+                    canvas.print_png(file)
+                Path(name).chmod(0o644)
+                Path(name).replace(target)
+            except BaseException:
+                with contextlib.suppress(FileNotFoundError):
+                    Path(name).unlink()
+                raise
+        except OSError as error:
+            raise LeaderboardError(f"{target}: cannot be written ({error.strerror or error})") from error
+    return target
+
+
+def _draw(figure: Figure, info: FrontInfo) -> None:
+    axes = figure.add_axes((LEFT, 0.125, 0.97 - LEFT, 0.715))
+    others, front = info.points[~info.points["on_front"]], info.front
+    axes.set_xscale("log")
+    axes.set_xlim(*cost_range(info))
+    axes.set_ylim(*psnr_range(info))
+    axes.scatter(
+        others[info.cost], others["psnr_db"], s=26, color=FADED, alpha=0.45, linewidths=0, label="dominated"
+    )
+    axes.plot(
+        front[info.cost],
+        front["psnr_db"],
+        drawstyle="steps-post",
+        color=ACCENT,
+        linewidth=2,
+        marker="o",
+        markersize=7.5,
+        markeredgecolor="white",
+        markeredgewidth=1.1,
+        label="Pareto front",
+        zorder=3,
+    )
+    _reference_lines(axes, info)
+    axes.xaxis.set_major_locator(FixedLocator(ticks(*cost_range(info))))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: amount(value).replace(".0", "")))
+    axes.set_xlabel(f"{COST_NAMES[info.cost]} (log scale)", labelpad=7)
+    axes.set_ylabel("PSNR (dB)", labelpad=7)
+    axes.grid(color="#e2e8f0", linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.tick_params(colors=SOFT, length=0, pad=6)
+    for side, spine in axes.spines.items():
+        spine.set_visible(side in ("left", "bottom"))
+        spine.set_color("#cbd5e1")
+    figure.text(LEFT, 0.935, f"PSNR against {COST_NAMES[info.cost]}", fontsize=16, fontweight="bold")
+    figure.text(
+        LEFT,
+        0.885,
+        f"{info.study}: {len(front)} of {len(info.points)} networks on the front ({info.protocol})",
+        fontsize=10.5,
+        color=SOFT,
+    )
+    axes.legend(
+        loc="lower right",
+        bbox_to_anchor=(1.01, 1.085),
+        ncols=2,
+        frameon=False,
+        fontsize=10.5,
+        columnspacing=1.4,
+    )
+
+
+def _reference_lines(axes: Axes, info: FrontInfo) -> None:
+    bottom, top = axes.get_ylim()
+    left, right = axes.get_xlim()
+    if info.limit:
+        axes.axvline(info.limit, color=WARM, linestyle=(0, (5, 3)), linewidth=1.4)
+        axes.text(
+            info.limit / (right / left) ** 0.008,
+            top - 0.02 * (top - bottom),
+            budget_words(info),
+            color=WARM,
+            rotation=90,
+            ha="right",
+            va="top",
+            fontsize=10.5,
+        )
+    bicubic = info.bicubic_psnr_db
+    if bicubic is None:
+        return
+    inside = bottom <= bicubic <= top
+    if inside:
+        axes.axhline(bicubic, color=SOFT, linestyle=":", linewidth=1.6)
+    axes.text(
+        left * (right / left) ** 0.01,
+        (bicubic if inside else bottom) + 0.012 * (top - bottom),
+        f"bicubic {bicubic:.2f} dB{'' if inside else ', below'}",
+        color=SOFT,
+        ha="left",
+        va="bottom",
+        fontsize=10.5,
+    )

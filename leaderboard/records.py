@@ -1,0 +1,81 @@
+"""What the store gives back: plain frozen values, never a row of the database."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """One named search; `recipe` is the recipe it was last opened with."""
+
+    id: int
+    name: str
+    recipe: dict[str, Any]
+    space_digest: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Protocol:
+    """How numbers are made; `id` is the caller's hash of the rest. PSNR in dB, SSIM in [0, 1]."""
+
+    id: str
+    scale: int
+    plan_name: str
+    plan: dict[str, Any]
+    data: str
+    data_digest: str
+    metric: str
+    bicubic_psnr_db: float
+    bicubic_ssim: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """One trained and measured network.
+
+    `curve` holds `[step, loss, psnr_db or None]`, `per_image` maps a name to `[psnr_db, ssim]`; a number
+    that is not finite is None in both. `checkpoint` is relative to the runs folder.
+    """
+
+    id: int
+    genotype_id: str
+    protocol_id: str
+    seed: int
+    psnr_db: float
+    ssim: float
+    train_seconds: float
+    device: str
+    torch_version: str
+    code_version: str
+    checkpoint: str | None
+    curve: list[list[float | None]] = field(repr=False)
+    per_image: dict[str, list[float | None]] = field(repr=False)
+    created_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """One proposal and what became of it; `evaluation` is there when finished or repeated.
+
+    `excess` maps a limit to the fraction by which the network is over it.
+    """
+
+    id: int
+    number: int
+    stage: str
+    state: str
+    genotype_id: str
+    space: str
+    choices: dict[str, Any]
+    seed: int
+    scale: int
+    cost: dict[str, int]
+    excess: dict[str, float]
+    evaluation: Evaluation | None
+    reason: str | None
+    created_at: datetime
+    finished_at: datetime | None

@@ -1,0 +1,182 @@
+"""The tables of the results database; a change here needs a new file in migrations/versions/.
+
+To add a column: change the class, write the next migration, raise `SCHEMA_VERSION` to its revision id.
+A test compares the migrated database with these classes.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    CheckConstraint,
+    DateTime,
+    Dialect,
+    Double,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    MetaData,
+    UniqueConstraint,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.types import TypeDecorator
+
+SCHEMA_VERSION = "0001"
+"""The revision id of the newest migration: what a database written by this version carries."""
+
+STAGES = ("search", "retrain")
+STATES = ("running", "finished", "rejected", "repeated", "failed")
+COSTS = ("params", "multi_adds", "conv_multi_adds", "activations")
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """A moment, always aware and in UTC, also where the database keeps no zone (SQLite)."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """The moment in UTC; a naive one is a mistake of the caller."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"a time without a zone: {value!r}")
+        return value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """The stored moment, aware and in UTC."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class Table(DeclarativeBase):
+    """What all tables share: the types, and names for constraints so that migrations can find them."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {  # noqa: RUF012  (SQLAlchemy reads it from the class)
+        dict[str, Any]: JSON,
+        list[Any]: JSON,
+        datetime: UtcDateTime,
+        float: Double,
+    }
+
+
+class StudyRow(Table):
+    """One named search."""
+
+    __tablename__ = "study"
+    __table_args__ = (UniqueConstraint("name"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    recipe: Mapped[dict[str, Any]]
+    space_digest: Mapped[str]
+    code_version: Mapped[str]
+    created_at: Mapped[datetime]
+
+
+class GenotypeRow(Table):
+    """One network as the choices that build it."""
+
+    __tablename__ = "genotype"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    space: Mapped[str]
+    choices: Mapped[dict[str, Any]]
+
+
+class CostRow(Table):
+    """What a network costs at one scale."""
+
+    __tablename__ = "cost"
+
+    genotype_id: Mapped[str] = mapped_column(ForeignKey("genotype.id"), primary_key=True)
+    scale: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    params: Mapped[int] = mapped_column(BigInteger)
+    multi_adds: Mapped[int] = mapped_column(BigInteger)
+    conv_multi_adds: Mapped[int] = mapped_column(BigInteger)
+    activations: Mapped[int] = mapped_column(BigInteger)
+
+
+class ProtocolRow(Table):
+    """How numbers were made: only those of one protocol may be compared."""
+
+    __tablename__ = "protocol"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    scale: Mapped[int]
+    plan_name: Mapped[str]
+    plan: Mapped[dict[str, Any]]
+    data: Mapped[str]
+    data_digest: Mapped[str]
+    metric: Mapped[str]
+    bicubic_psnr_db: Mapped[float]
+    bicubic_ssim: Mapped[float]
+    created_at: Mapped[datetime]
+
+
+class EvaluationRow(Table):
+    """One trained and measured network, with where the number comes from."""
+
+    __tablename__ = "evaluation"
+    __table_args__ = (UniqueConstraint("genotype_id", "protocol_id", "seed"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    genotype_id: Mapped[str] = mapped_column(ForeignKey("genotype.id"))
+    protocol_id: Mapped[str] = mapped_column(ForeignKey("protocol.id"))
+    seed: Mapped[int] = mapped_column(BigInteger)
+    psnr_db: Mapped[float]
+    ssim: Mapped[float]
+    train_seconds: Mapped[float]
+    device: Mapped[str]
+    torch_version: Mapped[str]
+    code_version: Mapped[str]
+    checkpoint: Mapped[str | None]
+    curve: Mapped[list[Any]]
+    per_image: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime]
+
+
+class TrialRow(Table):
+    """One proposal of one study, and what became of it."""
+
+    __tablename__ = "trial"
+    __table_args__ = (
+        UniqueConstraint("study_id", "stage", "number"),
+        Index(None, "study_id", "state"),
+        Index(None, "evaluation_id"),
+        ForeignKeyConstraint(["genotype_id", "scale"], ["cost.genotype_id", "cost.scale"]),
+        CheckConstraint("stage IN ('search', 'retrain')", name="stage"),
+        CheckConstraint("state IN ('running', 'finished', 'rejected', 'repeated', 'failed')", name="state"),
+        CheckConstraint(
+            "(state IN ('finished', 'repeated')) = (evaluation_id IS NOT NULL)", name="evaluation_when_done"
+        ),
+        CheckConstraint("(state = 'running') = (finished_at IS NULL)", name="finished_at_when_done"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    study_id: Mapped[int] = mapped_column(ForeignKey("study.id"))
+    stage: Mapped[str]
+    number: Mapped[int]
+    genotype_id: Mapped[str] = mapped_column(ForeignKey("genotype.id"))
+    scale: Mapped[int]
+    seed: Mapped[int] = mapped_column(BigInteger)
+    state: Mapped[str]
+    excess: Mapped[dict[str, Any]]
+    evaluation_id: Mapped[int | None] = mapped_column(ForeignKey("evaluation.id"))
+    reason: Mapped[str | None]
+    created_at: Mapped[datetime]
+    finished_at: Mapped[datetime | None]

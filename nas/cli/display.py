@@ -1,0 +1,135 @@
+"""What a running search or training shows: live bars on a terminal, plain lines anywhere else."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn
+
+from leaderboard.tables import words
+from nas import training
+from nas.search import Event, Tally
+from nas.units import format_count, format_seconds
+
+PLAIN_SECONDS = 15.0
+"""Seconds between two plain lines about one training."""
+
+
+class _Bars:
+    """Rich bars where there is a terminal; a context, so that they are taken down in any case."""
+
+    def __init__(self) -> None:
+        self.console = Console(highlight=False)
+        self.live = self.console.is_terminal
+        self.started = time.monotonic()
+        self._progress = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=28),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[note]}"),
+            console=self.console,
+            disable=not self.live,
+        )
+        self._bars: dict[str, TaskID] = {}
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def say(self, text: str) -> None:
+        """One line above the bars. The text may hold anything: it is no markup."""
+        self._progress.console.print(text, markup=False, soft_wrap=True)
+
+    def bar(self, name: str, done: int, total: int, note: str) -> None:
+        """Set the bar called ``name``, made on first use."""
+        if name not in self._bars:
+            self._bars[name] = self._progress.add_task(name, total=total, note=note)
+        self._progress.update(self._bars[name], completed=done, total=total, note=note)
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the display began."""
+        return time.monotonic() - self.started
+
+
+class SearchDisplay(_Bars):
+    """A line a candidate; below, how far the search and the training at hand are."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tally: Tally | None = None
+        self._done_before: int | None = None
+
+    def show(self, event: Event) -> None:
+        """Show one event of the search whose tally is set."""
+        if event.kind == "note":
+            self.say(event.text)
+        elif event.kind in ("finished", "repeated", "failed"):
+            self.say(self._line(event))
+        elif event.kind == "progress" and event.progress is not None:
+            now = event.progress
+            self.bar("training", now.step, now.steps, f"loss {now.loss:.4f}  {format_seconds(now.seconds)}")
+        if event.kind != "progress":
+            self._overall()
+
+    def _line(self, event: Event) -> str:
+        assert self.tally is not None and event.cost is not None and event.genotype is not None
+        tally, cost = self.tally, event.cost
+        done = f"[{len(tally.results):>{len(str(tally.wanted))}}/{tally.wanted}]"
+        psnr = f"{event.psnr_db:6.3f} dB" if event.psnr_db is not None else "failed".rjust(9)
+        size = f"{format_count(cost.params):>6} params  {format_count(cost.multi_adds):>6} Multi-Adds"
+        what = {"repeated": "known already", "failed": event.text}.get(event.kind, "")
+        state = f"front {len(tally.front())}  rejected {tally.rejected}"
+        clock = "" if self.live else f"  {self._clock()}"
+        told = f"  {what}" if what else ""
+        return (
+            f"{done} trial {event.number:<3} {psnr}  {size}  {state}{clock}{told}"
+            f"\n        {words(event.genotype.to_dict())}"
+        )
+
+    def _overall(self) -> None:
+        assert self.tally is not None
+        tally = self.tally
+        if self._done_before is None:
+            self._done_before = len(tally.results)
+        best = "" if tally.best_psnr_db is None else f"best {tally.best_psnr_db:.2f} dB  "
+        note = f"{best}front {len(tally.front())}  rejected {tally.rejected}  {self._clock()}"
+        self.bar("search", len(tally.results), tally.wanted, note)
+
+    def _clock(self) -> str:
+        assert self.tally is not None
+        done = len(self.tally.results) - (self._done_before or 0)
+        elapsed = f"elapsed {format_seconds(self.elapsed)}"
+        if done <= 0:
+            return elapsed
+        left = (self.tally.wanted - len(self.tally.results)) * self.elapsed / done
+        return f"{elapsed}  left about {format_seconds(left)}"
+
+
+class TrainingDisplay(_Bars):
+    """How far one long training is."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self._name, self._told, self._first_step = name, 0.0, -1
+
+    def show(self, now: training.Progress) -> None:
+        """Show where it stands."""
+        if self._first_step < 0:
+            self._first_step = now.step - 1
+        pace = (now.step - self._first_step) / max(self.elapsed, 1e-9)
+        left = format_seconds((now.steps - now.step) / pace)
+        note = f"loss {now.loss:.4f}  {pace:.1f} steps/s  elapsed {format_seconds(now.seconds)}  left {left}"
+        self.bar(self._name, now.step, now.steps, note)
+        if not self.live and (self.elapsed - self._told > PLAIN_SECONDS or now.step == now.steps):
+            self._told = self.elapsed
+            self.say(f"{self._name}  step {now.step}/{now.steps}  {note}")

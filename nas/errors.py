@@ -1,0 +1,47 @@
+"""What can go wrong that a person can mend: each error is one line with the value and what is allowed."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class NasError(Exception):
+    """Anything below: the command line prints it as one line and exits with status 2."""
+
+
+class RecipeError(NasError):
+    """A recipe or an option of the command line that cannot be meant."""
+
+
+class BudgetError(NasError):
+    """A budget that no architecture meets."""
+
+
+class DataError(NasError):
+    """Images that are missing, unreadable or too small."""
+
+
+class RunError(NasError):
+    """A run that cannot start or go on."""
+
+
+class CheckpointError(NasError):
+    """A checkpoint that is damaged or belongs to another job."""
+
+
+class TrainingError(NasError):
+    """A training that ended without a result: a loss that is no number, for example."""
+
+
+class Interrupted(NasError):  # noqa: N818  (an event, not a mistake)
+    """Somebody asked to stop; what was finished is kept."""
+
+
+def unknown(kind: str, name: object, allowed: Iterable[object], *, where: str = "") -> RecipeError:
+    """A RecipeError that names the nearest allowed word and lists them all."""
+    words = [str(word) for word in allowed]
+    near = difflib.get_close_matches(str(name), words, n=1, cutoff=0.5)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    place = f"{where}: " if where else ""
+    return RecipeError(f"{place}unknown {kind} {str(name)!r}{hint} (allowed: {', '.join(words)})")

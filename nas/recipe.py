@@ -1,0 +1,170 @@
+"""A recipe: everything that a search is asked to do, as TOML and as a value.
+
+A new setting is one field here. ``docs/recipes.md`` lists them.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tomli_w
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from nas.cost import Budget
+from nas.errors import NasError, RecipeError, unknown
+from nas.training.plan import Plan, named_plan
+from nas.units import parse_count
+from search_spaces import Space, load_space
+
+
+def _count(value: Any) -> int | None:
+    try:
+        return None if value is None else parse_count(value)
+    except RecipeError as error:
+        raise ValueError(str(error)) from None  # so that pydantic adds where it stands
+
+
+Count = Annotated[int | None, BeforeValidator(_count)]
+
+NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
+"""What a run may be called: it is also the name of its folder."""
+
+MAY_CHANGE = frozenset({"trials", "executor", "workers", "device", "retrain"})
+"""What may differ when a run goes on: how long and where it runs, but not what its numbers mean."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SpaceSection(_Section):
+    """``[space]``: which space, and which options of its axes are wanted (``[space.only]``)."""
+
+    name: str = "lightweight"
+    only: dict[str, list[str | int | float | bool]] = {}
+
+
+class BudgetSection(_Section):
+    """``[budget]``: upper limits, with suffixes (``300k``, ``15G``); none of them is a wish."""
+
+    params: Count = None
+    multi_adds: Count = None
+    conv_multi_adds: Count = None
+
+
+class Recipe(_Section):
+    """One search. ``proxy`` and ``retrain`` name a plan and change some of its fields."""
+
+    name: Annotated[str, Field(pattern=f"^{NAME}$")] = "demo"
+    scale: Literal[2, 3, 4] = 4
+    data: str = "photos"
+    metric: str = "y_float"
+    trials: Annotated[int, Field(ge=1)] = 16
+    seed: Annotated[int, Field(ge=0)] = 0
+    sampler: str = "tpe"
+    executor: str = "inline"
+    workers: Annotated[int, Field(ge=1)] = 1
+    device: str = "auto"
+    space: SpaceSection = SpaceSection()
+    budget: BudgetSection = BudgetSection()
+    proxy: dict[str, Any] = {"plan": "quick"}
+    retrain: dict[str, Any] = {"plan": "longer"}
+
+    def check(self) -> None:
+        """Raise RecipeError or SpaceError for a word that names nothing."""
+        from nas.executors import EXECUTORS
+        from nas.metrics import METRICS
+        from nas.samplers import SAMPLERS
+
+        tables: dict[str, dict[str, Any]] = {"sampler": SAMPLERS, "executor": EXECUTORS, "metric": METRICS}
+        for field, table in tables.items():
+            if getattr(self, field) not in table:
+                raise unknown(field, getattr(self, field), table)
+        if self.workers > 1 and self.executor == "inline":
+            raise RecipeError(
+                f"workers = {self.workers} needs executor = 'processes'; 'inline' is one worker"
+            )
+        self.search_space()
+        self.plan("proxy")
+        self.plan("retrain")
+
+    def search_space(self) -> Space:
+        """The space, narrowed."""
+        return Space(load_space(self.space.name), {k: tuple(v) for k, v in self.space.only.items()})
+
+    def limits(self) -> Budget:
+        """The budget as the search uses it."""
+        return Budget(**self.budget.model_dump())
+
+    def plan(self, stage: Literal["proxy", "retrain"]) -> Plan:
+        """The plan of a stage, with its changes."""
+        section = dict(getattr(self, stage))
+        try:
+            return named_plan(section.pop("plan", "quick" if stage == "proxy" else "longer"), **section)
+        except RecipeError as error:
+            raise RecipeError(f"[{stage}] {error}") from None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, plans in full: what the database keeps and compares."""
+        plain = self.model_dump(exclude={"name"})
+        for stage in ("proxy", "retrain"):
+            plain[stage] = {"plan": getattr(self, stage).get("plan"), **self.plan(stage).to_dict()}
+        return plain
+
+    def to_toml(self) -> str:
+        """The recipe as a file that :func:`load_recipe` reads back to an equal one."""
+        return tomli_w.dumps(self.model_dump(exclude_none=True))
+
+
+EMBEDDED = Recipe(
+    name="demo",
+    # In a few hundred steps a network without the bicubic skip has not yet learned to interpolate.
+    space=SpaceSection(only={"skip": ["bicubic"]}),
+    budget=BudgetSection(params=300_000, multi_adds=15_000_000_000),
+)
+"""What ``nas search`` does when it is told nothing."""
+
+
+def load_recipe(path: Path) -> Recipe:
+    """The recipe of a TOML file; its name is the file's unless it says otherwise.
+
+    Raises RecipeError: the file, the section, the key or value, and what is allowed.
+    """
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RecipeError(f"{path}: cannot be read ({error.strerror or error})") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{path}: is no TOML ({error})") from error
+    return make_recipe({"name": path.stem, **table}, where=path.name)
+
+
+def make_recipe(table: dict[str, Any], where: str = "recipe") -> Recipe:
+    """A checked recipe from plain values. Raises RecipeError that begins with ``where``."""
+    try:
+        recipe = Recipe.model_validate(table)
+        recipe.check()
+    except ValidationError as error:
+        raise RecipeError(_explained(error, where)) from None
+    except NasError as error:
+        raise RecipeError(f"{where}: {error}") from None
+    return recipe
+
+
+def _explained(error: ValidationError, where: str) -> str:
+    """The first mistake in one line."""
+    first = error.errors(include_url=False)[0]
+    *above, key = [str(part) for part in first["loc"]]
+    section = f" [{'.'.join(above)}]" if above else ""
+    if first["type"] == "extra_forbidden":
+        model: type[BaseModel] = Recipe
+        for part in above:
+            annotation = model.model_fields[part].annotation
+            assert isinstance(annotation, type)
+            model = annotation
+        return str(unknown("key", key, model.model_fields, where=where + section))
+    if first["type"] == "value_error":
+        return f"{where}{section}: {key}: {first['ctx']['error']}"
+    return f"{where}{section}: {key} = {first['input']!r}: {first['msg'].lower()}"

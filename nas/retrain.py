@@ -1,0 +1,118 @@
+"""Training the best of a search for longer: the recipe's ``[retrain]`` plan, resumable at any moment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from leaderboard.records import Evaluation, Protocol, Trial
+from leaderboard.store import Store
+from nas.cost import Cost
+from nas.errors import RunError
+from nas.protocol import make_protocol
+from nas.recipe import Recipe
+from nas.search import record_outcome
+from nas.training import Job, Progress, train
+from search_spaces import Genotype
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chosen:
+    """A candidate to re-train: what it reached in the search, in dB, and what it costs."""
+
+    genotype: Genotype
+    cost: Cost
+    proxy_psnr_db: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Retrained:
+    """A re-trained candidate; ``known`` where the database held the result already."""
+
+    chosen: Chosen
+    evaluation: Evaluation
+    known: bool
+
+
+def choose(store: Store, recipe: Recipe, top: int) -> list[Chosen]:
+    """The ``top`` candidates of the front with the highest PSNR, best first.
+
+    Raises RunError when the run has no results.
+    """
+    from leaderboard.pareto import pareto_mask
+
+    study = store.study(recipe.name)
+    done: dict[str, Trial] = {
+        trial.genotype_id: trial for trial in store.trials(study.id, "search") if trial.evaluation is not None
+    }
+    if not done:
+        raise RunError(f"run {recipe.name!r} has no results yet; run nas search first")
+    space = recipe.search_space().genotype
+    found = [
+        Chosen(
+            genotype=space.from_dict(trial.choices),
+            cost=Cost(**trial.cost),
+            proxy_psnr_db=trial.evaluation.psnr_db,
+        )
+        for trial in done.values()
+        if trial.evaluation is not None
+    ]
+    mask = pareto_mask([c.cost.multi_adds for c in found], [c.proxy_psnr_db for c in found])
+    front = [chosen for chosen, member in zip(found, mask, strict=True) if member]
+    return sorted(front, key=lambda chosen: -chosen.proxy_psnr_db)[:top]
+
+
+class Retraining:
+    """The long training of one run's candidates, under one protocol."""
+
+    def __init__(self, recipe: Recipe, store: Store, runs: Path, device: str) -> None:
+        self.recipe, self.store, self.runs, self.device = recipe, store, runs, device
+        self.plan = recipe.plan("retrain")
+        self.protocol: Protocol
+        self.protocol, _ = make_protocol(recipe, recipe.retrain.get("plan", "longer"), self.plan)
+
+    def run(self, chosen: Chosen, report: Callable[[Progress], None]) -> Retrained:
+        """Train ``chosen``, going on from an interrupted attempt, and record it.
+
+        A result that the database holds is given back instead. Interrupted, from ``report``, leaves the
+        training's state on disk.
+        """
+        self.store.ensure_protocol(self.protocol)
+        genotype, seed = chosen.genotype, self.recipe.seed
+        known = self.store.known(genotype.id, self.protocol.id, seed)
+        if known is not None:
+            return Retrained(chosen=chosen, evaluation=known, known=True)
+        trial = self._trial(chosen)
+        folder = self.runs / self.recipe.name / "retrained" / f"{genotype.id}-{self.protocol.id}"
+        job = Job(
+            genotype=genotype,
+            scale=self.recipe.scale,
+            plan=self.plan,
+            data=self.recipe.data,
+            metric=self.recipe.metric,
+            seed=seed,
+            device=self.device,
+            folder=folder,
+        )
+        outcome = train(job, report)
+        evaluation = record_outcome(self.store, trial, self.protocol.id, outcome, self.runs)
+        return Retrained(chosen=chosen, evaluation=evaluation, known=False)
+
+    def _trial(self, chosen: Chosen) -> Trial:
+        """The row of this re-training: the one an interrupted attempt left, or a new one."""
+        study = self.store.study(self.recipe.name)
+        for trial in self.store.trials(study.id, "retrain"):
+            if trial.state == "running" and trial.genotype_id == chosen.genotype.id:
+                return trial
+        return self.store.propose(
+            study.id,
+            stage="retrain",
+            genotype_id=chosen.genotype.id,
+            space=chosen.genotype.space,
+            choices=chosen.genotype.to_dict(),
+            scale=self.recipe.scale,
+            cost=chosen.cost.to_dict(),
+            seed=self.recipe.seed,
+            state="running",
+        )

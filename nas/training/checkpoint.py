@@ -1,0 +1,67 @@
+"""Files of a training: weights as safetensors, the state to go on from; each is whole or absent."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from nas.errors import CheckpointError
+
+WEIGHTS = "weights.safetensors"
+STATE = "state.pt"
+
+
+def write_whole(path: Path, write: Callable[[Path], None]) -> None:
+    """``write`` a temporary file beside ``path``, flush it to the disk, then rename it over ``path``."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        write(temporary)
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def save_weights(path: Path, weights: Mapping[str, Tensor], about: Mapping[str, Any]) -> None:
+    """Weights with ``about`` (plain values: genotype, scale, protocol) in the file's header."""
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
+    header = {"paretosr": json.dumps(dict(about))}
+    write_whole(path, lambda temporary: save_file(plain, temporary, metadata=header))
+
+
+def load_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The weights and what the header says about them. Raises CheckpointError for a damaged file."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            about = json.loads((file.metadata() or {}).get("paretosr", "{}"))
+        return load_file(path), about
+    except (OSError, SafetensorError, ValueError) as error:
+        raise CheckpointError(f"{path}: no readable weights ({error})") from error
+
+
+def save_state(path: Path, state: Mapping[str, Any]) -> None:
+    """Everything that the next attempt needs to go on exactly."""
+    write_whole(path, lambda temporary: torch.save(dict(state), temporary))
+
+
+def load_state(path: Path) -> dict[str, Any]:
+    """What :func:`save_state` wrote; never runs code from the file. Raises CheckpointError."""
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, ValueError, EOFError, KeyError, pickle.UnpicklingError) as error:
+        raise CheckpointError(f"{path}: no readable training state ({error})") from error
+    return state

@@ -1,0 +1,258 @@
+"""Genotypes: a search space is a frozen dataclass of choices that can build its network.
+
+A new space is one file: subclass :class:`Genotype`, declare each axis with :func:`choice` or :func:`span`,
+write ``build(scale)``. ``--space my_lab.my_space`` then finds it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import itertools
+import json
+import math
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
+
+from search_spaces.errors import SpaceError, unknown
+
+if TYPE_CHECKING:
+    from torch import nn
+
+Option = str | int | float | bool
+When = Mapping[str, Sequence[Option]]
+
+
+class Chooser(Protocol):
+    """Who decides: the two methods that an Optuna trial has, and nothing else."""
+
+    def suggest_categorical(self, name: str, choices: Sequence[Any], /) -> Any:
+        """One of ``choices``."""
+
+    def suggest_int(self, name: str, low: int, high: int, /, *, step: int = 1) -> int:
+        """One of low, low + step, ..., high."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Axis:
+    """One axis of a space: its options in order, and when it applies.
+
+    ``when`` maps earlier axes to the options under which this one makes a difference; all of them must hold.
+    ``ordered`` axes are counts (a sampler may use their order), the others are plain alternatives.
+    """
+
+    name: str
+    options: tuple[Option, ...]
+    when: dict[str, tuple[Option, ...]]
+    ordered: bool
+    doc: str
+
+    def applies(self, choices: Mapping[str, Option | None]) -> bool:
+        """Whether the choices made on earlier axes leave this one a meaning."""
+        return all(choices.get(name) in options for name, options in self.when.items())
+
+    def ask(self, chooser: Chooser) -> Option:
+        """The option that ``chooser`` takes; an axis with a single option is not asked about."""
+        if len(self.options) == 1:
+            return self.options[0]
+        step = self.step
+        if step is None:
+            option: Option = chooser.suggest_categorical(self.name, list(self.options))
+            return option
+        low, high = self.options[0], self.options[-1]
+        assert isinstance(low, int) and isinstance(high, int)
+        return chooser.suggest_int(self.name, low, high, step=step)
+
+    @property
+    def step(self) -> int | None:
+        """The common difference of an ordered axis; None where its options are not evenly spaced counts."""
+        numbers = [option for option in self.options if isinstance(option, int)]
+        if not self.ordered or len(numbers) < max(2, len(self.options)):
+            return None
+        steps = {b - a for a, b in itertools.pairwise(numbers)}
+        return steps.pop() if len(steps) == 1 else None
+
+
+def choice(*options: Option, when: When | None = None, doc: str = "") -> Any:
+    """An axis of alternatives: exactly one of ``options`` is taken; the first is the default."""
+    return _axis_field(options, when, ordered=False, doc=doc)
+
+
+def span(low: int, high: int, *, step: int = 1, when: When | None = None, doc: str = "") -> Any:
+    """An axis of counts: low, low + step, ..., high (included); ``low`` is the default."""
+    return _axis_field(tuple(range(low, high + 1, step)), when, ordered=True, doc=doc)
+
+
+def _axis_field(options: Sequence[Option], when: When | None, *, ordered: bool, doc: str) -> Any:
+    axis = {"options": tuple(options), "ordered": ordered, "doc": doc}
+    axis["when"] = {name: tuple(values) for name, values in (when or {}).items()}
+    return field(default=options[0], metadata={"axis": axis})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Genotype:
+    """One architecture, as the choices that make it.
+
+    A choice that does not apply (see ``when``) is set to None, so that two genotypes which differ only there
+    are equal and have one id. Raises SpaceError for an option that its axis does not have.
+    """
+
+    space: ClassVar[str]
+    """The word by which recipes and the database call the space; ``module:Class`` unless a class sets it."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "space" not in cls.__dict__:
+            cls.space = f"{cls.__module__}:{cls.__qualname__}"
+
+    def __post_init__(self) -> None:
+        taken: dict[str, Option | None] = {}
+        for axis in self.axes():
+            value = getattr(self, axis.name) if axis.applies(taken) else None
+            if value is not None:
+                value = _same_option(axis, value)
+            elif axis.applies(taken):
+                raise SpaceError(f"{axis.name} applies here and needs one of {_listed(axis.options)}")
+            object.__setattr__(self, axis.name, value)
+            taken[axis.name] = value
+
+    @classmethod
+    def axes(cls) -> tuple[Axis, ...]:
+        """The axes in the order in which they are chosen."""
+        fields = (f for f in dataclasses.fields(cls) if "axis" in f.metadata)
+        return tuple(Axis(name=f.name, **f.metadata["axis"]) for f in fields)
+
+    @classmethod
+    def suggest(cls, chooser: Chooser) -> Self:
+        """A genotype with every applicable axis chosen by ``chooser`` (an Optuna trial, for example)."""
+        taken: dict[str, Option] = {}
+        for axis in cls.axes():
+            if axis.applies(taken):
+                taken[axis.name] = axis.ask(chooser)
+        return cls(**taken)
+
+    @classmethod
+    def from_dict(cls, choices: Mapping[str, Any]) -> Self:
+        """The genotype that :meth:`to_dict` described. Raises SpaceError for an axis that is unknown,
+        missing though it applies, or given though it does not.
+        """
+        names = [axis.name for axis in cls.axes()]
+        for name in choices:
+            if name not in names:
+                raise unknown(f"axis of space {cls.space!r}:", name, names)
+        genotype = cls(**choices)
+        kept = genotype.to_dict()
+        for name in choices:
+            if name not in kept:
+                when = next(axis.when for axis in cls.axes() if axis.name == name)
+                need = " and ".join(f"{key} in ({_listed(values)})" for key, values in when.items())
+                raise SpaceError(f"{name} = {choices[name]!r} contradicts the other choices: it needs {need}")
+        for name, value in kept.items():
+            if name not in choices:
+                raise SpaceError(f"{name} is missing (with these choices it matters; {value!r} is usual)")
+        return genotype
+
+    def to_dict(self) -> dict[str, Option]:
+        """The choices that apply, in the order of the axes: plain values for JSON or TOML."""
+        return {a.name: getattr(self, a.name) for a in self.axes() if getattr(self, a.name) is not None}
+
+    @property
+    def id(self) -> str:
+        """12 hexadecimal digits of the SHA-256 of the space's name and the choices that apply."""
+        text = json.dumps([self.space, self.to_dict()], sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+    @abstractmethod
+    def build(self, scale: int) -> nn.Module:
+        """The network, with fresh weights: (B, 3, H, W) in [0, 1] -> (B, 3, scale * H, scale * W)."""
+
+
+@dataclass(frozen=True)
+class Space:
+    """A genotype class, narrowed where a recipe wants fewer options (``[space.only]``).
+
+    Raises SpaceError where ``only`` names an axis or an option that does not exist, or leaves none.
+    """
+
+    genotype: type[Genotype]
+    only: Mapping[str, Sequence[Option]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        by_name = {axis.name: axis for axis in self.genotype.axes()}
+        for name, options in self.only.items():
+            if name not in by_name:
+                raise unknown(f"axis of space {self.genotype.space!r}:", name, by_name)
+            if not options:
+                allowed = _listed(by_name[name].options)
+                raise SpaceError(f"only.{name} is empty: keep at least one of {allowed}")
+            for option in options:
+                _same_option(by_name[name], option)
+
+    @property
+    def name(self) -> str:
+        """The space's word in recipes."""
+        return self.genotype.space
+
+    @property
+    def axes(self) -> tuple[Axis, ...]:
+        """The axes with the options that are left, in the space's own order of options."""
+        return tuple(
+            dataclasses.replace(axis, options=tuple(o for o in axis.options if o in self.only[axis.name]))
+            if axis.name in self.only
+            else axis
+            for axis in self.genotype.axes()
+        )
+
+    def suggest(self, chooser: Chooser) -> Genotype:
+        """A genotype inside the narrowed space."""
+        taken: dict[str, Option] = {}
+        for axis in self.axes:
+            if axis.applies(taken):
+                taken[axis.name] = axis.ask(chooser)
+        return self.genotype(**taken)
+
+    def applicable(self, genotype: Genotype) -> Iterator[tuple[Axis, Option]]:
+        """The narrowed axes that apply to ``genotype``, each with the option it took."""
+        choices = genotype.to_dict()
+        for axis in self.axes:
+            if axis.name in choices:
+                yield axis, choices[axis.name]
+
+    def count(self) -> int:
+        """How many different genotypes there are, exactly."""
+        steering = {name for axis in self.axes for name in axis.when}
+        return sum(
+            math.prod(len(a.options) for a in self.axes if a.name not in steering and a.applies(taken))
+            for taken in self._assignments([a for a in self.axes if a.name in steering])
+        )
+
+    def _assignments(self, axes: Sequence[Axis]) -> Iterator[dict[str, Option]]:
+        found: list[dict[str, Option]] = [{}]
+        for axis in axes:
+            found = [
+                {**taken, axis.name: option} if axis.applies(taken) else taken
+                for taken in found
+                for option in (axis.options if axis.applies(taken) else axis.options[:1])
+            ]
+        yield from found
+
+    @property
+    def digest(self) -> str:
+        """A hash of the axes, options and conditions: a study that began on another one cannot go on."""
+        axes = [[a.name, list(a.options), {k: list(v) for k, v in a.when.items()}] for a in self.axes]
+        text = json.dumps([self.name, axes], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _same_option(axis: Axis, value: Any) -> Option:
+    """The axis's own option that equals ``value`` in kind too (True is not 1), or SpaceError."""
+    for option in axis.options:
+        if option == value and isinstance(value, bool) == isinstance(option, bool):
+            return option
+    raise unknown(f"option of {axis.name}:", value, axis.options)
+
+
+def _listed(options: Sequence[Option]) -> str:
+    return ", ".join(str(option) for option in options)

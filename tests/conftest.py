@@ -1,0 +1,40 @@
+"""What all tests share: quiet threads, and skips that do not go unseen."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+SHARED = Path(os.environ.get("PARETOSR_SHARED", Path(__file__).parents[2] / "shared"))
+"""Reference images and values that are too large, or not ours, to keep in the project."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.get_closest_marker("gpu") and not torch.cuda.is_available():
+            item.add_marker(pytest.mark.skip(reason="there is no CUDA device"))
+        if item.get_closest_marker("unprivileged") and os.name == "posix" and os.geteuid() == 0:
+            item.add_marker(pytest.mark.skip(reason="root may do everything"))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """With PARETOSR_NO_SKIPS set, a test that skips for want of something fails instead."""
+    report = yield
+    excused = item.get_closest_marker("gpu") or item.get_closest_marker("unprivileged")
+    if report.skipped and not excused and os.environ.get("PARETOSR_NO_SKIPS"):
+        report.outcome = "failed"
+        report.longrepr = f"{item.nodeid} was skipped, and here it must run: {report.longrepr}"
+    return report
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of reference data beside the checkout; the test skips where it is absent."""
+    if not SHARED.is_dir():
+        pytest.skip(f"needs the reference data in {SHARED.name}/ beside the checkout (or PARETOSR_SHARED)")
+    return SHARED

@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from leaderboard.errors import NewerSchemaError, StoreError
+from leaderboard.store import Store
+
+OPENING = {"recipe": {}, "space_digest": "5d1f", "code_version": "0.1.0"}
+
+
+def test_a_missing_file_is_named_to_readers(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match=r"results\.db: there are no results yet; run `nas search` first"):
+        Store.at(tmp_path / "results.db", read_only=True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_of_another_kind_is_refused_and_kept(tmp_path: Path) -> None:
+    path = tmp_path / "notes.db"
+    path.write_text("these are my notes, and they are longer than a header")
+    for read_only in (False, True):
+        with pytest.raises(StoreError, match=r"notes\.db: is not a results database"):
+            Store.at(path, read_only=read_only)
+    assert path.read_text().startswith("these are my notes")
+
+
+def test_a_damaged_file_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "results.db"
+    path.write_bytes(b"SQLite format 3\x00" + b"\xff" * 5000)
+    with pytest.raises(StoreError, match=r"results\.db") as refused:
+        Store.at(path)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="is a folder"):
+        Store.at(tmp_path)
+
+
+def test_a_path_below_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match=r"results\.db: cannot be opened"):
+        Store.at(tmp_path / "file" / "results.db")
+
+
+@pytest.mark.unprivileged
+def test_a_folder_that_is_not_ours_to_write_is_refused(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    with pytest.raises(StoreError, match=r"results\.db: cannot be opened"):
+        Store.at(tmp_path / "results.db")
+
+
+def test_a_read_only_database_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "results.db"
+    Store.at(path).close()
+    with (
+        Store(f"sqlite:///file:{path}?mode=ro&uri=true") as store,
+        pytest.raises(
+            StoreError, match=r"results\.db: cannot be written: the file or its folder is read-only"
+        ),
+    ):
+        store.open_study("demo", **OPENING)
+
+
+def test_a_full_disk_is_one_line_and_loses_nothing(tmp_path: Path) -> None:
+    with Store.at(tmp_path / "results.db") as store:
+        first = store.open_study("demo", **OPENING)
+        with store._engine.connect() as connection:
+            connection.exec_driver_sql("PRAGMA max_page_count = 1")
+        with pytest.raises(StoreError, match=r"results\.db: cannot be written: the disk is full"):
+            store.open_study("big", recipe={"text": "x" * 100_000}, space_digest="5d1f", code_version="0.1.0")
+        assert store.studies() == [first]
+
+
+def test_a_newer_database_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "results.db"
+    Store.at(path).close()
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = 'zzz'")
+    connection.close()
+    for read_only in (False, True):
+        with pytest.raises(NewerSchemaError) as refused:
+            Store.at(path, read_only=read_only)
+        assert str(refused.value) == (
+            f"{path} was written by a newer ParetoSR (schema 'zzz'; this version knows up to '0001'); "
+            "upgrade with: pip install -U paretosr"
+        )
+
+
+def test_a_database_of_something_else_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "music.db"
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TABLE album (id INTEGER)")
+    connection.close()
+    with pytest.raises(StoreError, match=r"database of something else \(tables album\)"):
+        Store.at(path)
+
+
+def test_an_empty_file_is_filled_by_a_writer_and_refused_by_a_reader(tmp_path: Path) -> None:
+    path = tmp_path / "results.db"
+    path.touch()
+    with pytest.raises(StoreError, match="holds no results yet"):
+        Store.at(path, read_only=True)
+    with Store.at(path) as store:
+        assert store.studies() == []
+
+
+def test_an_odd_path_is_only_a_path(tmp_path: Path) -> None:
+    path = tmp_path / "50% off?" / "a#b é.db"
+    with Store.at(path) as store:
+        store.open_study("demo", **OPENING)
+    with Store.at(path, read_only=True) as store:
+        assert [study.name for study in store.studies()] == ["demo"]
+    assert path.is_file()
+
+
+def test_a_database_in_memory_works() -> None:
+    with Store("sqlite://") as store:
+        store.open_study("demo", **OPENING)
+        assert [study.name for study in store.studies()] == ["demo"]
+
+
+def test_an_address_that_is_none_is_explained() -> None:
+    with pytest.raises(StoreError, match="no database address"):
+        Store("results")
+    with pytest.raises(StoreError, match="nosuchdatabase"):
+        Store("nosuchdatabase://somewhere/x")
+
+
+def test_sqlite_is_set_up_for_one_writer_and_many_readers(tmp_path: Path) -> None:
+    with Store.at(tmp_path / "results.db") as store, store._engine.connect() as connection:
+        said = {
+            name: connection.exec_driver_sql(f"PRAGMA {name}").scalar()
+            for name in ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
+        }
+    assert said == {"journal_mode": "wal", "synchronous": 1, "foreign_keys": 1, "busy_timeout": 30000}

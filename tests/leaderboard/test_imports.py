@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import leaderboard
+
+FOLDER = Path(leaderboard.__file__).parent
+MODULES = sorted(f"leaderboard.{path.stem}" for path in FOLDER.glob("[a-z]*.py"))
+HEAVY = {"pandas", "plotly", "dash", "matplotlib", "alembic"}
+NEVER = {"torch", "optuna", "nas", "search_spaces"}
+
+
+def imported(*modules: str) -> set[str]:
+    """The packages that a fresh process holds after importing `modules`."""
+    lines = [f"import {module}" for module in modules]
+    code = "; ".join([*lines, "import sys", "print(*{name.partition('.')[0] for name in sys.modules})"])
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
+def test_browsing_results_never_imports_the_training_side() -> None:
+    assert "leaderboard.store" in MODULES
+    assert not imported(*MODULES) & NEVER
+
+
+def test_a_search_starts_without_the_page_and_the_figures() -> None:
+    light = (
+        "leaderboard",
+        "leaderboard.errors",
+        "leaderboard.schema",
+        "leaderboard.store",
+        "leaderboard.pareto",
+    )
+    assert not imported(*light) & (HEAVY | NEVER)
+
+
+FLOORS = (
+    "errors",
+    "schema",
+    "database",
+    "records",
+    "store",
+    "pareto",
+    "tables",
+    "views",
+    "png",
+    "site",
+    "app",
+)
+
+
+@pytest.mark.parametrize("name", FLOORS)
+def test_no_module_imports_from_a_higher_floor(name: str) -> None:
+    assert {module.partition(".")[2] for module in MODULES} == set(FLOORS)
+    text = (FOLDER / f"{name}.py").read_text("utf-8")
+    above = FLOORS[FLOORS.index(name) + 1 :]
+    assert not [other for other in above if f"from leaderboard.{other} " in text]

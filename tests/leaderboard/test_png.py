@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+import pytest
+
+from leaderboard.errors import LeaderboardError
+from leaderboard.png import save_front_png
+from leaderboard.store import Store
+from leaderboard.views import Show
+
+
+def test_the_picture_is_whole_and_large_enough_to_read(filled: Path, tmp_path: Path) -> None:
+    with Store.at(filled, read_only=True) as store:
+        frame = store.frame("x4-300k")
+    path = save_front_png(
+        frame, tmp_path / "new" / "front.png", Show(study="x4-300k", budget={"multi_adds": 15e9})
+    )
+    data = path.read_bytes()
+    assert data[:8] == b"\x89PNG\r\n\x1a\n"
+    assert struct.unpack(">II", data[16:24]) == (1600, 1000)
+    assert [file.name for file in path.parent.iterdir()] == ["front.png"]
+
+
+def test_names_are_no_formulas(filled: Path, tmp_path: Path) -> None:
+    with Store.at(filled, read_only=True) as store:
+        frame = store.frame("x4-300k").assign(study="$\\frac{$", data="a_b^$")
+    save_front_png(frame, tmp_path / "front.png", Show(study="$\\frac{$", cost="params"), dpi=50)
+
+
+def test_nothing_measured_is_said_and_nothing_written(filled: Path, tmp_path: Path) -> None:
+    with Store.at(filled, read_only=True) as store:
+        frame = store.frame("empty")
+    with pytest.raises(LeaderboardError, match="run 'empty' has no measured network"):
+        save_front_png(frame, tmp_path / "front.png", Show(study="empty"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_place_that_cannot_be_written_is_one_line(filled: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with Store.at(filled, read_only=True) as store:
+        frame = store.frame("x4-300k")
+    with pytest.raises(LeaderboardError, match=r"front\.png: cannot be written"):
+        save_front_png(frame, tmp_path / "file" / "front.png", Show(study="x4-300k"), dpi=50)

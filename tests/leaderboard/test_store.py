@@ -1,0 +1,258 @@
+from __future__ import annotations
+
+import multiprocessing
+import sqlite3
+from dataclasses import FrozenInstanceError, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from sqlalchemy import event
+
+from leaderboard.errors import StoreError, StudyMismatchError, UnknownStudyError
+from leaderboard.store import Store
+
+OPENING = {"space_digest": "5d1f", "code_version": "0.1.0"}
+
+
+def test_a_study_is_made_once_and_then_continued(store: Store) -> None:
+    first = store.open_study("demo", recipe={"sizes": (1, 2)}, **OPENING)
+    again = store.open_study("demo", recipe={"sizes": [1, 2]}, **OPENING)
+    assert first == again
+    assert store.studies() == [first]
+    assert store.study("demo") == first
+    assert datetime.now(UTC) - first.created_at < timedelta(minutes=5)
+    assert first.created_at.tzinfo is UTC
+
+
+def test_another_recipe_is_refused_with_every_differing_key(store: Store) -> None:
+    store.open_study("demo", recipe={"budget": {"params": 300000}, "scale": 4}, **OPENING)
+    with pytest.raises(StudyMismatchError) as refused:
+        store.open_study(
+            "demo", recipe={"budget": {"params": 200000, "multi_adds": 5}, "scale": 4}, **OPENING
+        )
+    assert str(refused.value) == (
+        "run 'demo' exists with another recipe: budget.multi_adds was not set, now 5; "
+        "budget.params was 300000, now 200000; use another --name, or the old values"
+    )
+
+
+def test_keys_that_may_change_are_updated(store: Store) -> None:
+    store.open_study("demo", recipe={"search": {"trials": 5, "seed": 1}, "run": {"workers": 1}}, **OPENING)
+    new = {"search": {"trials": 9, "seed": 1}, "run": {"workers": 4, "device": "cpu"}}
+    study = store.open_study("demo", recipe=new, may_change=frozenset({"search.trials", "run"}), **OPENING)
+    assert study.recipe == new
+    assert store.study("demo").recipe == new
+    with pytest.raises(StudyMismatchError, match=r"search\.seed was 1, now 2"):
+        store.open_study(
+            "demo",
+            recipe={**new, "search": {"trials": 9, "seed": 2}},
+            may_change=frozenset({"run"}),
+            **OPENING,
+        )
+
+
+def test_a_changed_search_space_is_refused(store: Store) -> None:
+    store.open_study("demo", recipe={}, space_digest="old", code_version="1")
+    with pytest.raises(StudyMismatchError, match=r"definition changed since .*was old, now new"):
+        store.open_study("demo", recipe={}, space_digest="new", code_version="1")
+
+
+def test_an_unknown_study_is_named_with_the_nearest(store: Store) -> None:
+    with pytest.raises(UnknownStudyError, match="known: none yet"):
+        store.study("demo")
+    store.open_study("x4-300k", recipe={}, **OPENING)
+    with pytest.raises(UnknownStudyError, match=r"unknown run 'x4-30k'; did you mean 'x4-300k'\?"):
+        store.study("x4-30k")
+    with pytest.raises(UnknownStudyError):
+        store.frame("x4-30k")
+
+
+def test_a_trial_goes_from_proposal_to_result(
+    store: Store, make_proposal: Any, make_outcome: Any, make_protocol: Any
+) -> None:
+    study = store.open_study("demo", recipe={}, **OPENING)
+    store.ensure_protocol(make_protocol())
+    store.ensure_protocol(make_protocol())
+    assert store.protocol(make_protocol().id) == make_protocol()
+    proposed = store.propose(study.id, **make_proposal(3))
+    assert (proposed.number, proposed.state, proposed.evaluation) == (0, "running", None)
+    assert proposed.finished_at is None
+    key = (proposed.genotype_id, make_protocol().id, 0)
+    assert store.known(*key) is None
+    done = store.record(proposed.id, **make_outcome(3))
+    assert store.known(*key) == done
+    assert done.curve == make_outcome(3)["curve"]
+    [trial] = store.trials(study.id)
+    assert trial.evaluation == done
+    assert trial == replace(proposed, state="finished", evaluation=done, finished_at=trial.finished_at)
+    assert trial.finished_at is not None
+    assert trial.finished_at >= trial.created_at
+    with pytest.raises(FrozenInstanceError):
+        trial.state = "running"  # type: ignore[misc]
+
+
+def test_numbers_count_from_zero_in_each_stage(store: Store, make_proposal: Any) -> None:
+    study = store.open_study("demo", recipe={}, **OPENING)
+    searched = [store.propose(study.id, **make_proposal(i)).number for i in range(3)]
+    retrained = [store.propose(study.id, **make_proposal(i, stage="retrain")).number for i in range(2)]
+    assert (searched, retrained) == ([0, 1, 2], [0, 1])
+    assert [t.stage for t in store.trials(study.id)] == ["search"] * 3 + ["retrain"] * 2
+    assert [t.number for t in store.trials(study.id, "retrain")] == [0, 1]
+
+
+def test_an_earlier_opening_is_continued(tmp_path: Path, fill_store: Any, make_proposal: Any) -> None:
+    path = tmp_path / "deep" / "folder" / "results.db"
+    with Store.at(path) as first:
+        study = fill_store(first, trials=20)
+        before = first.trials(study.id)
+    with Store.at(path) as second:
+        assert second.trials(study.id) == before
+        assert second.propose(study.id, **make_proposal(99)).number == len(before)
+
+
+def test_one_network_under_one_protocol_and_seed_is_recorded_once(
+    store: Store, make_proposal: Any, make_outcome: Any, make_protocol: Any
+) -> None:
+    study = store.open_study("demo", recipe={}, **OPENING)
+    store.ensure_protocol(make_protocol())
+    first, second, other = (
+        store.propose(study.id, **make_proposal(seed=0)),
+        store.propose(study.id, **make_proposal(seed=0)),
+        store.propose(study.id, **make_proposal(seed=1)),
+    )
+    store.record(first.id, **make_outcome())
+    before = store.trials(study.id)
+    with pytest.raises(StoreError, match="already recorded"):
+        store.record(second.id, **make_outcome(psnr_db=99.0))
+    with pytest.raises(StoreError, match="is finished, not running"):
+        store.record(first.id, **make_outcome(psnr_db=99.0))
+    with pytest.raises(StoreError, match="with seed 1, not of"):
+        store.record(other.id, **make_outcome())
+    with pytest.raises(StoreError, match="NaN is no result"):
+        store.record(other.id, **make_outcome(seed=1, psnr_db=float("nan")))
+    with pytest.raises(StoreError, match="FOREIGN KEY"):
+        store.record(other.id, **make_outcome(seed=1, protocol_id="nowhere"))
+    assert store.trials(study.id) == before
+    store.record(other.id, **make_outcome(seed=1))
+
+
+def test_states_that_make_no_sense_are_refused(store: Store, make_proposal: Any) -> None:
+    study = store.open_study("demo", recipe={}, **OPENING)
+    with pytest.raises(StoreError, match="evaluation_when_done"):
+        store.propose(study.id, **make_proposal(state="repeated"))
+    with pytest.raises(StoreError, match="ck_trial_state"):
+        store.propose(study.id, **make_proposal(state="waiting"))
+    with pytest.raises(StoreError, match="unknown stage 'serch'; did you mean 'search'"):
+        store.propose(study.id, **make_proposal(stage="serch"))
+    with pytest.raises(StoreError, match="no study with id 77"):
+        store.propose(77, **make_proposal())
+    with pytest.raises(StoreError, match="it needs params, multi_adds"):
+        store.propose(study.id, **make_proposal(cost={"params": 1}))
+    with pytest.raises(StoreError, match="no trial with id 5"):
+        store.fail(5, "lost")
+    assert store.trials(study.id) == []
+
+
+def test_rejected_repeated_and_failed_trials_are_over(
+    store: Store, make_proposal: Any, make_outcome: Any, make_protocol: Any
+) -> None:
+    study = store.open_study("demo", recipe={}, **OPENING)
+    store.ensure_protocol(make_protocol())
+    rejected = store.propose(study.id, **make_proposal(1, state="rejected", excess={"params": 0.25}))
+    done = store.record(store.propose(study.id, **make_proposal()).id, **make_outcome())
+    repeated = store.propose(study.id, **make_proposal(state="repeated", evaluation_id=done.id))
+    store.fail(store.propose(study.id, **make_proposal(2)).id, "out of memory")
+    failed = store.trials(study.id)[-1]
+    assert rejected.excess == {"params": 0.25}
+    assert repeated.evaluation == done
+    assert (failed.state, failed.reason) == ("failed", "out of memory")
+    assert all(trial.finished_at for trial in (rejected, repeated, failed))
+
+
+def test_numbers_that_are_not_finite_survive_as_none_in_curves(
+    store: Store, make_proposal: Any, make_outcome: Any, make_protocol: Any
+) -> None:
+    study = store.open_study("demo", recipe={}, **OPENING)
+    store.ensure_protocol(make_protocol())
+    trial = store.propose(study.id, **make_proposal())
+    values = make_outcome(curve=[(1, float("nan"), None)], per_image={"flat": (float("inf"), 1.0)})
+    done = store.record(trial.id, **values)
+    assert done.curve == [[1, None, None]]
+    assert done.per_image == {"flat": [None, 1.0]}
+
+
+def test_a_genotype_is_found_by_the_start_of_its_id(store: Store, make_proposal: Any) -> None:
+    study = store.open_study("demo", recipe={}, **OPENING)
+    for name in ("abc1", "abc2", "abc", "a%c", "ABC9"):
+        store.propose(study.id, **make_proposal(genotype_id=name))
+    assert [found[0] for found in store.find_genotype("abc")] == ["abc"]
+    assert [found[0] for found in store.find_genotype("ab")] == ["abc", "abc1", "abc2"]
+    assert [found[0] for found in store.find_genotype("a%")] == ["a%c"]
+    assert store.find_genotype("zz") == []
+    assert store.find_genotype("abc1")[0][2] == make_proposal()["choices"]
+
+
+def test_all_trials_come_in_one_query(store: Store, fill_store: Any) -> None:
+    study = fill_store(store, trials=20)
+    queries: list[str] = []
+    event.listen(store._engine, "before_cursor_execute", lambda *a: queries.append(a[2]))
+    assert len(store.trials(study.id)) > 20
+    assert sum(query.startswith("SELECT") for query in queries) == 1
+
+
+def test_the_frame_has_one_row_a_trial_and_the_documented_columns(filled: Path) -> None:
+    with Store.at(filled, read_only=True) as store:
+        frame, empty, everything = store.frame("x4-300k"), store.frame("empty"), store.frame()
+        trials = store.trials(store.study("x4-300k").id)
+    assert Store.frame.__doc__ is not None
+    assert all(column in Store.frame.__doc__ for column in frame.columns)
+    assert len(frame) == len(everything) == len(trials)
+    assert list(frame.columns) == list(empty.columns)
+    assert list(frame.dtypes) == list(everything.dtypes)
+    assert len(empty) == 0
+    row, trial = frame.iloc[-1], trials[-1]
+    assert (row["stage"], row["plan"], row["protocol"]) == ("retrain", "full", "full-81c2e0")
+    assert row["choices"] == trial.choices
+    assert row["created_at"] == pd.Timestamp(trial.created_at)
+    rejected = frame[frame["state"] == "rejected"]
+    assert rejected["psnr_db"].isna().all()
+    assert (rejected["excess"].map(len) > 0).all()
+
+
+def test_a_reader_sees_results_while_a_writer_holds_a_transaction(tmp_path: Path, fill_store: Any) -> None:
+    path = tmp_path / "results.db"
+    with Store.at(path) as writer:
+        fill_store(writer, trials=5)
+        raw = sqlite3.connect(path, isolation_level=None)
+        raw.execute("BEGIN IMMEDIATE")
+        raw.execute("UPDATE study SET code_version = 'in the middle'")
+        with Store.at(path, read_only=True) as reader:
+            assert len(reader.frame()) == 5
+            with pytest.raises(StoreError, match="reading only"):
+                reader.open_study("other", recipe={}, **OPENING)
+        raw.execute("ROLLBACK")
+        raw.close()
+
+
+def _propose_all(path: str, proposals: list[dict[str, Any]]) -> None:
+    with Store.at(path) as store:
+        study = store.open_study("demo", recipe={}, **OPENING)
+        for proposal in proposals:
+            store.propose(study.id, **proposal)
+
+
+def test_two_processes_that_propose_at_once_never_share_a_number(tmp_path: Path, make_proposal: Any) -> None:
+    path = tmp_path / "results.db"  # not there yet: both also make it at once
+    context = multiprocessing.get_context("spawn")
+    overlapping = [[make_proposal(first + index % 40) for index in range(50)] for first in (0, 30)]
+    workers = [context.Process(target=_propose_all, args=(str(path), each)) for each in overlapping]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(60)
+    assert [worker.exitcode for worker in workers] == [0, 0]
+    with Store.at(path, read_only=True) as store:
+        assert [trial.number for trial in store.trials(1)] == list(range(100))
