@@ -16,7 +16,7 @@ from nas.cost import Budget
 from nas.errors import NasError, RecipeError, unknown
 from nas.training.plan import Plan, named_plan
 from nas.units import parse_count
-from search_spaces import Space, load_space
+from search_spaces import Space, SpaceError, load_space
 
 
 def _count(value: Any) -> int | None:
@@ -148,7 +148,7 @@ def make_recipe(table: dict[str, Any], where: str = "recipe") -> Recipe:
         recipe.check()
     except ValidationError as error:
         raise RecipeError(_explained(error, where)) from None
-    except NasError as error:
+    except (NasError, SpaceError) as error:
         raise RecipeError(f"{where}: {error}") from None
     return recipe
 

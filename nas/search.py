@@ -21,7 +21,7 @@ from leaderboard.records import Evaluation, Study, Trial
 from leaderboard.store import Store
 from nas import __version__
 from nas.cost import Budget, Cost, measure
-from nas.errors import RunError
+from nas.errors import CheckpointError, RunError
 from nas.executors import EXECUTORS, Executor, Result
 from nas.protocol import make_protocol
 from nas.reach import require_reachable
@@ -302,6 +302,8 @@ class Search:
             self._tell(candidate, "finished", evaluation)
             self.listen(Event(kind="finished", psnr_db=result.psnr_db, **told))
             return
+        if isinstance(result, OSError | CheckpointError):
+            raise result  # the disk's failure and not the candidate's, which is trained again later
         reason = f"{type(result).__name__}: {result}".splitlines()[0]
         self.store.fail(trial.id, reason)
         self.tally.failed += 1

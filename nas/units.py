@@ -14,7 +14,7 @@ def parse_count(text: str | float) -> int:
 
     Raises RecipeError for anything else.
     """
-    match = re.fullmatch(r"\s*([0-9][0-9_]*(?:\.[0-9]+)?(?:e[0-9]+)?)\s*([kmgt]?)\s*", str(text).lower())
+    match = re.fullmatch(r"\s*([0-9][0-9_]*(?:\.[0-9]+)?(?:e[0-9]{1,2})?)\s*([kmgt]?)\s*", str(text).lower())
     value = float(match[1]) * SUFFIXES[match[2]] if match else 0.0
     if value < 1:
         raise RecipeError(f"{str(text)!r} is no count above zero (write 300000, 300k, 1.5M or 15G)")

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from torch import nn
+
 from search_spaces.errors import unknown
 from search_spaces.genotype import Genotype
 from search_spaces.lightweight import Lightweight
@@ -23,6 +25,10 @@ class Published:
     genotype: Genotype
     source: str
     printed: Mapping[int, tuple[float, float]] = field(default_factory=dict)
+
+    def build(self, scale: int) -> nn.Module:
+        """The network with fresh weights."""
+        return self.genotype.build(scale)
 
 
 PUBLISHED: dict[str, Published] = {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import sys
 
 _DISK = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR}
 
@@ -19,12 +18,4 @@ def message_of(error: Exception) -> str | None:
     if isinstance(error, OSError) and error.errno in _DISK:
         where = f"{error.filename}: " if error.filename else ""
         return f"{where}{error.strerror}"
-    # safetensors and torch tell a full disk in their own words.
-    if isinstance(error, RuntimeError | Exception) and "No space left on device" in str(error):
-        return f"no space left on the device ({type(error).__name__})"
     return None
-
-
-def warn(text: str) -> None:
-    """A remark on standard error."""
-    sys.stderr.write(f"nas: {text}\n")

@@ -1,0 +1,73 @@
+"""A small space, small images and plans of a few steps: real trainings that take a moment."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from nas.recipe import Recipe, make_recipe
+
+ROOT = Path(__file__).parents[2]
+
+
+def write_images(folder: Path, count: int = 5, side: int = 64) -> Path:
+    """Coloured waves with some noise: smooth enough for a network to beat nothing but itself."""
+    folder.mkdir(parents=True, exist_ok=True)
+    random = np.random.default_rng(0)
+    rows, columns = np.mgrid[:side, :side] / side
+    for index in range(count):
+        waves = [np.sin((index + 2 + c) * 6 * (rows + (c - 1) * columns)) for c in range(3)]
+        image = np.stack(waves, axis=-1) * 100 + 128 + random.normal(0, 5, (side, side, 3))
+        Image.fromarray(image.clip(0, 255).astype(np.uint8)).save(folder / f"wave{index}.png")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of five small images."""
+    return write_images(tmp_path_factory.mktemp("images"))
+
+
+@pytest.fixture
+def small_recipe(images: Path) -> Callable[..., Recipe]:
+    """A recipe whose candidates train in a fraction of a second; keywords change it."""
+
+    def make(**changes: Any) -> Recipe:
+        table: dict[str, Any] = {
+            "name": "small",
+            "scale": 2,
+            "data": f"folder:{images}",
+            "trials": 5,
+            "device": "cpu",
+            "space": {"only": {"width": [16, 24], "blocks": [1, 2], "transformers": [0, 1]}},
+            "budget": {"params": "30k", "multi_adds": "8G"},
+            "proxy": {"plan": "quick", "steps": 3, "batch": 2, "lr_patch": 12},
+            "retrain": {"plan": "longer", "steps": 6, "batch": 2, "lr_patch": 12},
+        }
+        return make_recipe({**table, **changes})
+
+    return make
+
+
+@pytest.fixture
+def nas(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs the real command in a folder of its own."""
+
+    def run(*arguments: str, timeout: float = 240) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "nas", *arguments],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+
+    return run

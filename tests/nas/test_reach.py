@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import pytest
+
+from nas.cost import Budget, measure
+from nas.errors import BudgetError
+from nas.reach import require_reachable
+from search_spaces import Space
+from search_spaces.lightweight import Lightweight
+
+SMALL = Space(
+    Lightweight,
+    {
+        "width": (16, 24),
+        "blocks": (1, 2),
+        "depth": (1, 2),
+        "block": ("imdb", "residual"),
+        "kernel": ("3x3", "blueprint"),
+        "attention": ("none",),
+        "aggregation": ("plain",),
+        "transformers": (0,),
+        "skip": ("none",),
+    },
+)
+
+
+def every_cost(space: Space) -> list[dict[str, int]]:
+    """By brute force over all combinations."""
+    import itertools
+
+    found = {}
+    for options in itertools.product(*(axis.options for axis in space.axes)):
+        genotype = space.genotype(**dict(zip((axis.name for axis in space.axes), options, strict=True)))
+        found[genotype.id] = genotype
+    assert len(found) == space.count()
+    return [measure(lambda g=g: g.build(2), 2).to_dict() for g in found.values()]
+
+
+def test_the_smallest_reachable_cost_is_the_true_minimum() -> None:
+    costs = every_cost(SMALL)
+    params = min(cost["params"] for cost in costs)
+    multi_adds = min(cost["multi_adds"] for cost in costs)
+    require_reachable(SMALL, 2, Budget(params=params, multi_adds=10 * multi_adds))
+    with pytest.raises(BudgetError, match="params cannot be met") as caught:
+        require_reachable(SMALL, 2, Budget(params=params - 1))
+    assert f"params {params / 1000:.4g}K" in str(caught.value)
+    with pytest.raises(BudgetError, match="multi_adds cannot be met"):
+        require_reachable(SMALL, 2, Budget(params=10 * params, multi_adds=multi_adds - 1))
+
+
+def test_no_budget_is_always_reachable() -> None:
+    require_reachable(SMALL, 4, Budget())

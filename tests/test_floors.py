@@ -1,0 +1,156 @@
+"""Who may import whom: three packages, one direction, and no module that nobody placed."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("nas", "search_spaces", "leaderboard")
+
+# Lowest floor first. A module imports only from lower floors; modules of one floor do not know each other,
+# but for a package (its __init__ gathers its parts, which stand in their own order below).
+FLOORS = [
+    {"search_spaces.errors", "leaderboard.errors", "nas.errors", "leaderboard.schema", "leaderboard.pareto"},
+    {"search_spaces.genotype", "leaderboard.database", "leaderboard.records", "nas.units"},
+    {"search_spaces", "leaderboard.store", "leaderboard.tables"},
+    {"search_spaces.blocks.convolutions", "leaderboard.views"},
+    {"search_spaces.blocks.attention", "search_spaces.blocks.transformers", "leaderboard.png"},
+    {"search_spaces.blocks.distillation", "search_spaces.blocks.sharing", "leaderboard.app"},
+    {"search_spaces.blocks.stems", "search_spaces.blocks.tails", "leaderboard.site"},
+    {"search_spaces.lightweight"},
+    {"search_spaces.published"},
+    {"nas.cost", "nas.imresize", "nas.metrics", "nas.device"},
+    {"nas.data.sources"},
+    {"nas.data.dataset"},
+    {"nas.data.patches"},
+    {"nas.data"},
+    {"nas.training.plan", "nas.training.checkpoint", "nas.training.validation"},
+    {"nas.training.job"},
+    {"nas.training.loop"},
+    {"nas.training"},
+    {"nas.samplers", "nas.executors", "nas.reach"},
+    {"nas.recipe"},
+    {"nas.protocol"},
+    {"nas.search"},
+    {"nas.retrain", "nas.architectures"},
+    {"nas.cli.options", "nas.cli.failures", "nas.cli.stop", "nas.cli.display"},
+    {"nas.cli.front", "nas.cli.board", "nas.cli.retrain", "nas.cli.cost", "nas.cli.space"},
+    {"nas.cli.search"},
+    {"nas.cli"},
+    {"nas.__main__"},
+]
+EVERYWHERE = {"nas", "leaderboard", "search_spaces.blocks"}  # hold a docstring or a version, import nothing
+
+
+def modules() -> dict[str, Path]:
+    found = {}
+    for package in PACKAGES:
+        for path in (ROOT / package).rglob("*.py"):
+            if "migrations" in path.parts:
+                continue  # run by Alembic, imported by nobody
+            parts = path.relative_to(ROOT).with_suffix("").parts
+            found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+MODULES = modules()
+
+
+def imports_of(path: Path) -> set[str]:
+    """The modules of this project that a file imports, anywhere in it, as full names."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            for alias in node.names:
+                deeper = f"{node.module}.{alias.name}"
+                found.add(deeper if deeper in MODULES else str(node.module))
+    return {name for name in found if name.split(".")[0] in PACKAGES}
+
+
+def floor_of(module: str) -> int:
+    return next(level for level, floor in enumerate(FLOORS) if module in floor)
+
+
+def test_every_module_has_exactly_one_floor() -> None:
+    placed = [module for floor in FLOORS for module in floor] + sorted(EVERYWHERE)
+    assert sorted(placed) == sorted(MODULES)
+
+
+@pytest.mark.parametrize("module", sorted(MODULES))
+def test_a_module_imports_only_from_lower_floors(module: str) -> None:
+    if module in EVERYWHERE:
+        assert imports_of(MODULES[module]) == set()
+        return
+    for imported in imports_of(MODULES[module]) - EVERYWHERE:
+        assert floor_of(imported) < floor_of(module), f"{module} imports {imported} from a higher floor"
+
+
+@pytest.mark.parametrize(
+    ("package", "strangers"),
+    [("search_spaces", {"nas", "leaderboard"}), ("leaderboard", {"nas", "search_spaces"})],
+)
+def test_the_two_bottom_packages_know_neither_each_other_nor_nas(package: str, strangers: set[str]) -> None:
+    for module, path in MODULES.items():
+        if module.split(".")[0] == package:
+            assert not {name.split(".")[0] for name in imports_of(path)} & strangers, module
+
+
+@pytest.mark.parametrize(
+    ("package", "forbidden"),
+    [
+        ("search_spaces", {"optuna", "sqlalchemy", "pandas", "plotly", "dash"}),
+        ("leaderboard", {"torch", "optuna"}),
+    ],
+)
+def test_a_bottom_package_stays_free_of_what_is_not_its_job(package: str, forbidden: set[str]) -> None:
+    for module, path in MODULES.items():
+        if module.split(".")[0] != package:
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = []
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                names = [str(node.module)]
+            assert not {name.split(".")[0] for name in names} & forbidden, module
+
+
+def test_only_the_search_knows_optuna_studies_and_only_the_store_writes_sql() -> None:
+    for module, path in MODULES.items():
+        text = path.read_text(encoding="utf-8")
+        if module not in ("nas.search", "nas.samplers"):
+            assert "import optuna" not in text, module
+        if module.startswith("nas"):
+            assert "sqlalchemy" not in text, module
+
+
+def test_only_the_command_line_prints_or_exits() -> None:
+    for module, path in MODULES.items():
+        if module.startswith("nas.cli") or module == "nas.__main__":
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call):
+                called = ast.unparse(node.func)
+                assert called not in ("print", "exit", "sys.exit", "quit"), f"{module} calls {called}"
+
+
+def test_no_cycle_hides_behind_a_late_import() -> None:
+    """Each module alone can be imported first, in a fresh interpreter."""
+    names = [name for name in MODULES if name != "nas.__main__"]
+    code = (
+        "import importlib, sys\n"
+        f"for name in {names!r}:\n"
+        "    kept = {k: v for k, v in sys.modules.items() if k.split('.')[0] not in "
+        f"{PACKAGES!r}}}\n"
+        "    sys.modules.clear(); sys.modules.update(kept)\n"
+        "    importlib.import_module(name)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, timeout=120)
