@@ -200,7 +200,7 @@ def to_table(frame: pd.DataFrame) -> str:
     shown = for_people(frame)
     last = HEADINGS["words"]
     if last in shown:
-        others = (max([len(name), *map(len, shown[name])]) + 2 for name in shown if name != last)
+        others = (max([len(str(name)), *map(len, shown[name])]) + 2 for name in shown if name != last)
         room = max(24, shutil.get_terminal_size((160, 24)).columns - sum(others))
         shown[last] = ["\n".join(textwrap.wrap(cell, room)) for cell in shown[last]]
     return _tabulated(shown, "simple")

@@ -86,13 +86,17 @@ class Tally:
         ids = np.array(list(self.results))[pareto_mask(cost, psnr)]
         return sorted(ids.tolist(), key=lambda genotype: self.results[genotype])
 
-    def hypervolume(self, multi_adds_limit: float) -> float:
-        """Area between the front and bicubic, up to the limit: dB times giga Multi-Adds."""
+    def hypervolume(self, multi_adds_limit: float | None = None) -> float:
+        """Area between the front and bicubic, in dB times giga Multi-Adds.
+
+        It reaches up to the limit, or to the costliest result where there is none.
+        """
         if not self.results:
             return 0.0
         cost, psnr = np.array(list(self.results.values())).T
+        limit = float(cost.max()) if multi_adds_limit is None else multi_adds_limit
         floor = self.bicubic_psnr_db
-        return hypervolume(cost / 1e9, psnr, cost_limit=multi_adds_limit / 1e9, quality_floor=floor)
+        return hypervolume(cost / 1e9, psnr, cost_limit=limit / 1e9, quality_floor=floor)
 
 
 @dataclass

@@ -6,6 +6,10 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+# Before torch is imported, and for the processes that tests start: on a busy machine several threads that
+# wait for each other cost far more than they bring to networks this small.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import pytest
 import torch
 

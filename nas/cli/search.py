@@ -148,7 +148,11 @@ def _report(recipe: Recipe, search: Search, runs: Path, again: Any) -> None:
     print_front(recipe.name, runs)
     if tally.best_psnr_db is not None:
         best, bicubic = tally.best_psnr_db, tally.bicubic_psnr_db
-        typer.echo(f"Best candidate {best:.3f} dB, bicubic {bicubic:.3f} dB ({best - bicubic:+.3f}).")
+        area = tally.hypervolume(search.budget.multi_adds)
+        typer.echo(
+            f"Best candidate {best:.3f} dB, bicubic {bicubic:.3f} dB ({best - bicubic:+.3f}); "
+            f"hypervolume over bicubic {area:.3g} dB G."
+        )
     typer.echo("Next:")
     typer.echo(f"  {again('retrain', recipe.name, '--top', '1', runs=runs)}   train the best one for longer")
     typer.echo(f"  {again('board', runs=runs)}   browse the results")

@@ -242,6 +242,7 @@ def test_the_front_and_its_hypervolume_are_those_of_the_results() -> None:
     tally = Tally(wanted=3, bicubic_psnr_db=29.0, results=results)
     assert tally.front() == ["a", "c"]
     assert tally.best_psnr_db == 31.0
+    assert tally.hypervolume() == pytest.approx((3 - 1) * 1.0)
     assert tally.hypervolume(4e9) == pytest.approx((3 - 1) * 1.0 + (4 - 3) * 2.0)
 
 

@@ -1,0 +1,89 @@
+"""The documentation is true: its commands exist, its example runs, its links and settings are real."""
+
+from __future__ import annotations
+
+import re
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from nas.recipe import load_recipe, make_recipe
+from nas.training import PLANS
+from search_spaces import Space, load_space
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_and_pictures_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)", page.read_text(encoding="utf-8")):
+        if "://" not in target:
+            assert (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_nas_command_and_option_of_the_pages_exists(page: Path) -> None:
+    import typer
+
+    from nas.cli import app
+
+    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    for block in blocks(page, "sh"):
+        for line in block.replace("\\\n", " ").splitlines():
+            words = line.split("#")[0].split()
+            if not words or words[0] != "nas":
+                continue
+            command = commands[words[1]]
+            known = {option for parameter in command.params for option in parameter.opts}
+            for word in words[2:]:
+                assert not word.startswith("--") or word in known, line
+
+
+def test_the_readme_is_short_and_names_the_two_commands() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 100
+    assert "make demo" in text
+    assert "make test" in text
+
+
+def test_the_recipe_of_the_docs_is_one_and_names_every_setting() -> None:
+    table = tomllib.loads(blocks(ROOT / "docs" / "recipes.md", "toml")[0])
+    recipe = make_recipe({"name": "docs", **table})
+    assert set(table) == set(type(recipe).model_fields) - {"name"}
+    assert set(table["budget"]) == set(type(recipe.budget).model_fields)
+
+
+def test_the_plans_of_the_docs_are_the_plans() -> None:
+    text = (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8")
+    for name, plan in PLANS.items():
+        row = f"| `{name}` | {plan.steps:,} | {plan.batch} | {plan.lr_patch} |"
+        assert row in text, row
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "runs").glob("*.toml")), ids=lambda path: path.name)
+def test_tracked_recipes_load(path: Path) -> None:
+    assert load_recipe(path).name == path.stem
+
+
+def test_the_space_of_the_docs_builds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    from nas.cost import measure
+
+    [code] = blocks(ROOT / "docs" / "extending.md", "python")
+    (tmp_path / "my_space.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "my_space", raising=False)
+    plain = load_space("my_space")
+    assert Space(plain).count() == 4 * (1 + 3 * 2)
+    genotype = plain.from_dict({"width": 16, "layers": 2, "activation": "gelu"})
+    assert genotype.build(3)(torch.rand(1, 3, 7, 5)).shape == (1, 3, 21, 15)
+    built = sum(parameter.numel() for parameter in genotype.build(3).parameters())
+    assert measure(lambda: genotype.build(3), 3).params == built
