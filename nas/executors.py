@@ -7,12 +7,10 @@ gives an Outcome; it never touches the study or the database.
 from __future__ import annotations
 
 import multiprocessing
-import os
 import signal
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from dataclasses import replace
 from typing import Protocol
 
 from nas.errors import Interrupted
@@ -67,18 +65,17 @@ class Inline:
 
 
 class Processes:
-    """A pool of processes, each with its share of the CPU's threads."""
+    """A pool of processes."""
 
     def __init__(self, workers: int) -> None:
         self.capacity = workers
-        self._threads = max(1, (os.cpu_count() or 1) // workers)
         context = multiprocessing.get_context("spawn")  # CUDA and torch's threads do not survive a fork
         self._pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_deaf_to_ctrl_c)
         self._running: dict[Future[Outcome], int] = {}
 
     def submit(self, key: int, job: Job) -> None:
         """Hand ``job`` to the next free process."""
-        self._running[self._pool.submit(train, replace(job, threads=self._threads))] = key
+        self._running[self._pool.submit(train, job)] = key
 
     def next_result(self, watch: Watch) -> tuple[int, Result]:
         """Wait for the first to end."""

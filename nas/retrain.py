@@ -9,6 +9,7 @@ from pathlib import Path
 from leaderboard.records import Evaluation, Protocol, Trial
 from leaderboard.store import Store
 from nas.cost import Cost
+from nas.device import cpu_threads
 from nas.errors import RunError
 from nas.protocol import make_protocol
 from nas.recipe import Recipe
@@ -93,6 +94,7 @@ class Retraining:
             metric=self.recipe.metric,
             seed=seed,
             device=self.device,
+            threads=cpu_threads(),
             folder=folder,
         )
         outcome = train(job, report)

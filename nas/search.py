@@ -21,6 +21,7 @@ from leaderboard.records import Evaluation, Study, Trial
 from leaderboard.store import Store
 from nas import __version__
 from nas.cost import Budget, Cost, measure
+from nas.device import cpu_threads
 from nas.errors import CheckpointError, RunError
 from nas.executors import EXECUTORS, Executor, Result
 from nas.protocol import make_protocol
@@ -284,6 +285,7 @@ class Search:
                 metric=self.recipe.metric,
                 seed=candidate.trial.seed,
                 device=self.device,
+                threads=cpu_threads(self.recipe.workers),
                 folder=folder,
             ),
         )

@@ -78,7 +78,7 @@ class SearchDisplay(_Bars):
         elif event.kind == "progress" and event.progress is not None:
             now = event.progress
             self.bar("training", now.step, now.steps, f"loss {now.loss:.4f}  {format_seconds(now.seconds)}")
-        if event.kind != "progress":
+        if event.kind != "progress" or event.progress is None:
             self._overall()
 
     def _line(self, event: Event) -> str:

@@ -14,7 +14,7 @@ class Job:
     """One training: everything that decides its result, and where it leaves its files.
 
     ``folder`` None keeps nothing on disk; otherwise the weights land there, and an interrupted training
-    leaves a state from which the same job goes on. ``threads`` 0 leaves torch's own number.
+    leaves a state from which the same job goes on. ``threads`` are those of the CPU; 0 leaves torch's own.
     """
 
     genotype: Genotype
