@@ -1,15 +1,21 @@
-"""Which network a word means: a published name, a genotype's id, or a genotype file."""
+"""Which network a word means: a published name, a genotype's id or file, or anybody's ``module:function``."""
 
 from __future__ import annotations
 
+import importlib
+import inspect
 import json
+import sys
 import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from leaderboard.store import Store
+from nas.cost import Cost, cost_of, measure
 from nas.errors import RecipeError, unknown
 from search_spaces import Genotype, SpaceError, load_space
 from search_spaces.published import PUBLISHED
@@ -17,24 +23,35 @@ from search_spaces.published import PUBLISHED
 
 @dataclass(frozen=True, kw_only=True)
 class Architecture:
-    """A network that can be built, and where it was found."""
+    """A network that can be built at a scale, and where it was found; ``genotype`` None if it has none."""
 
     name: str
-    genotype: Genotype
     source: str
+    build: Callable[[int], nn.Module]
+    genotype: Genotype | None = None
+
+    def cost(self, scale: int) -> Cost:
+        """What it costs for an output of 1280x720."""
+        if self.genotype is not None:
+            return cost_of(self.genotype, scale)
+        return measure(lambda: self.build(scale), scale)
 
 
 def find_architecture(word: str, open_store: Callable[[], Store] | None = None) -> Architecture:
-    """The architecture that ``word`` means: a published name, a ``.json`` or ``.toml`` file, or an id.
+    """The architecture that ``word`` means.
 
-    An id, or its beginning, is looked up in the database that ``open_store`` opens. Raises RecipeError that
-    names the nearest published network.
+    A published name; a ``.json`` or ``.toml`` file; ``module:function``, where the function takes a scale (or
+    nothing) and returns a network; an id, or its beginning, from the database that ``open_store`` opens.
+    Raises RecipeError that names the nearest published network.
     """
     if word in PUBLISHED:
-        return Architecture(name=word, genotype=PUBLISHED[word].genotype, source=PUBLISHED[word].source)
+        entry = PUBLISHED[word]
+        return Architecture(name=word, source=entry.source, build=entry.build, genotype=entry.genotype)
     path = Path(word)
     if path.suffix in (".json", ".toml"):
-        return Architecture(name=path.stem, genotype=read_genotype(path), source=str(path))
+        return _of_genotype(path.stem, str(path), read_genotype(path))
+    if ":" in word:
+        return Architecture(name=word, source="imported", build=import_builder(word))
     found = []
     if open_store is not None:
         with open_store() as store:
@@ -42,9 +59,35 @@ def find_architecture(word: str, open_store: Callable[[], Store] | None = None) 
     if len(found) > 1:
         raise RecipeError(f"genotype id {word!r} is the beginning of {len(found)}: {_some_ids(found)}")
     if not found:
-        raise unknown("architecture", word, [*PUBLISHED, "a genotype's id", "FILE.json", "FILE.toml"])
+        allowed = [*PUBLISHED, "a genotype's id", "FILE.json", "FILE.toml", "MODULE:FUNCTION"]
+        raise unknown("architecture", word, allowed)
     id, space, choices = found[0]
-    return Architecture(name=id, genotype=load_space(space).from_dict(choices), source="results database")
+    return _of_genotype(id, "results database", load_space(space).from_dict(choices))
+
+
+def import_builder(word: str) -> Callable[[int], nn.Module]:
+    """The function or class behind ``module:name``, looked for in the working folder too.
+
+    Raises RecipeError where it cannot be imported or called.
+    """
+    module_name, _, name = word.partition(":")
+    folder = str(Path.cwd())
+    sys.path.insert(0, folder)
+    try:
+        made = getattr(importlib.import_module(module_name), name)
+        takes_scale = bool(inspect.signature(made).parameters)
+    except (ImportError, AttributeError, TypeError, ValueError) as error:
+        raise RecipeError(f"{word}: cannot be imported ({error})") from error
+    finally:
+        sys.path.remove(folder)
+
+    def build(scale: int) -> nn.Module:
+        network = made(scale) if takes_scale else made()
+        if not isinstance(network, nn.Module):
+            raise RecipeError(f"{word} returned {type(network).__name__}, not a torch.nn.Module")
+        return network
+
+    return build
 
 
 def read_genotype(path: Path) -> Genotype:
@@ -66,6 +109,10 @@ def read_genotype(path: Path) -> Genotype:
         return load_space(str(choices.pop("space", "lightweight"))).from_dict(choices)
     except SpaceError as error:
         raise RecipeError(f"{path}: {error}") from None
+
+
+def _of_genotype(name: str, source: str, genotype: Genotype) -> Architecture:
+    return Architecture(name=name, source=source, build=genotype.build, genotype=genotype)
 
 
 def _some_ids(found: list[tuple[str, str, dict[str, Any]]]) -> str:

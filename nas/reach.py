@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from operator import attrgetter
 
-from nas.cost import Budget, Cost, measure
+from nas.cost import Budget, Cost, cost_of
 from nas.errors import BudgetError
 from nas.units import format_count
 from search_spaces import Genotype, Space
@@ -26,7 +26,7 @@ def require_reachable(space: Space, scale: int, budget: Budget) -> None:
 
     def measured(genotype: Genotype) -> Cost:
         if genotype.id not in known:
-            known[genotype.id] = measure(lambda: genotype.build(scale), scale)
+            known[genotype.id] = cost_of(genotype, scale)
         return known[genotype.id]
 
     def worst(cost: Cost) -> float:

@@ -20,7 +20,7 @@ from leaderboard.pareto import hypervolume, pareto_mask
 from leaderboard.records import Evaluation, Study, Trial
 from leaderboard.store import Store
 from nas import __version__
-from nas.cost import Budget, Cost, measure
+from nas.cost import Budget, Cost, cost_of
 from nas.device import cpu_threads
 from nas.errors import CheckpointError, RunError
 from nas.executors import EXECUTORS, Executor, Result
@@ -124,7 +124,6 @@ class Search:
         self.plan = recipe.plan("proxy")
         self.protocol, self.dataset = make_protocol(recipe, recipe.proxy.get("plan", "quick"), self.plan)
         self.tally = Tally(wanted=recipe.trials, bicubic_psnr_db=self.protocol.bicubic_psnr_db)
-        self._costs: dict[str, Cost] = {}
         self._failed: set[str] = set()
         self._training: dict[int, _Candidate] = {}
         self._repeats = self._rejections = self._failures = 0
@@ -196,7 +195,6 @@ class Search:
         for trial in past:
             genotype = self.space.genotype.from_dict(trial.choices)
             candidate = _Candidate(trial, genotype, Cost(**trial.cost), None)
-            self._costs[genotype.id] = candidate.cost
             if trial.state == "running":
                 cut_off.append(candidate)
                 continue
@@ -223,9 +221,7 @@ class Search:
         """The next candidate to train; None where the proposal was rejected, known or in training already."""
         asked = None if self._repeats >= REPEATS_BEFORE_RANDOM else self._optuna.ask()
         genotype = self.space.suggest(self._chooser if asked is None else asked)
-        if genotype.id not in self._costs:
-            self._costs[genotype.id] = measure(lambda: genotype.build(self.recipe.scale), self.recipe.scale)
-        cost = self._costs[genotype.id]
+        cost = cost_of(genotype, self.recipe.scale)
         excess = self.budget.excess(cost)
         known = self.store.known(genotype.id, self.protocol.id, self.recipe.seed)
         busy = any(other.genotype == genotype for other in self._training.values())

@@ -12,7 +12,7 @@ import itertools
 import json
 import math
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
@@ -33,6 +33,24 @@ class Chooser(Protocol):
 
     def suggest_int(self, name: str, low: int, high: int, /, *, step: int = 1) -> int:
         """One of low, low + step, ..., high."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part of a network, as far as its cost goes.
+
+    ``build`` makes a module that takes one tensor (B, channels, H, W) at the size of the low-resolution
+    input. Parts with equal ``key`` cost the same at the same input size, so that one of them need be counted.
+    What joins the parts of a network (sums, means, concatenations, interpolation) multiplies no weights.
+    """
+
+    key: Hashable
+    build: Callable[[], nn.Module]
+    channels: int
+    copies: int = 1
+    """Sets of weights."""
+    uses: int = 1
+    """Times the network runs it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,6 +185,14 @@ class Genotype:
     @abstractmethod
     def build(self, scale: int) -> nn.Module:
         """The network, with fresh weights: (B, 3, H, W) in [0, 1] -> (B, 3, scale * H, scale * W)."""
+
+    def parts(self, scale: int) -> tuple[Part, ...] | None:
+        """What the network is made of, without building it; None where the space cannot say.
+
+        Parameters are the sum of ``copies`` times each part's, Multi-Adds that of ``uses`` times each part's
+        at the size of the low-resolution input. None means that the network is counted as a whole.
+        """
+        return None
 
 
 @dataclass(frozen=True)

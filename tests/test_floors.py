@@ -25,6 +25,7 @@ FLOORS = [
     {"search_spaces.lightweight"},
     {"search_spaces.published"},
     {"nas.cost", "nas.imresize", "nas.metrics", "nas.device"},
+    {"nas.second_opinion"},
     {"nas.data.sources"},
     {"nas.data.dataset"},
     {"nas.data.patches"},

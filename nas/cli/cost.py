@@ -3,51 +3,98 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from nas.cli.options import DATABASE, Runs, open_store
 
+if TYPE_CHECKING:
+    from nas.architectures import Architecture
+    from nas.cost import Cost
+
 
 def cost(
     arch: Annotated[
-        str, typer.Argument(metavar="ARCH", help="A published name, a genotype's id, or a file.")
+        str,
+        typer.Argument(
+            metavar="ARCH", help="A published name, a genotype's id or file, or MODULE:FUNCTION of yours."
+        ),
     ],
     scale: Annotated[int, typer.Option(help="2, 3 or 4.")] = 4,
+    check: Annotated[bool, typer.Option(help="Count with fvcore, ptflops and torch, too.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
     runs: Runs = Path("runs"),
 ) -> None:
     """Print the parameters and the Multi-Adds of a network for an output of 1280x720 pixels."""
     import json
 
-    from leaderboard.tables import words
     from nas.architectures import find_architecture
-    from nas.cost import OUTPUT, input_size, measure
-    from nas.units import format_count
 
     there = (runs / DATABASE).exists()
     found = find_architecture(arch, (lambda: open_store(runs, read_only=True)) if there else None)
-    counted = measure(lambda: found.genotype.build(scale), scale)
-    height, width = input_size(scale)
+    counted = found.cost(scale)
+    told = _told(found, scale, counted, check)
     if as_json:
-        about = {
-            "name": found.name,
-            "genotype": found.genotype.id,
-            "scale": scale,
-            "output": [OUTPUT[1], OUTPUT[0]],
-            "input": [width, height],
-        }
-        typer.echo(json.dumps({**about, **counted.to_dict()}, indent=2))
-        return
-    typer.echo(f"{found.name}  ({found.source}), genotype {found.genotype.id}")
-    typer.echo(f"  {words(found.genotype.to_dict())}")
-    typer.echo(f"  counted at x{scale} for {OUTPUT[1]}x{OUTPUT[0]} from {width}x{height}")
+        typer.echo(json.dumps(told, indent=2))
+    else:
+        _print(found, told)
+
+
+def _told(found: Architecture, scale: int, counted: Cost, check: bool) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    from nas.cost import OUTPUT, input_size, largest_layer, uncounted_operations
+
+    def build() -> Any:
+        return found.build(scale)
+
+    height, width = input_size(scale)
+    layer, layer_multi_adds = largest_layer(build, scale)
+    told: dict[str, Any] = {
+        "name": found.name,
+        "genotype": None if found.genotype is None else found.genotype.id,
+        "scale": scale,
+        "output": [OUTPUT[1], OUTPUT[0]],
+        "input": [width, height],
+        **counted.to_dict(),
+        "largest_layer": {"name": layer, "multi_adds": layer_multi_adds},
+        "uncounted": uncounted_operations(build, scale),
+    }
+    if check:
+        from nas.second_opinion import second_opinions
+
+        told["check"] = [asdict(one) for one in second_opinions(build, scale, counted.multi_adds)]
+    return told
+
+
+def _print(found: Architecture, told: dict[str, Any]) -> None:
+    from leaderboard.tables import words
+    from nas.units import format_count
+
+    typer.echo(f"{found.name}  ({found.source})")
+    if found.genotype is not None:
+        typer.echo(f"  genotype {told['genotype']}: {words(found.genotype.to_dict())}")
+    (width, height), (low_width, low_height) = told["output"], told["input"]
+    typer.echo(f"  counted at x{told['scale']} for {width}x{height} from {low_width}x{low_height}")
     rows = {
-        "parameters": counted.params,
-        "Multi-Adds": counted.multi_adds,
-        "  of convolutions": counted.conv_multi_adds,
-        "activations": counted.activations,
+        "parameters": told["params"],
+        "Multi-Adds": told["multi_adds"],
+        "  of convolutions": told["conv_multi_adds"],
+        "activations": told["activations"],
     }
     for label, value in rows.items():
         typer.echo(f"  {label:<18}{value:>18,}   {format_count(value)}")
+    largest = told["largest_layer"]
+    share = largest["multi_adds"] / max(1, told["multi_adds"])
+    typer.echo(f"  largest layer     {largest['name']}: {format_count(largest['multi_adds'])} ({share:.0%})")
+    if told["uncounted"]:
+        names = ", ".join(told["uncounted"])
+        typer.echo(f"  not counted       {names}: they multiply, and torch has no formula")
+    for opinion in told.get("check", ()):
+        typer.echo(f"  {opinion['counter']:<26}{opinion['multi_adds']:>18,}")
+        reasons = {**opinion["differences"]}
+        if opinion["unexplained"]:
+            reasons["UNEXPLAINED"] = opinion["unexplained"]
+        for reason, difference in reasons.items():
+            typer.echo(f"    {difference:>+18,}  {reason}")
