@@ -118,12 +118,12 @@ def _reference_lines(axes: Axes, info: FrontInfo) -> None:
     if info.limit:
         axes.axvline(info.limit, color=WARM, linestyle=(0, (5, 3)), linewidth=1.4)
         axes.text(
-            info.limit / (right / left) ** 0.008,
+            info.limit * (right / left) ** 0.008,  # beyond the line, where no network can be
             top - 0.02 * (top - bottom),
             budget_words(info),
             color=WARM,
             rotation=90,
-            ha="right",
+            ha="left",
             va="top",
             fontsize=10.5,
         )

@@ -208,7 +208,7 @@ def _lines(figure: go.Figure, info: FrontInfo) -> None:
             y=1,
             yref="paper",
             textangle=-90,
-            xanchor="right",
+            xanchor="left",
             yanchor="top",
             showarrow=False,
             font={"color": WARM},
