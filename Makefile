@@ -1,11 +1,12 @@
-# make demo: the whole job in a few minutes.  make test: the tests.  make lint: style and types.
+# make demo: the whole job in a few minutes.  make test: the tests.  make thorough: long ones, some minutes.
+# make lint: style and types.
 # PYTHON chooses the interpreter of the virtual environment (3.11 or newer).
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test lint format clean help
+.PHONY: demo test thorough lint format clean help
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -25,6 +26,9 @@ demo: $(STAMP)
 
 test: $(STAMP)
 	$(BIN)/python -m pytest
+
+thorough: $(STAMP)
+	$(BIN)/python -m pytest -m thorough -n 2
 
 lint: $(STAMP)
 	$(BIN)/ruff check

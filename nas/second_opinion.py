@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from nas.cost import input_size
+from nas.cost import OUTPUT, input_size
 
 _FVCORE_EXTRAS = {
     "layer_norm": "layer normalisation, 5 an element",
@@ -45,9 +45,11 @@ class Opinion:
     unexplained: int
 
 
-def second_opinions(build: Callable[[], nn.Module], scale: int, ours: int) -> list[Opinion]:
-    """What torch's FlopCounterMode (meta device), fvcore and ptflops (CPU) count for a 1280x720 output."""
-    shape = (1, 3, *input_size(scale))
+def second_opinions(
+    build: Callable[[], nn.Module], scale: int, ours: int, output: tuple[int, int] = OUTPUT
+) -> list[Opinion]:
+    """What torch's FlopCounterMode (meta device), fvcore and ptflops (CPU) count, beside ``ours``."""
+    shape = (1, 3, *input_size(scale, output))
     network = build().eval()
     x = torch.zeros(shape)
     notes = _Notes()
