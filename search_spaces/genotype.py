@@ -1,12 +1,14 @@
 """Genotypes: a search space is a frozen dataclass of choices that can build its network.
 
 A new space is one file: subclass :class:`Genotype`, declare each axis with :func:`choice` or :func:`span`,
-write ``build(scale)``. ``--space my_lab.my_space`` then finds it.
+write ``build(scale)``. ``--space my_lab.my_space`` then finds it. ``parts(scale)`` is optional: it lets costs
+be put together from parts that are counted once.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import itertools
 import json
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
 Option = str | int | float | bool
 When = Mapping[str, Sequence[Option]]
+Same = Mapping[Any, tuple[Option, When]]
 
 
 class Chooser(Protocol):
@@ -58,7 +61,9 @@ class Axis:
     """One axis of a space: its options in order, and when it applies.
 
     ``when`` maps earlier axes to the options under which this one makes a difference; all of them must hold.
-    ``ordered`` axes are counts (a sampler may use their order), the others are plain alternatives.
+    ``same`` names options that are another one by another name: option -> (the other, under which choices on
+    earlier axes). ``ordered`` axes are counts (a sampler may use their order), the others are plain
+    alternatives.
     """
 
     name: str
@@ -66,10 +71,22 @@ class Axis:
     when: dict[str, tuple[Option, ...]]
     ordered: bool
     doc: str
+    same: dict[Option, tuple[Option, dict[str, tuple[Option, ...]]]] = field(default_factory=dict)
 
     def applies(self, choices: Mapping[str, Option | None]) -> bool:
         """Whether the choices made on earlier axes leave this one a meaning."""
-        return all(choices.get(name) in options for name, options in self.when.items())
+        return _hold(self.when, choices)
+
+    def settled(self, option: Option, choices: Mapping[str, Option | None]) -> Option:
+        """The option that stands for ``option`` after ``choices``: itself, unless ``same`` names another."""
+        if option not in self.same:
+            return option
+        other, when = self.same[option]
+        return other if _hold(when, choices) else option
+
+    def different(self, choices: Mapping[str, Option | None]) -> tuple[Option, ...]:
+        """The options that give different networks after ``choices``."""
+        return tuple(dict.fromkeys(self.settled(option, choices) for option in self.options))
 
     def ask(self, chooser: Chooser) -> Option:
         """The option that ``chooser`` takes; an axis with a single option is not asked about."""
@@ -83,7 +100,7 @@ class Axis:
         assert isinstance(low, int) and isinstance(high, int)
         return chooser.suggest_int(self.name, low, high, step=step)
 
-    @property
+    @functools.cached_property
     def step(self) -> int | None:
         """The common difference of an ordered axis; None where its options are not evenly spaced counts."""
         numbers = [option for option in self.options if isinstance(option, int)]
@@ -93,9 +110,12 @@ class Axis:
         return steps.pop() if len(steps) == 1 else None
 
 
-def choice(*options: Option, when: When | None = None, doc: str = "") -> Any:
-    """An axis of alternatives: exactly one of ``options`` is taken; the first is the default."""
-    return _axis_field(options, when, ordered=False, doc=doc)
+def choice(*options: Option, when: When | None = None, same: Same | None = None, doc: str = "") -> Any:
+    """An axis of alternatives: exactly one of ``options`` is taken; the first is the default.
+
+    ``same={"pairwise": ("all", {"blocks": (2,)})}``: with 2 blocks a genotype turns "pairwise" into "all".
+    """
+    return _axis_field(options, when, ordered=False, doc=doc, same=same)
 
 
 def span(low: int, high: int, *, step: int = 1, when: When | None = None, doc: str = "") -> Any:
@@ -103,9 +123,11 @@ def span(low: int, high: int, *, step: int = 1, when: When | None = None, doc: s
     return _axis_field(tuple(range(low, high + 1, step)), when, ordered=True, doc=doc)
 
 
-def _axis_field(options: Sequence[Option], when: When | None, *, ordered: bool, doc: str) -> Any:
-    axis = {"options": tuple(options), "ordered": ordered, "doc": doc}
-    axis["when"] = {name: tuple(values) for name, values in (when or {}).items()}
+def _axis_field(
+    options: Sequence[Option], when: When | None, *, ordered: bool, doc: str, same: Same | None = None
+) -> Any:
+    axis = {"options": tuple(options), "ordered": ordered, "doc": doc, "when": _fixed(when or {})}
+    axis["same"] = {option: (other, _fixed(under)) for option, (other, under) in (same or {}).items()}
     return field(default=options[0], metadata={"axis": axis})
 
 
@@ -113,8 +135,9 @@ def _axis_field(options: Sequence[Option], when: When | None, *, ordered: bool, 
 class Genotype:
     """One architecture, as the choices that make it.
 
-    A choice that does not apply (see ``when``) is set to None, so that two genotypes which differ only there
-    are equal and have one id. Raises SpaceError for an option that its axis does not have.
+    A choice that does not apply (see ``when``) is set to None, and one that is another by another name (see
+    ``same``) is set to that other, so that two genotypes which differ only there are equal and have one id.
+    Raises SpaceError for an option that its axis does not have.
     """
 
     space: ClassVar[str]
@@ -130,7 +153,7 @@ class Genotype:
         for axis in self.axes():
             value = getattr(self, axis.name) if axis.applies(taken) else None
             if value is not None:
-                value = _same_option(axis, value)
+                value = axis.settled(_same_option(axis, value), taken)
             elif axis.applies(taken):
                 raise SpaceError(f"{axis.name} applies here and needs one of {_listed(axis.options)}")
             object.__setattr__(self, axis.name, value)
@@ -139,8 +162,8 @@ class Genotype:
     @classmethod
     def axes(cls) -> tuple[Axis, ...]:
         """The axes in the order in which they are chosen."""
-        fields = (f for f in dataclasses.fields(cls) if "axis" in f.metadata)
-        return tuple(Axis(name=f.name, **f.metadata["axis"]) for f in fields)
+        # mypy takes the hash of the instances for that of the class.
+        return _axes_of(cls)  # type: ignore[arg-type]
 
     @classmethod
     def suggest(cls, chooser: Chooser) -> Self:
@@ -148,7 +171,7 @@ class Genotype:
         taken: dict[str, Option] = {}
         for axis in cls.axes():
             if axis.applies(taken):
-                taken[axis.name] = axis.ask(chooser)
+                taken[axis.name] = axis.settled(axis.ask(chooser), taken)
         return cls(**taken)
 
     @classmethod
@@ -236,21 +259,29 @@ class Space:
         taken: dict[str, Option] = {}
         for axis in self.axes:
             if axis.applies(taken):
-                taken[axis.name] = axis.ask(chooser)
+                taken[axis.name] = axis.settled(axis.ask(chooser), taken)
         return self.genotype(**taken)
 
     def applicable(self, genotype: Genotype) -> Iterator[tuple[Axis, Option]]:
-        """The narrowed axes that apply to ``genotype``, each with the option it took."""
+        """The narrowed axes that apply to ``genotype``, each with the option it took.
+
+        Where narrowing left only another name of that option, it is given by that name.
+        """
         choices = genotype.to_dict()
         for axis in self.axes:
             if axis.name in choices:
-                yield axis, choices[axis.name]
+                taken = choices[axis.name]
+                names = [option for option in axis.options if axis.settled(option, choices) == taken]
+                yield axis, taken if taken in axis.options or not names else names[0]
 
     def count(self) -> int:
         """How many different genotypes there are, exactly."""
         steering = {name for axis in self.axes for name in axis.when}
+        steering |= {name for axis in self.axes for _, when in axis.same.values() for name in when}
         return sum(
-            math.prod(len(a.options) for a in self.axes if a.name not in steering and a.applies(taken))
+            math.prod(
+                len(a.different(taken)) for a in self.axes if a.name not in steering and a.applies(taken)
+            )
             for taken in self._assignments([a for a in self.axes if a.name in steering])
         )
 
@@ -260,16 +291,30 @@ class Space:
             found = [
                 {**taken, axis.name: option} if axis.applies(taken) else taken
                 for taken in found
-                for option in (axis.options if axis.applies(taken) else axis.options[:1])
+                for option in (axis.different(taken) if axis.applies(taken) else axis.options[:1])
             ]
         yield from found
 
     @property
     def digest(self) -> str:
         """A hash of the axes, options and conditions: a study that began on another one cannot go on."""
-        axes = [[a.name, list(a.options), {k: list(v) for k, v in a.when.items()}] for a in self.axes]
+        axes = [[a.name, a.options, a.when, sorted(a.same.items(), key=str)] for a in self.axes]
         text = json.dumps([self.name, axes], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@functools.cache
+def _axes_of(genotype: type[Genotype]) -> tuple[Axis, ...]:
+    fields = (f for f in dataclasses.fields(genotype) if "axis" in f.metadata)
+    return tuple(Axis(name=f.name, **f.metadata["axis"]) for f in fields)
+
+
+def _fixed(when: When) -> dict[str, tuple[Option, ...]]:
+    return {name: tuple(options) for name, options in when.items()}
+
+
+def _hold(when: Mapping[str, Sequence[Option]], choices: Mapping[str, Option | None]) -> bool:
+    return not when or all(choices.get(name) in options for name, options in when.items())
 
 
 def _same_option(axis: Axis, value: Any) -> Option:

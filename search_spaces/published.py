@@ -1,34 +1,77 @@
-"""Published networks as fixed genotypes, with the costs that their papers print.
+"""Published networks: points of the composed space where it can express them, else networks of their own.
 
-To add one, put a line in PUBLISHED: its test compares the built network with the printed costs.
+To add one, put a line in PUBLISHED: its test compares the built network with the costs given here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from torch import nn
-
-from search_spaces.errors import unknown
+from search_spaces.errors import SpaceError, unknown
 from search_spaces.genotype import Genotype
 from search_spaces.lightweight import Lightweight
+from search_spaces.networks.efrdn import Efrdn
+from search_spaces.networks.esrt import Esrt
+from search_spaces.networks.f2srgan import F2srgan
+from search_spaces.networks.latticenet import LatticeNet
+from search_spaces.networks.lbnet import Lbnet
+from search_spaces.networks.swinir import SwinIr
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@dataclass(frozen=True, kw_only=True)
+class Printed:
+    """One row of a table of costs: parameters, and Multi-Adds at an output of 1280x720.
+
+    ``conv_only``: the row counts convolution modules and leaves out linear layers and attention.
+    ``params_within`` and ``multi_adds_within``: the fraction by which the network built here may differ, None
+    where the row is known not to be what the network costs (``Published.note`` says why). ``multi_adds`` is
+    None where the source gives none.
+    """
+
+    params: float
+    multi_adds: float | None = None
+    conv_only: bool = False
+    params_within: float | None = 0.005
+    multi_adds_within: float | None = 0.005
 
 
 @dataclass(frozen=True, kw_only=True)
 class Published:
-    """A network of a paper: how to build it and what its paper prints.
+    """A network of a paper: how to build it, what is printed about it, and what it costs by our own count.
 
-    ``printed`` maps a scale to (parameters, Multi-Adds at a 1280x720 output) in the paper's own rounding.
+    Exactly one of ``genotype`` and ``builder`` is set; ``builder`` takes the scale. ``printed`` and
+    ``counted`` map a scale to a row; ``counted`` are counts of the released code made independently.
+    ``inspired``: only the abstract is known, so that the network is no reproduction.
     """
 
-    genotype: Genotype
     source: str
-    printed: Mapping[int, tuple[float, float]] = field(default_factory=dict)
+    genotype: Genotype | None = None
+    builder: Callable[[int], nn.Module] | None = None
+    printed: Mapping[int, Printed] = field(default_factory=dict)
+    counted: Mapping[int, Printed] = field(default_factory=dict)
+    inspired: bool = False
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        if (self.genotype is None) == (self.builder is None):
+            raise SpaceError(f"{self.source}: give either a genotype or a builder")
 
     def build(self, scale: int) -> nn.Module:
-        """The network with fresh weights."""
-        return self.genotype.build(scale)
+        """The network at ``scale``, with fresh weights: (B, 3, H, W) in [0, 1] -> (B, 3, s * H, s * W)."""
+        if self.genotype is not None:
+            return self.genotype.build(scale)
+        assert self.builder is not None
+        return self.builder(scale)
+
+
+def _exact(params: int, multi_adds: float) -> Printed:
+    """A count of released code: exact in parameters, one thousandth in Multi-Adds (their rounding)."""
+    return Printed(params=params, multi_adds=multi_adds, params_within=0, multi_adds_within=0.001)
 
 
 PUBLISHED: dict[str, Published] = {
@@ -41,13 +84,206 @@ PUBLISHED: dict[str, Published] = {
             share=0.25,
             attention="cca",
             kernel="3x3",
+            activation="lrelu",
             sharing="none",
             aggregation="fuse",
-            transformers=0,
-            skip="none",
         ),
         source="IMDN, arXiv 1909.11856",
-        printed={2: (694e3, 158.8e9), 3: (703e3, 71.5e9), 4: (715e3, 40.9e9)},
+        printed={
+            2: Printed(params=694e3, multi_adds=158.8e9, params_within=0.001, multi_adds_within=0.002),
+            3: Printed(params=703e3, multi_adds=71.5e9, params_within=0.001),
+            4: Printed(params=715e3, multi_adds=40.9e9, params_within=0.001, multi_adds_within=0.002),
+        },
+        counted={2: _exact(694_404, 158.77e9), 3: _exact(703_059, 71.34e9), 4: _exact(715_176, 40.89e9)},
+    ),
+    "rfdn": Published(
+        genotype=Lightweight(
+            width=50,
+            blocks=4,
+            block="rfdb",
+            depth=3,
+            share=0.5,
+            attention="esa",
+            kernel="3x3",
+            activation="lrelu",
+            sharing="none",
+            aggregation="fuse",
+        ),
+        source="RFDN, arXiv 2009.11551, released code (AIM 2020)",
+        printed={4: Printed(params=433e3)},
+        counted={
+            2: Printed(params=417.2e3, multi_adds=91.30e9, params_within=0.001, multi_adds_within=0.002),
+            4: Printed(params=433.4e3, multi_adds=23.76e9, params_within=0.001, multi_adds_within=0.002),
+        },
+        note="the paper's tables (534 K, 550 K) belong to no setting of the released block",
+    ),
+    "bsrn": Published(
+        genotype=Lightweight(
+            width=64,
+            stem="blueprint",
+            blocks=8,
+            block="esdb",
+            depth=3,
+            share=0.5,
+            attention="esa-cca",
+            kernel="blueprint",
+            activation="gelu",
+            sharing="none",
+            aggregation="fuse-blueprint",
+        ),
+        source="BSRN, arXiv 2205.05996",
+        printed={
+            2: Printed(params=332e3, multi_adds=73.0e9, multi_adds_within=0.02),
+            3: Printed(params=340e3, multi_adds=33.3e9, multi_adds_within=0.02),
+            4: Printed(params=352e3, multi_adds=19.4e9, multi_adds_within=0.02),
+        },
+        counted={2: _exact(331_628, 71.94e9), 3: _exact(340_283, 32.80e9), 4: _exact(352_400, 19.18e9)},
+        note="the paper's tool counts 1 to 1.5 % more Multi-Adds than there are",
+    ),
+    "rlfn": Published(
+        genotype=Lightweight(
+            width=52,
+            blocks=6,
+            block="rlfb",
+            depth=3,
+            attention="esa-slim",
+            kernel="3x3",
+            activation="lrelu",
+            sharing="none",
+            aggregation="conv",
+        ),
+        source="RLFN, arXiv 2205.07514",
+        printed={
+            2: Printed(params=527e3, multi_adds=115.4e9),
+            4: Printed(params=543e3, multi_adds=29.8e9),
+        },
+        counted={2: _exact(526_856, 115.416e9), 4: _exact(543_740, 29.822e9)},
+    ),
+    "safmn": Published(
+        genotype=Lightweight(
+            width=36, blocks=8, block="safm", kernel="3x3", sharing="none", aggregation="plain"
+        ),
+        source="SAFMN, arXiv 2302.13800",
+        printed={
+            2: Printed(params=228e3, multi_adds=52e9, multi_adds_within=0.02),
+            3: Printed(params=233e3, multi_adds=23e9, multi_adds_within=0.02),
+            4: Printed(params=240e3, multi_adds=14e9, multi_adds_within=0.04),
+        },
+        counted={2: _exact(227_820, 51.48e9), 3: _exact(232_695, 23.34e9), 4: _exact(239_520, 13.54e9)},
+    ),
+    "gpdn": Published(
+        genotype=Lightweight(
+            width=32, blocks=8, block="gpdb", sharing="none", aggregation="plain", skip="bicubic"
+        ),
+        source="GPDN, released code (DCC_st39)",
+        counted={
+            2: Printed(params=92.3e3, multi_adds=20.14e9, params_within=0.001, multi_adds_within=0.002),
+            4: Printed(params=102_728, multi_adds=5.63e9, params_within=0, multi_adds_within=0.002),
+        },
+        note="the article's tables could not be read; the released checkpoints hold 102,728 parameters at x4",
+    ),
+    "swinir-light": Published(
+        builder=SwinIr().build,
+        source="SwinIR, arXiv 2108.10257",
+        printed={
+            2: Printed(params=878e3, multi_adds=195.6e9, params_within=None, multi_adds_within=None),
+            4: Printed(params=897e3, multi_adds=49.6e9, params_within=None, multi_adds_within=None),
+        },
+        counted={
+            2: Printed(params=910_152, multi_adds=240.9e9, params_within=0, multi_adds_within=0.03),
+            3: Printed(params=918_267, multi_adds=109.2e9, params_within=0, multi_adds_within=0.03),
+            4: Printed(params=929_628, multi_adds=62.7e9, params_within=0, multi_adds_within=0.03),
+        },
+        note="the paper leaves out the relative position biases and the attention products",
+    ),
+    "f2srgan": Published(
+        builder=F2srgan().build,
+        source="F2SRGAN, Electronics 2023, 12(11), 2544, released code (generator)",
+        counted={
+            2: Printed(params=184_865, params_within=0),
+            4: Printed(params=202_209, params_within=0),
+        },
+        note="checkpoints hold 24 numbers more, the frozen mean colour; Fourier transforms are not counted",
+    ),
+    "f2srgan-student": Published(
+        builder=F2srgan(blocks=8, fourier=False).build,
+        source="Light-F2SRGAN, Electronics 2023, 12(11), 2544, released code (student before pruning)",
+        counted={4: Printed(params=113_121, params_within=0)},
+        note="the checkpoint holds 24 numbers more, the frozen mean colour",
+    ),
+    "sdan-inspired": Published(
+        genotype=Lightweight(
+            width=40,
+            stem="blueprint",
+            blocks=8,
+            block="sdm",
+            depth=3,
+            share=0.5,
+            attention="mm-lka",
+            kernel="blueprint",
+            activation="gelu",
+            sharing="none",
+            aggregation="fuse-blueprint",
+        ),
+        source="inspired by SDAN, arXiv 2506.12475 (abstract only; sizes are ours)",
+        inspired=True,
+    ),
+    "lmswn-inspired": Published(
+        genotype=Lightweight(
+            width=40,
+            stem="pyramid",
+            blocks=6,
+            block="wrd",
+            depth=3,
+            share=0.5,
+            attention="cca",
+            kernel="asymmetric",
+            activation="lrelu",
+            sharing="none",
+            aggregation="fuse",
+        ),
+        source="inspired by LMSWN, Comput. Eng. Sci. 46(8):1433-1443, 2024 (abstract only; sizes are ours)",
+        inspired=True,
+    ),
+    "efrdn": Published(
+        genotype=Efrdn(),
+        source="EFRDN, doi 10.1016/j.cviu.2024.104178",
+        printed={
+            2: Printed(
+                params=768e3, multi_adds=111.6e9, conv_only=True, params_within=0.02, multi_adds_within=None
+            ),
+            3: Printed(
+                params=768e3, multi_adds=49.5e9, conv_only=True, params_within=0.02, multi_adds_within=None
+            ),
+            4: Printed(params=767.9e3, multi_adds=27.9e9, conv_only=True),
+        },
+        note="No code was released: widths are inferred from the x4 tables. The printed Multi-Adds leave out "
+        "the transformers, and those at x2 and x3 are the x4 figure times the area. See docs/efrdn.md.",
+    ),
+    "lbnet": Published(
+        builder=Lbnet().build,
+        source="LBNet, arXiv 2204.13286",
+        printed={
+            2: Printed(params=731e3, multi_adds=153.2e9, conv_only=True),
+            4: Printed(params=742e3, multi_adds=38.9e9, conv_only=True),
+        },
+        note="The printed Multi-Adds leave out the transformers.",
+    ),
+    "esrt": Published(
+        builder=Esrt().build,
+        source="ESRT, arXiv 2108.11084",
+        printed={4: Printed(params=751e3, multi_adds=67.7e9, multi_adds_within=None)},
+        counted={4: Printed(params=752e3, multi_adds=298e9)},
+        note="What the printed Multi-Adds count is not known; others measure 298 G, as is counted here.",
+    ),
+    "latticenet": Published(
+        builder=LatticeNet().build,
+        source="LatticeNet, ECCV 2020",
+        printed={
+            2: Printed(params=756e3, multi_adds=169.5e9),
+            3: Printed(params=765e3, multi_adds=76.3e9),
+            4: Printed(params=777e3, multi_adds=43.6e9),
+        },
     ),
 }
 

@@ -18,12 +18,40 @@ FLOORS = [
     {"search_spaces.errors", "leaderboard.errors", "nas.errors", "leaderboard.schema", "leaderboard.pareto"},
     {"search_spaces.genotype", "leaderboard.database", "leaderboard.records", "nas.units"},
     {"search_spaces", "leaderboard.store", "leaderboard.tables"},
-    {"search_spaces.blocks.convolutions", "leaderboard.views"},
-    {"search_spaces.blocks.attention", "search_spaces.blocks.transformers", "leaderboard.png"},
-    {"search_spaces.blocks.distillation", "search_spaces.blocks.sharing", "leaderboard.app"},
-    {"search_spaces.blocks.stems", "search_spaces.blocks.tails", "leaderboard.site"},
+    {"leaderboard.views"},
+    {"leaderboard.png", "leaderboard.app", "leaderboard.site"},
+    # What can be built: parts, blocks of parts, networks of blocks.
+    {
+        "search_spaces.blocks.activations",
+        "search_spaces.blocks.convolutions",
+        "search_spaces.blocks.esrt",
+        "search_spaces.blocks.norms",
+        "search_spaces.blocks.sharing",
+        "search_spaces.blocks.tails",
+        "search_spaces.networks.means",
+    },
+    {
+        "search_spaces.blocks.aggregation",
+        "search_spaces.blocks.calibration",
+        "search_spaces.blocks.fourier",
+        "search_spaces.blocks.stems",
+        "search_spaces.blocks.transformers",
+    },
+    {"search_spaces.blocks.attention"},
+    {"search_spaces.blocks.lattice"},
+    {"search_spaces.blocks.distillation"},
+    {
+        "search_spaces.networks.efrdn",
+        "search_spaces.networks.esrt",
+        "search_spaces.networks.f2srgan",
+        "search_spaces.networks.latticenet",
+        "search_spaces.networks.lbnet",
+        "search_spaces.networks.swinir",
+    },
     {"search_spaces.lightweight"},
     {"search_spaces.published"},
+    {"search_spaces.describe"},
+    # How we search.
     {"nas.cost", "nas.imresize", "nas.metrics", "nas.device"},
     {"nas.second_opinion"},
     {"nas.data.sources"},
@@ -45,7 +73,12 @@ FLOORS = [
     {"nas.cli"},
     {"nas.__main__"},
 ]
-EVERYWHERE = {"nas", "leaderboard", "search_spaces.blocks"}  # hold a docstring or a version, import nothing
+EVERYWHERE = {
+    "nas",
+    "leaderboard",
+    "search_spaces.blocks",
+    "search_spaces.networks",
+}  # hold a docstring or a version, import nothing
 
 
 def modules() -> dict[str, Path]:

@@ -11,7 +11,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from search_spaces.blocks.convolutions import pointwise
+from search_spaces.blocks.calibration import (
+    ChannelGate,
+    CombinationAttention,
+    SelfCalibratedChannel,
+    SelfCalibratedSpatial,
+)
+from search_spaces.blocks.convolutions import BlueprintConv, depthwise, pointwise
 
 AttentionFactory = Callable[[int], nn.Module]
 
@@ -21,6 +27,18 @@ class NoAttention(nn.Identity):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
+
+
+class MeanChannelAttention(nn.Module):
+    """CA: channels weighted by their mean through a squeeze of 16 (RCAN, arXiv 1807.02758, sec. 3.3)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.gate = ChannelGate(channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C, H, W)."""
+        return x * self.gate(x)
 
 
 class ContrastChannelAttention(nn.Module):
@@ -54,20 +72,26 @@ class EnhancedSpatialAttention(nn.Module):
 
     smallest = 15
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, hidden: int | None = None) -> None:
         super().__init__()
-        hidden = max(1, channels // 4)
+        hidden = hidden or max(1, channels // 4)
         self.squeeze = pointwise(channels, hidden)
         self.skip = pointwise(hidden, hidden)
-        self.stride = nn.Conv2d(hidden, hidden, 3, stride=2)
-        self.body = nn.Sequential(
+        self.stride = self._stride(hidden)
+        self.body = self._body(hidden)
+        self.expand = pointwise(hidden, channels)
+
+    def _stride(self, hidden: int) -> nn.Module:
+        return nn.Conv2d(hidden, hidden, 3, stride=2)
+
+    def _body(self, hidden: int) -> nn.Module:
+        return nn.Sequential(
             nn.Conv2d(hidden, hidden, 3, padding=1),
             nn.ReLU(inplace=True),
             nn.Conv2d(hidden, hidden, 3, padding=1),
             nn.ReLU(inplace=True),
             nn.Conv2d(hidden, hidden, 3, padding=1),
         )
-        self.expand = pointwise(hidden, channels)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C, H, W)."""
@@ -80,8 +104,135 @@ class EnhancedSpatialAttention(nn.Module):
         return x * torch.sigmoid(self.expand(mask + self.skip(squeezed)))
 
 
+class BlueprintSpatialAttention(EnhancedSpatialAttention):
+    """ESA whose four 3x3 are blueprint separable, with GELU (BSRN, arXiv 2205.05996, released code).
+
+    That the strided one is too, its 1x1 at full size, is inferred: only so the counts come out exactly.
+    """
+
+    def _stride(self, hidden: int) -> nn.Module:
+        return nn.Sequential(
+            pointwise(hidden, hidden, bias=False), nn.Conv2d(hidden, hidden, 3, stride=2, groups=hidden)
+        )
+
+    def _body(self, hidden: int) -> nn.Module:
+        return nn.Sequential(
+            BlueprintConv(hidden, hidden),
+            nn.GELU(),
+            BlueprintConv(hidden, hidden),
+            nn.GELU(),
+            BlueprintConv(hidden, hidden),
+        )
+
+
+class BlueprintChannelSpatialAttention(nn.Sequential):
+    """BSRN's attention: blueprint ESA, then CCA (BSRN, arXiv 2205.05996, released code)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(BlueprintSpatialAttention(channels), ContrastChannelAttention(channels))
+
+
+class SlimSpatialAttention(EnhancedSpatialAttention):
+    """ESA with one convolution left at the pooled size (RLFN, arXiv 2205.07514, released code).
+
+    As in the released code f is 16 whatever the width; here at most the width itself (ours).
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels, hidden=min(16, channels))
+
+    def _body(self, hidden: int) -> nn.Module:
+        return nn.Conv2d(hidden, hidden, 3, padding=1)
+
+
+class ConvolvedChannelAttention(nn.Module):
+    """FCA: 3x3 to half the width, GELU, 3x3 back, then channels weighted by their mean with a squeeze of 10.
+
+    (GPDN's released code; no text of its article could be read. As an attention of another block it is ours.)
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        half = max(1, channels // 2)
+        self.body = nn.Sequential(
+            nn.Conv2d(channels, half, 3, padding=1), nn.GELU(), nn.Conv2d(half, channels, 3, padding=1)
+        )
+        self.gate = ChannelGate(channels, reduction=10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C, H, W)."""
+        x = self.body(x)
+        return x * self.gate(x)
+
+
+class PixelAttention(nn.Module):
+    """PA: every value weighted by a 1x1 convolution of its pixel (PAN, arXiv 2010.01073, released code)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.gate = pointwise(channels, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C, H, W)."""
+        return x * torch.sigmoid(self.gate(x))
+
+
+class LargeKernelAttention(nn.Module):
+    """LKA: depthwise 5x5, depthwise 7x7 with dilation 3, 1x1, times the input.
+
+    (VAN, arXiv 2202.09741, sec. 3.1.)
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.weight = nn.Sequential(
+            depthwise(channels, 5), depthwise(channels, 7, dilation=3), pointwise(channels, channels)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C, H, W)."""
+        return x * self.weight(x)
+
+
+class MultiShapeLargeKernelAttention(nn.Module):
+    """MM-LKA, inspired by SDAN (arXiv 2506.12475), of which only the abstract is known.
+
+    Ours: 1x1, then a third of the channels each through a square large kernel (5x5, 7x7 with dilation 3),
+    strips (1x9, 9x1) and dilated strips (both with dilation 5, the shape of LCAN's released code by the same
+    first author), then 1x1, times the input. Channels left over by the division go to the square.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        third = channels // 3
+        self.parts = [channels - 2 * third, third, third]
+        self.enter = pointwise(channels, channels)
+        self.square = nn.Sequential(depthwise(self.parts[0], 5), depthwise(self.parts[0], 7, dilation=3))
+        self.strips = nn.Sequential(depthwise(third, (1, 9)), depthwise(third, (9, 1)))
+        self.dilated = nn.Sequential(
+            depthwise(third, (1, 9), dilation=(1, 5)), depthwise(third, (9, 1), dilation=(5, 1))
+        )
+        self.leave = pointwise(channels, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C, H, W); C is at least 3."""
+        square, strips, dilated = self.enter(x).split(self.parts, dim=1)
+        seen = [self.square(square), self.strips(strips), self.dilated(dilated)]
+        return x * self.leave(torch.cat(seen, dim=1))
+
+
 ATTENTIONS: dict[str, AttentionFactory] = {
     "none": NoAttention,
+    "ca": MeanChannelAttention,
     "cca": ContrastChannelAttention,
     "esa": EnhancedSpatialAttention,
+    "esa-slim": SlimSpatialAttention,
+    "esa-cca": BlueprintChannelSpatialAttention,
+    "cc": CombinationAttention,
+    "fca": ConvolvedChannelAttention,
+    "scca": SelfCalibratedChannel,
+    "scsa": SelfCalibratedSpatial,
+    "pa": PixelAttention,
+    "lka": LargeKernelAttention,
+    "mm-lka": MultiShapeLargeKernelAttention,
 }

@@ -1,11 +1,14 @@
 """Kernel shapes: every entry of CONVOLUTIONS is called as ``conv(in_channels, out_channels)``.
 
-To add one, write a module that keeps height and width and put it in the table at the foot.
+To add one, write a module that keeps height and width and put it in the table at the foot. One that equals
+a plainer module once it is trained is a :class:`Foldable`, and :func:`fold` replaces it for inference.
 """
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -24,7 +27,20 @@ def square3x3(in_channels: int, out_channels: int) -> nn.Conv2d:
     return nn.Conv2d(in_channels, out_channels, 3, padding=1)
 
 
-class AsymmetricConv(nn.Module):
+def square5x5(in_channels: int, out_channels: int) -> nn.Conv2d:
+    """A plain 5x5 convolution, zero padded: the null option at a larger reach."""
+    return nn.Conv2d(in_channels, out_channels, 5, padding=2)
+
+
+class Foldable(nn.Module):
+    """A module that, once trained, equals one plainer module."""
+
+    @abstractmethod
+    def folded(self) -> nn.Module:
+        """The module that computes the same in evaluation mode, with a copy of the weights."""
+
+
+class AsymmetricConv(Foldable):
     """The sum of a 3x3, a 1x3 and a 3x1 convolution: a 3x3 with a strengthened skeleton.
 
     (ACNet, arXiv 1908.03930, sec. 3; the batch normalisation of its branches is left out, as it is throughout
@@ -56,7 +72,7 @@ class AsymmetricConv(nn.Module):
 class BlueprintConv(nn.Sequential):
     """Blueprint separable convolution: 1x1 without bias, then depthwise 3x3.
 
-    (BSConv-U, arXiv 2003.13549, sec. 3; as used by BSRN, arXiv 2205.05996, sec. 3.2.)
+    (BSConv-U, arXiv 2003.13549, sec. 3; as used by BSRN, arXiv 2205.05996, released code.)
     """
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
@@ -66,8 +82,83 @@ class BlueprintConv(nn.Sequential):
         )
 
 
+class DepthwiseConv(nn.Sequential):
+    """Depthwise separable convolution: depthwise 3x3, then 1x1, both with biases.
+
+    (MobileNets, arXiv 1704.04861, sec. 3.1, without normalisation; as in F2SRGAN's released code.)
+    """
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__(depthwise(in_channels, 3), pointwise(in_channels, out_channels))
+
+
+class StripConv(nn.Sequential):
+    """Depthwise 1x11 and 11x1, one after the other, then 1x1: 11x11 pixels for 22 weights a channel.
+
+    (The strips are those of SegNeXt, arXiv 2209.08575; as a kernel shape of its own it is ours.)
+    """
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__(
+            depthwise(in_channels, (1, 11)),
+            depthwise(in_channels, (11, 1)),
+            pointwise(in_channels, out_channels),
+        )
+
+
+class DilatedConv(nn.Sequential):
+    """Depthwise 7x7 with dilation 3, then 1x1: a reach of 19 pixels.
+
+    (The last two steps of VAN's large kernel, arXiv 2202.09741, sec. 3.1; as a kernel shape of its own it is
+    ours.)
+    """
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__(depthwise(in_channels, 7, dilation=3), pointwise(in_channels, out_channels))
+
+
+def depthwise(
+    channels: int, kernel: int | tuple[int, int], *, dilation: int | tuple[int, int] = 1, bias: bool = True
+) -> nn.Conv2d:
+    """A depthwise convolution of odd ``kernel`` (rows, columns) that keeps the size, zero padded."""
+    rows, columns = (kernel, kernel) if isinstance(kernel, int) else kernel
+    down, right = (dilation, dilation) if isinstance(dilation, int) else dilation
+    padding = (down * (rows // 2), right * (columns // 2))
+    return nn.Conv2d(
+        channels,
+        channels,
+        (rows, columns),
+        padding=padding,
+        dilation=(down, right),
+        groups=channels,
+        bias=bias,
+    )
+
+
+Network = TypeVar("Network", bound=nn.Module)
+
+
+def fold(network: Network) -> Network:
+    """``network`` with every Foldable part replaced, in place: for inference, with the same outputs.
+
+    A part that is used in several places stays one part. A network that is itself Foldable must be asked for
+    :meth:`Foldable.folded`: it cannot be replaced in place.
+    """
+    made: dict[nn.Module, nn.Module] = {}
+    for parent in list(network.modules()):
+        for name, child in list(parent._modules.items()):
+            if isinstance(child, Foldable):
+                made.setdefault(child, child.folded().train(child.training))
+                parent._modules[name] = made[child]
+    return network
+
+
 CONVOLUTIONS: dict[str, ConvFactory] = {
     "3x3": square3x3,
+    "5x5": square5x5,
     "asymmetric": AsymmetricConv,
+    "depthwise": DepthwiseConv,
     "blueprint": BlueprintConv,
+    "strip": StripConv,
+    "dilated": DilatedConv,
 }

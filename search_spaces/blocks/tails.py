@@ -6,13 +6,22 @@ A tail is called as ``tail(width, scale)``: (B, width, H, W) -> (B, 3, scale * H
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 
-class PixelShuffleTail(nn.Sequential):
+class Tail(nn.Module):
+    """What every entry of TAILS is."""
+
+    @abstractmethod
+    def start_silent(self) -> None:
+        """Make the output zero, so that a network with a skip begins as that skip's interpolation."""
+
+
+class PixelShuffleTail(nn.Sequential, Tail):
     """A 3x3 convolution to 3 * scale^2 channels, then pixel shuffle (IMDN, RFDN; ESPCN, arXiv 1609.05158)."""
 
     def __init__(self, width: int, scale: int) -> None:
@@ -31,5 +40,5 @@ def bicubic_skip(x: Tensor, scale: int) -> Tensor:
     return F.interpolate(x, scale_factor=scale, mode="bicubic", align_corners=False)
 
 
-TAILS: dict[str, Callable[[int, int], PixelShuffleTail]] = {"pixel_shuffle": PixelShuffleTail}
+TAILS: dict[str, Callable[[int, int], Tail]] = {"pixel_shuffle": PixelShuffleTail}
 SKIPS: dict[str, Callable[[Tensor, int], Tensor] | None] = {"none": None, "bicubic": bicubic_skip}

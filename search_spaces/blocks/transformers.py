@@ -13,35 +13,27 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from search_spaces.blocks.convolutions import pointwise
+from search_spaces.blocks.esrt import EfficientTransformer
+from search_spaces.blocks.norms import ChannelNorm
 
 TransformerFactory = Callable[..., nn.Module]
-
-
-class ChannelNorm(nn.Module):
-    """Layer normalisation over the channels of (B, C, H, W)."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.norm = nn.LayerNorm(channels)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) -> (B, C, H, W)."""
-        return self.norm(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
 
 class WindowAttention(nn.Module):
     """Self-attention inside windows with a learned bias per relative position (SwinIR, arXiv 2108.10257).
 
     ``shifted`` moves the windows by half their size, with the wrapped parts masked. Sizes that windows do not
-    divide are padded by replication and cut again; SwinIR mirrors instead.
+    divide are padded by replication and cut again; SwinIR mirrors instead. Where ``heads`` do not divide the
+    width, attention works on the next smaller width that they divide (ours).
     """
 
     def __init__(self, width: int, heads: int, *, shifted: bool, window: int = 8) -> None:
         super().__init__()
         self.heads, self.window = heads, window
         self.shift = window // 2 if shifted else 0
-        self.qkv = nn.Linear(width, 3 * width)
-        self.project = nn.Linear(width, width)
+        inner = width // heads * heads
+        self.qkv = nn.Linear(width, 3 * inner)
+        self.project = nn.Linear(inner, width)
         self.bias = nn.Parameter(torch.zeros(heads, (2 * window - 1) ** 2))
         nn.init.trunc_normal_(self.bias, std=0.02)
 
@@ -93,17 +85,22 @@ class WindowAttention(nn.Module):
 
 
 class ChannelAttention(nn.Module):
-    """MDTA: self-attention between channels, linear in the pixels (Restormer, arXiv 2111.09881, sec. 3.1)."""
+    """MDTA: self-attention between channels, linear in the pixels (Restormer, arXiv 2111.09881, sec. 3.1).
+
+    Where ``heads`` do not divide the width, attention works on the next smaller width that they divide
+    (ours).
+    """
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
+        inner = width // heads * heads
         self.heads = heads
         self.temperature = nn.Parameter(torch.ones(heads, 1, 1))
         self.qkv = nn.Sequential(
-            pointwise(width, 3 * width, bias=False),
-            nn.Conv2d(3 * width, 3 * width, 3, padding=1, groups=3 * width, bias=False),
+            pointwise(width, 3 * inner, bias=False),
+            nn.Conv2d(3 * inner, 3 * inner, 3, padding=1, groups=3 * inner, bias=False),
         )
-        self.project = pointwise(width, width, bias=False)
+        self.project = pointwise(inner, width, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C, H, W)."""
@@ -112,7 +109,7 @@ class ChannelAttention(nn.Module):
         )
         query, key = F.normalize(query, dim=-1), F.normalize(key, dim=-1)
         weights = (query @ key.transpose(-2, -1) * self.temperature).softmax(-1)
-        return self.project((weights @ value).reshape(x.shape))
+        return self.project((weights @ value).flatten(1, 2).unflatten(2, x.shape[2:]))
 
 
 class GatedFeedForward(nn.Module):
@@ -165,4 +162,5 @@ class ChannelTransformer(nn.Module):
 TRANSFORMERS: dict[str, TransformerFactory] = {
     "window": WindowTransformer,
     "channel": ChannelTransformer,
+    "esrt": EfficientTransformer,
 }

@@ -1,3 +1,5 @@
+"""The rules of genotypes and spaces, on a small space that can be enumerated."""
+
 from __future__ import annotations
 
 import itertools
@@ -9,101 +11,173 @@ import pytest
 import tomli_w
 from torch import nn
 
-from nas.samplers import RandomChooser
 from search_spaces import Genotype, Space, SpaceError, choice, load_space, span
 from search_spaces.lightweight import Lightweight
 
 
 @dataclass(frozen=True, kw_only=True)
-class Toy(Genotype):
-    width: int = span(2, 6, step=2)
-    kind: str = choice("a", "b", "c")
-    depth: int = span(1, 3, when={"kind": ("b", "c")})
-    flag: bool = choice(False, True, when={"kind": ("c",), "depth": (2, 3)})
+class Small(Genotype):
+    """Five axes: one applies sometimes, one has options that are the same sometimes, one hangs on that."""
+
+    blocks: int = span(1, 3)
+    kind: str = choice("a", "b")
+    depth: int = span(1, 2, when={"kind": ("b",)})
+    sharing: str = choice(
+        "none",
+        "interval",
+        "pairwise",
+        "all",
+        when={"blocks": (2, 3)},
+        same={"interval": ("none", {"blocks": (2,)}), "pairwise": ("all", {"blocks": (2,)})},
+    )
+    tied: bool = choice(False, True, when={"sharing": ("all",)})
 
     def build(self, scale: int) -> nn.Module:
-        return nn.Identity()
+        return nn.Upsample(scale_factor=scale)
+
+
+def _every(space: Space) -> set[Genotype]:
+    """All genotypes, by brute force over the product of all options."""
+    names = [axis.name for axis in space.axes]
+    options = [axis.options for axis in space.axes]
+    return {space.genotype(**dict(zip(names, values, strict=True))) for values in itertools.product(*options)}
 
 
 def test_a_choice_that_does_not_apply_changes_nothing() -> None:
-    one, two = Toy(width=2, kind="a", depth=1), Toy(width=2, kind="a", depth=3, flag=True)
-    assert one == two
-    assert one.id == two.id
-    assert one.to_dict() == {"width": 2, "kind": "a"}
-    assert Toy(kind="c", depth=1, flag=True) == Toy(kind="c", depth=1)
-    assert Toy(kind="c", depth=2, flag=True).id != Toy(kind="c", depth=2, flag=False).id
+    assert Small(kind="a", depth=2) == Small(kind="a", depth=1)
+    assert Small(kind="a", depth=2).id == Small(kind="a").id
+    assert "depth" not in Small(kind="a", depth=2).to_dict()
+    assert Small(kind="b", depth=2).id != Small(kind="b", depth=1).id
 
 
-def test_the_id_is_the_same_on_every_machine() -> None:
-    assert Lightweight(width=32, blocks=4).id == Lightweight(width=32, blocks=4).id
+def test_two_names_of_one_network_are_one_genotype() -> None:
+    assert Small(blocks=2, sharing="pairwise") == Small(blocks=2, sharing="all")
+    assert Small(blocks=2, sharing="pairwise").id == Small(blocks=2, sharing="all").id
+    assert Small(blocks=3, sharing="pairwise").id != Small(blocks=3, sharing="all").id
+    assert Small(blocks=2, sharing="pairwise", tied=True).to_dict()["tied"] is True
+
+
+def test_an_id_is_the_same_on_every_machine() -> None:
+    assert (
+        Lightweight(width=32, blocks=4, block="rfdb").id == Lightweight(block="rfdb", blocks=4, width=32).id
+    )
     assert len(Lightweight().id) == 12
-    # A hash of the name and the choices: a change here would lose every recorded result.
-    assert Toy(width=2, kind="a").id == Toy.from_dict({"kind": "a", "width": 2}).id
 
 
-def test_count_is_what_brute_force_finds() -> None:
-    for only in ({}, {"kind": ("c",)}, {"depth": (1, 2), "kind": ("a", "c")}, {"depth": (1,)}):
-        space = Space(Toy, only)
-        combinations = itertools.product(*(axis.options for axis in space.axes))
-        names = [axis.name for axis in space.axes]
-        found = {Toy(**dict(zip(names, options, strict=True))).id for options in combinations}
-        assert space.count() == len(found)
+@pytest.mark.parametrize(
+    "only",
+    [
+        {},
+        {"blocks": [2]},
+        {"blocks": [1]},
+        {"sharing": ["pairwise"]},
+        {"sharing": ["none", "interval"], "kind": ["b"]},
+        {"sharing": ["interval", "pairwise"], "blocks": [2, 3]},
+    ],
+)
+def test_the_count_is_that_of_an_enumeration(only: dict[str, list[object]]) -> None:
+    space = Space(Small, only)  # type: ignore[arg-type]
+    assert space.count() == len(_every(space))
 
 
-def test_suggestions_stay_inside_a_narrowed_space() -> None:
-    space = Space(Lightweight, {"attention": ("esa", "cca"), "width": (16, 64), "transformers": (0,)})
-    chooser = RandomChooser(0)
-    for _ in range(50):
-        genotype = space.suggest(chooser)
-        assert genotype.attention in ("esa", "cca")
-        assert genotype.width in (16, 64)
-        assert genotype.transformer is None
+def test_the_composed_space_narrowed_to_a_few_options_is_counted_exactly() -> None:
+    only: dict[str, list[str | int | float | bool]] = {
+        "width": [16],
+        "stem": ["3x3"],
+        "blocks": [1, 2, 4],
+        "block": ["imdb", "rlfb", "gpdb"],
+        "depth": [2, 3],
+        "attention": ["none", "cca"],
+        "kernel": ["3x3"],
+        "activation": ["lrelu"],
+        "aggregation": ["plain", "dense"],
+        "transformers": [0, 1, 2],
+        "transformer": ["window"],
+        "heads": [2],
+        "mlp_ratio": [1],
+        "shallow_tail": [False],
+        "skip": ["none"],
+    }
+    space = Space(Lightweight, only)
+    assert space.count() == len(_every(space))
 
 
-def test_a_genotype_survives_json_and_toml() -> None:
-    chooser = RandomChooser(1)
-    for _ in range(50):
-        genotype = Lightweight.suggest(chooser)
-        for copy in (
-            json.loads(json.dumps(genotype.to_dict())),
-            tomllib.loads(tomli_w.dumps(genotype.to_dict())),
-        ):
-            assert Lightweight.from_dict(copy) == genotype
-            assert Lightweight.from_dict(copy).id == genotype.id
+def test_what_is_suggested_is_inside_the_narrowed_space(dice) -> None:  # type: ignore[no-untyped-def]
+    space = Space(Small, {"sharing": ["pairwise"]})
+    seen = {space.suggest(dice(seed)) for seed in range(200)}
+    assert seen == _every(space)
+    for genotype in seen:
+        for axis, option in space.applicable(genotype):
+            assert option in axis.options
+
+
+def test_suggesting_reaches_every_genotype(dice) -> None:  # type: ignore[no-untyped-def]
+    assert {Small.suggest(dice(seed)) for seed in range(600)} == _every(Space(Small))
+
+
+def test_a_genotype_survives_json_and_toml(dice) -> None:  # type: ignore[no-untyped-def]
+    for seed in range(50):
+        genotype = Lightweight.suggest(dice(seed))
+        again = json.loads(json.dumps(genotype.to_dict()))
+        assert Lightweight.from_dict(again) == genotype
+        again = tomllib.loads(tomli_w.dumps(genotype.to_dict()))
+        assert Lightweight.from_dict(again) == genotype
+        assert Lightweight.from_dict(again).id == genotype.id
 
 
 @pytest.mark.parametrize(
     ("choices", "message"),
     [
-        ({"widht": 2}, "did you mean 'width'"),
-        ({"width": 3, "kind": "a"}, r"unknown option of width: 3 \(allowed: 2, 4, 6\)"),
-        ({"width": True, "kind": "a"}, "unknown option of width: True"),
-        ({"kind": "a"}, "width is missing"),
-        ({"width": 2, "kind": "a", "depth": 2}, r"depth = 2 contradicts .* kind in \(b, c\)"),
+        ({"kidn": "a"}, "'kidn'; did you mean 'kind'"),
+        ({"blocks": 1, "kind": "c"}, r"unknown option of kind: 'c'.*\(allowed: a, b\)"),
+        ({"blocks": 1, "kind": "a", "depth": 1}, r"depth = 1 contradicts .* kind in \(b\)"),
+        ({"blocks": 1, "kind": "b"}, "depth is missing"),
+        ({"blocks": True, "kind": "a"}, "unknown option of blocks: True"),
+        ({"blocks": 4, "kind": "a"}, "unknown option of blocks: 4"),
     ],
 )
-def test_a_wrong_genotype_is_refused_with_what_is_allowed(choices: dict[str, object], message: str) -> None:
+def test_a_wrong_dictionary_is_answered_with_what_is_allowed(
+    choices: dict[str, object], message: str
+) -> None:
     with pytest.raises(SpaceError, match=message):
-        Toy.from_dict(choices)
+        Small.from_dict(choices)
 
 
-def test_the_digest_follows_what_can_be_chosen() -> None:
-    digests = {
-        Space(Toy).digest,
-        Space(Toy, {"kind": ("a",)}).digest,
-        Space(Toy, {"kind": ("a", "b")}).digest,
-        Space(Lightweight).digest,
-    }
-    assert len(digests) == 4
-    assert Space(Toy, {"kind": ("b", "a")}).digest == Space(Toy, {"kind": ("a", "b")}).digest
+def test_options_of_the_composed_space_are_answered_with_the_nearest() -> None:
+    with pytest.raises(SpaceError, match="did you mean 'imdb'"):
+        Lightweight(block="imbd")
+    with pytest.raises(SpaceError, match="did you mean 'blueprint'"):
+        Lightweight(kernel="blueprnt")
 
 
-@pytest.mark.parametrize("name", ["lightwieght", "no.such.module", "json", "torch.nn"])
-def test_what_is_no_space_is_refused(name: str) -> None:
-    with pytest.raises(SpaceError, match=name.split(".")[0]):
-        load_space(name)
+@pytest.mark.parametrize(
+    ("only", "message"),
+    [
+        ({"block": ["a"]}, "did you mean 'blocks'"),
+        ({"kind": []}, "only.kind is empty: keep at least one of a, b"),
+        ({"kind": ["c"]}, r"\(allowed: a, b\)"),
+    ],
+)
+def test_a_wrong_narrowing_is_refused(only: dict[str, list[object]], message: str) -> None:
+    with pytest.raises(SpaceError, match=message):
+        Space(Small, only)  # type: ignore[arg-type]
 
 
-def test_an_unsupported_scale_is_refused() -> None:
-    with pytest.raises(SpaceError, match="scale 5"):
-        Lightweight().build(5)
+def test_the_digest_changes_with_options_and_conditions() -> None:
+    digests = {Space(Small, only).digest for only in ({}, {"kind": ["a"]}, {"blocks": [1, 2]})}  # type: ignore[arg-type]
+    assert len(digests) == 3
+    assert Space(Small).digest == Space(Small).digest
+
+
+def test_a_space_that_names_no_parts_is_counted_as_a_whole() -> None:
+    assert Small().parts(2) is None
+
+
+def test_spaces_are_found_by_word_and_by_module() -> None:
+    assert load_space("lightweight") is Lightweight
+    assert load_space("search_spaces.lightweight") is Lightweight
+    assert load_space("search_spaces.networks.efrdn:Efrdn").__name__ == "Efrdn"
+    with pytest.raises(SpaceError, match="did you mean 'lightweight'"):
+        load_space("lightwait")
+    with pytest.raises(SpaceError, match="found none"):
+        load_space("search_spaces.errors")

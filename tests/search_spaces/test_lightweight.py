@@ -1,135 +1,133 @@
+"""The composed space: whatever is drawn from it builds, trains, and costs the sum of its parts."""
+
 from __future__ import annotations
 
-import pickle
+import os
+from collections.abc import Callable
 
 import pytest
 import torch
-from torch import nn
 
-from nas.samplers import RandomChooser
-from search_spaces.blocks.attention import ATTENTIONS
-from search_spaces.blocks.convolutions import CONVOLUTIONS, AsymmetricConv
 from search_spaces.blocks.distillation import DISTILLERS
-from search_spaces.blocks.sharing import SHARINGS
-from search_spaces.blocks.transformers import TRANSFORMERS, WindowAttention
-from search_spaces.lightweight import Lightweight
-from search_spaces.published import PUBLISHED
+from search_spaces.errors import SpaceError
+from search_spaces.genotype import Genotype
+from search_spaces.lightweight import Lightweight, _places
 
-SIZES = [(31, 47), (8, 8), (1, 64)]
+MANY = int(os.environ.get("PARETOSR_GENOTYPES", "60"))
+"""How many random genotypes are tried; 1,000 take a minute or two."""
 
-
-def check_block(block: nn.Module, channels: int, size: tuple[int, int]) -> None:
-    """Shape kept, gradients finite, the same twice in eval mode, picklable."""
-    x = torch.rand(2, channels, *size, requires_grad=True)
-    y = block(x)
-    assert y.shape == x.shape
-    y.square().mean().backward()
-    for tensor in (x, *block.parameters()):
-        assert tensor.grad is None or torch.isfinite(tensor.grad).all()
-    assert x.grad is not None
-    block = pickle.loads(pickle.dumps(block)).eval()
-    with torch.no_grad():
-        assert torch.equal(block(x), block(x))
+Count = Callable[..., tuple[int, int]]
 
 
-@pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("name", ATTENTIONS)
-def test_an_attention_keeps_the_shape(name: str, size: tuple[int, int]) -> None:
-    check_block(ATTENTIONS[name](16), 16, size)
-
-
-@pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("name", CONVOLUTIONS)
-def test_a_convolution_keeps_height_and_width(name: str, size: tuple[int, int]) -> None:
-    check_block(CONVOLUTIONS[name](16, 16), 16, size)
-    assert CONVOLUTIONS[name](12, 20)(torch.rand(1, 12, *size)).shape == (1, 20, *size)
-
-
-@pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("name", DISTILLERS)
-def test_a_cnn_block_keeps_the_shape_at_every_depth_and_share(name: str, size: tuple[int, int]) -> None:
-    parts = {"conv": CONVOLUTIONS["3x3"], "attention": ATTENTIONS["esa"]}
-    if not DISTILLERS[name].distils:
-        check_block(DISTILLERS[name](16, **parts), 16, size)
-        return
-    for depth in (1, 4):
-        for share in (0.25, 0.5):
-            check_block(DISTILLERS[name](16, **parts, depth=depth, share=share), 16, size)
-
-
-@pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("shifted", [False, True])
-@pytest.mark.parametrize("name", TRANSFORMERS)
-def test_a_transformer_keeps_the_shape(name: str, shifted: bool, size: tuple[int, int]) -> None:
-    check_block(TRANSFORMERS[name](16, heads=2, mlp_ratio=2, shifted=shifted), 16, size)
-
-
-def test_an_asymmetric_convolution_folds_into_one_square_kernel() -> None:
-    conv = AsymmetricConv(5, 7).double()
-    x = torch.rand(2, 5, 9, 11, dtype=torch.float64)
-    assert torch.allclose(conv(x), conv.folded()(x), atol=1e-12)
-
-
-def test_windows_attend_only_inside_and_shifted_ones_across_the_border() -> None:
-    for shifted, reaches in ((False, False), (True, True)):
-        attention = WindowAttention(8, 2, shifted=shifted)
-        x = torch.rand(1, 8, 16, 16, requires_grad=True)
-        attention(x)[0, :, 7, 7].sum().backward()
-        assert x.grad is not None
-        touched = x.grad[0].abs().sum(0) > 0
-        assert touched[7, 7]
-        assert bool(touched[8, 8]) is reaches
-        assert not touched[15, 15]
-
-
-def test_a_shifted_window_does_not_see_the_opposite_border() -> None:
-    attention = WindowAttention(8, 2, shifted=True)
-    x = torch.rand(1, 8, 16, 16, requires_grad=True)
-    attention(x)[0, :, 0, 0].sum().backward()
-    assert x.grad is not None
-    touched = x.grad[0].abs().sum(0) > 0
-    assert touched[:4, :4].all()
-    assert not touched[4:, :].any()
-    assert not touched[:, 4:].any()
-
-
-@pytest.mark.parametrize("name", SHARINGS)
-def test_a_sharing_numbers_its_sets_without_gaps(name: str) -> None:
-    for blocks in range(1, 9):
-        order = SHARINGS[name](blocks)
-        assert len(order) == blocks
-        assert set(order) == set(range(max(order) + 1))
-
-
-def test_shared_blocks_are_the_same_weights() -> None:
-    shared = Lightweight(blocks=4, sharing="interval").build(4)
-    separate = Lightweight(blocks=4, sharing="none").build(4)
-    block = sum(p.numel() for p in Lightweight(blocks=1).build(4).blocks.parameters())
-    sizes = [sum(p.numel() for p in network.parameters()) for network in (shared, separate)]
-    assert sizes[1] - sizes[0] == 2 * block
-
-
-def test_random_architectures_give_exactly_scale_times_the_size() -> None:
-    chooser = RandomChooser(7)
-    for number in range(30):
-        genotype, scale = Lightweight.suggest(chooser), (2, 3, 4)[number % 3]
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_random_genotypes_build_and_train(scale: int, dice) -> None:  # type: ignore[no-untyped-def]
+    for seed in range(scale, MANY + scale, 3):
+        genotype = Lightweight.suggest(dice(seed))
+        torch.manual_seed(seed)
         network = genotype.build(scale)
-        size = SIZES[number % 3]
-        image = network(torch.rand(1, 3, *size))
-        assert image.shape == (1, 3, scale * size[0], scale * size[1])
-        image.square().mean().backward()
+        x = torch.rand(1, 3, 6, 7, requires_grad=True)
+        y = network(x)
+        assert y.shape == (1, 3, 6 * scale, 7 * scale), genotype
+        y.square().mean().backward()
+        assert y.isfinite().all(), genotype
         for name, parameter in network.named_parameters():
-            assert parameter.grad is not None, (genotype, name)
-            assert torch.isfinite(parameter.grad).all()
+            assert parameter.grad is not None and parameter.grad.isfinite().all(), (name, genotype)
 
 
-def test_a_network_with_the_bicubic_skip_begins_as_bicubic() -> None:
-    x = torch.rand(1, 3, 9, 7)
-    expected = nn.functional.interpolate(x, scale_factor=2, mode="bicubic", align_corners=False)
-    assert torch.equal(Lightweight(skip="bicubic").build(2)(x), expected)
+def test_the_parts_cost_what_the_network_costs(dice, counted: Count) -> None:  # type: ignore[no-untyped-def]
+    size = (12, 15)
+    for seed in range(min(MANY, 60)):
+        genotype, scale = Lightweight.suggest(dice(1000 + seed)), 2 + seed % 3
+        whole = counted(lambda g=genotype, s=scale: g.build(s), 3, size, "cpu")
+        costs = [(part, counted(part.build, part.channels, size, "cpu")) for part in genotype.parts(scale)]
+        params = sum(part.copies * cost[0] for part, cost in costs)
+        multi_adds = sum(part.uses * cost[1] for part, cost in costs)
+        assert (params, multi_adds) == whole, genotype
 
 
-@pytest.mark.parametrize("name", PUBLISHED)
-def test_a_published_network_runs_at_the_scales_it_prints(name: str) -> None:
-    for scale in PUBLISHED[name].printed:
-        assert PUBLISHED[name].build(scale)(torch.rand(1, 3, 8, 9)).shape == (1, 3, 8 * scale, 9 * scale)
+def test_equal_keys_cost_the_same_and_parts_are_named_without_building(dice, counted: Count) -> None:  # type: ignore[no-untyped-def]
+    known: dict[object, tuple[int, int]] = {}
+    for seed in range(30):
+        for part in Lightweight.suggest(dice(seed)).parts(2):
+            cost = counted(part.build, part.channels, (16, 16))
+            assert known.setdefault(part.key, cost) == cost
+            hash(part.key)
+
+
+@pytest.mark.parametrize(
+    "axis", [axis for axis in Lightweight.axes() if len(axis.options) > 1], ids=lambda axis: axis.name
+)
+def test_every_choice_makes_a_difference(axis, dice) -> None:  # type: ignore[no-untyped-def]
+    """Two options that both apply and stand for themselves give networks that compute different images."""
+    tried = 0
+    for seed in range(40):
+        choices = Lightweight.suggest(dice(seed)).to_dict()
+        if axis.name not in choices or choices["skip"] == "bicubic":
+            continue
+        here = {**{other.name: other.options[0] for other in Lightweight.axes()}, **choices}
+        made = {_image(Lightweight(**{**here, axis.name: option})) for option in axis.different(choices)[:4]}
+        assert len(made) == len(axis.different(choices)[:4]), (axis.name, choices)
+        tried += 1
+        if tried == 2:
+            break
+    assert tried
+
+
+def _image(genotype: Genotype) -> tuple[str, ...]:
+    """A fingerprint of what the network computes: weights drawn from one seed, one fixed image."""
+    torch.manual_seed(0)
+    network = genotype.build(2).double().eval()
+    x = torch.rand(1, 3, 20, 20, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        for parameter in network.parameters():
+            # A zero tail would hide what is before it.
+            if not parameter.any():
+                parameter.uniform_(-0.1, 0.1)
+        return tuple(f"{value:.12e}" for value in network(x).flatten()[:50].tolist())
+
+
+@pytest.mark.parametrize("name", DISTILLERS)
+def test_a_block_is_asked_only_about_what_it_takes(name: str) -> None:
+    choices, block = Lightweight(block=name).to_dict(), DISTILLERS[name]
+    asked = {
+        "kernel": ["convolves"],
+        "attention": ["attends"],
+        "activation": ["activates"],
+        "depth": ["distils", "repeats"],
+        "share": ["distils"],
+    }
+    for axis, abilities in asked.items():
+        assert (axis in choices) == any(getattr(block, ability, False) for ability in abilities)
+
+
+def test_blocks_share_weights_as_the_genotype_says() -> None:
+    for sharing, sets in {"none": 4, "interval": 2, "pairwise": 2, "all": 1}.items():
+        network = Lightweight(blocks=4, sharing=sharing).build(2)
+        assert len(network.get_submodule("blocks")._modules) == sets
+
+
+def test_a_network_with_a_skip_begins_as_interpolation() -> None:
+    network = Lightweight(skip="bicubic", shallow_tail=True, blocks=2).build(2)
+    x = torch.rand(1, 3, 9, 8)
+    expected = torch.nn.functional.interpolate(x, scale_factor=2, mode="bicubic", align_corners=False)
+    assert torch.equal(network(x), expected)
+
+
+def test_interleaved_transformers_are_spread_evenly() -> None:
+    assert [_places(4, count) for count in (0, 1, 2, 3)] == [(), (1,), (1, 2), (0, 1, 2)]
+    assert _places(2, 3) == (0, 0, 1)
+
+
+def test_dense_connections_do_not_enlarge_the_features() -> None:
+    torch.manual_seed(0)
+    x = torch.rand(1, 3, 12, 12)
+    sizes = {}
+    for aggregation in ("plain", "dense"):
+        network = Lightweight(width=32, blocks=8, block="residual", aggregation=aggregation).build(2)
+        sizes[aggregation] = network(x).abs().mean()
+    assert sizes["dense"] < 4 * sizes["plain"]
+
+
+def test_a_scale_that_is_not_supported_is_refused() -> None:
+    with pytest.raises(SpaceError, match=r"scale 5 is not supported \(allowed: 2, 3, 4\)"):
+        Lightweight().build(5)
