@@ -18,17 +18,18 @@ from leaderboard.store import Store
 from nas.cost import Cost, cost_of, measure
 from nas.errors import RecipeError, unknown
 from search_spaces import Genotype, SpaceError, load_space
-from search_spaces.published import PUBLISHED
+from search_spaces.published import PUBLISHED, Published
 
 
 @dataclass(frozen=True, kw_only=True)
 class Architecture:
-    """A network that can be built at a scale, and where it was found; ``genotype`` None if it has none."""
+    """A network that can be built at a scale, and where it was found; None for what it does not have."""
 
     name: str
     source: str
     build: Callable[[int], nn.Module]
     genotype: Genotype | None = None
+    published: Published | None = None
 
     def cost(self, scale: int) -> Cost:
         """What it costs for an output of 1280x720."""
@@ -46,7 +47,9 @@ def find_architecture(word: str, open_store: Callable[[], Store] | None = None) 
     """
     if word in PUBLISHED:
         entry = PUBLISHED[word]
-        return Architecture(name=word, source=entry.source, build=entry.build, genotype=entry.genotype)
+        return Architecture(
+            name=word, source=entry.source, build=entry.build, genotype=entry.genotype, published=entry
+        )
     path = Path(word)
     if path.suffix in (".json", ".toml"):
         return _of_genotype(path.stem, str(path), read_genotype(path))

@@ -67,7 +67,12 @@ class Budget:
 
 
 def input_size(scale: int, output: tuple[int, int] = OUTPUT) -> tuple[int, int]:
-    """Height and width of the low-resolution input for ``output``, rounded down (x3: 240 x 426)."""
+    """Height and width of the low-resolution input for ``output``, rounded down (x3: 240 x 426).
+
+    Raises BudgetError for a scale at which nothing would be left of it.
+    """
+    if not 1 <= scale <= min(output):
+        raise BudgetError(f"scale {scale}: a whole number from 1 to {min(output)} is needed")
     return output[0] // scale, output[1] // scale
 
 

@@ -10,6 +10,16 @@ class SpaceError(ValueError):
     """An unknown space, axis, option or network, or a genotype that contradicts itself."""
 
 
+SCALES = (2, 3, 4)
+"""The factors of enlargement that the project's networks are built for."""
+
+
+def require_scale(scale: int) -> None:
+    """Raise SpaceError unless ``scale`` is one of SCALES."""
+    if scale not in SCALES:
+        raise SpaceError(f"scale {scale!r} is not supported (allowed: {', '.join(map(str, SCALES))})")
+
+
 def unknown(kind: str, name: object, allowed: Iterable[object]) -> SpaceError:
     """A SpaceError that names the nearest allowed word and lists them all."""
     words = [str(word) for word in allowed]

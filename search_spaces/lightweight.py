@@ -22,10 +22,9 @@ from search_spaces.blocks.sharing import SHARINGS, same_sharing
 from search_spaces.blocks.stems import STEMS
 from search_spaces.blocks.tails import SKIPS, TAILS, Tail
 from search_spaces.blocks.transformers import TRANSFORMERS
-from search_spaces.errors import SpaceError
+from search_spaces.errors import require_scale
 from search_spaces.genotype import Genotype, Part, choice, span
 
-SCALES = (2, 3, 4)
 MOST_BLOCKS = 8
 MOST_TRANSFORMERS = 3
 
@@ -115,8 +114,7 @@ class Lightweight(Genotype):
 
     def parts_by_role(self, scale: int) -> dict[str, Part]:
         """The parts under the names by which the network uses them. Raises SpaceError for another scale."""
-        if scale not in SCALES:
-            raise SpaceError(f"scale {scale!r} is not supported (allowed: {', '.join(map(str, SCALES))})")
+        require_scale(scale)
         width, blocks = self.width, self.blocks
         stem = partial(STEMS[self.stem], width)
         parts = {"stem": Part(("stem", self.stem, width), stem, 3), "block": self._block_part()}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 import tomllib
 from pathlib import Path
 
@@ -11,7 +10,6 @@ import pytest
 
 from nas.recipe import load_recipe, make_recipe
 from nas.training import PLANS
-from search_spaces import Space, load_space
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -54,6 +52,14 @@ def test_the_readme_is_short_and_names_the_two_commands() -> None:
     assert "make test" in text
 
 
+def test_the_readme_counts_as_the_space_does() -> None:
+    from search_spaces import Space
+    from search_spaces.lightweight import Lightweight
+
+    billions = Space(Lightweight).count() // 10**9
+    assert f"{billions} billion architectures" in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
 def test_the_recipe_of_the_docs_is_one_and_names_every_setting() -> None:
     table = tomllib.loads(blocks(ROOT / "docs" / "recipes.md", "toml")[0])
     recipe = make_recipe({"name": "docs", **table})
@@ -71,20 +77,3 @@ def test_the_plans_of_the_docs_are_the_plans() -> None:
 @pytest.mark.parametrize("path", sorted((ROOT / "runs").glob("*.toml")), ids=lambda path: path.name)
 def test_tracked_recipes_load(path: Path) -> None:
     assert load_recipe(path).name == path.stem
-
-
-def test_the_space_of_the_docs_builds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import torch
-
-    from nas.cost import measure
-
-    [code] = blocks(ROOT / "docs" / "extending.md", "python")
-    (tmp_path / "my_space.py").write_text(code)
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(sys.modules, "my_space", raising=False)
-    plain = load_space("my_space")
-    assert Space(plain).count() == 4 * (1 + 3 * 2)
-    genotype = plain.from_dict({"width": 16, "layers": 2, "activation": "gelu"})
-    assert genotype.build(3)(torch.rand(1, 3, 7, 5)).shape == (1, 3, 21, 15)
-    built = sum(parameter.numel() for parameter in genotype.build(3).parameters())
-    assert measure(lambda: genotype.build(3), 3).params == built

@@ -61,6 +61,10 @@ def _told(found: Architecture, scale: int, counted: Cost, check: bool) -> dict[s
         "largest_layer": {"name": layer, "multi_adds": layer_multi_adds},
         "uncounted": uncounted_operations(build, scale),
     }
+    printed = None if found.published is None else found.published.printed.get(scale)
+    if printed is not None:
+        row = ("params", "multi_adds", "conv_only")
+        told["printed"] = {key: getattr(printed, key) for key in row}
     if check:
         from nas.second_opinion import second_opinions
 
@@ -88,6 +92,11 @@ def _print(found: Architecture, told: dict[str, Any]) -> None:
     largest = told["largest_layer"]
     share = largest["multi_adds"] / max(1, told["multi_adds"])
     typer.echo(f"  largest layer     {largest['name']}: {format_count(largest['multi_adds'])} ({share:.0%})")
+    if "printed" in told:
+        row = told["printed"]
+        multi_adds = "" if row["multi_adds"] is None else f", {format_count(row['multi_adds'])} Multi-Adds"
+        what = " (convolutions only)" if row["conv_only"] else ""
+        typer.echo(f"  in its paper      {format_count(row['params'])} parameters{multi_adds}{what}")
     if told["uncounted"]:
         names = ", ".join(told["uncounted"])
         typer.echo(f"  not counted       {names}: they multiply, and torch has no formula")

@@ -17,6 +17,7 @@ from search_spaces.blocks.distillation import MultiDistillationBlock, ResidualDi
 from search_spaces.blocks.esrt import TokenStage
 from search_spaces.blocks.lattice import AsymmetricDistillationBlock, Reading
 from search_spaces.blocks.tails import PixelShuffleTail
+from search_spaces.errors import require_scale
 from search_spaces.genotype import Genotype, choice
 
 _ACDM = {"module": ("acdm",)}
@@ -60,7 +61,11 @@ class Efrdn(Genotype):
     reconstruction: str = choice("tied", "separate", doc="weights of the two reconstructions")
 
     def build(self, scale: int) -> nn.Module:
-        """The network, (B, 3, H, W) in [0, 1] -> (B, 3, scale * H, scale * W), with fresh weights."""
+        """The network, (B, 3, H, W) in [0, 1] -> (B, 3, scale * H, scale * W), with fresh weights.
+
+        Raises SpaceError for another scale than 2, 3 or 4.
+        """
+        require_scale(scale)
         return EfrdnNetwork(self, scale)
 
 

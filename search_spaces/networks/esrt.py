@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from search_spaces.blocks.calibration import ChannelGate
 from search_spaces.blocks.convolutions import pointwise
 from search_spaces.blocks.esrt import TokenStage
+from search_spaces.errors import require_scale
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +28,11 @@ class Esrt:
     chunks: int = 4
 
     def build(self, scale: int) -> nn.Module:
-        """The network, (B, 3, H, W) in [0, 1] -> (B, 3, scale * H, scale * W), with fresh weights."""
+        """The network, (B, 3, H, W) in [0, 1] -> (B, 3, scale * H, scale * W), with fresh weights.
+
+        Raises SpaceError for another scale than 2, 3 or 4.
+        """
+        require_scale(scale)
         return EsrtNetwork(self, scale)
 
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from search_spaces.blocks.convolutions import DepthwiseConv
 from search_spaces.blocks.fourier import FastFourierConv
-from search_spaces.errors import SpaceError
+from search_spaces.errors import SpaceError, require_scale
 from search_spaces.networks.means import Div2kMean
 
 
@@ -25,7 +25,11 @@ class F2srgan:
     fourier: bool = True
 
     def build(self, scale: int) -> nn.Module:
-        """The network, (B, 3, H, W) in [0, 1] -> (B, 3, scale * H, scale * W), with fresh weights."""
+        """The network, (B, 3, H, W) in [0, 1] -> (B, 3, scale * H, scale * W), with fresh weights.
+
+        Raises SpaceError for another scale than 2, 3 or 4.
+        """
+        require_scale(scale)
         return F2srganNetwork(self, scale)
 
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from search_spaces.blocks.convolutions import pointwise
 from search_spaces.blocks.lattice import LatticeBlock
 from search_spaces.blocks.tails import PixelShuffleTail
+from search_spaces.errors import require_scale
 from search_spaces.networks.means import Div2kMean
 
 
@@ -21,7 +22,11 @@ class LatticeNet:
     blocks: int = 4
 
     def build(self, scale: int) -> nn.Module:
-        """The network, (B, 3, H, W) in [0, 1] -> (B, 3, scale * H, scale * W), with fresh weights."""
+        """The network, (B, 3, H, W) in [0, 1] -> (B, 3, scale * H, scale * W), with fresh weights.
+
+        Raises SpaceError for another scale than 2, 3 or 4.
+        """
+        require_scale(scale)
         return LatticeNetwork(self, scale)
 
 

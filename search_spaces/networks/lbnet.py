@@ -12,6 +12,7 @@ from search_spaces.blocks.calibration import ChannelGate, SpatialGate
 from search_spaces.blocks.convolutions import pointwise
 from search_spaces.blocks.esrt import TokenStage
 from search_spaces.blocks.tails import PixelShuffleTail
+from search_spaces.errors import require_scale
 from search_spaces.networks.means import Div2kMean
 
 
@@ -28,7 +29,11 @@ class Lbnet:
     repeats: int = 3
 
     def build(self, scale: int) -> nn.Module:
-        """The network, (B, 3, H, W) in [0, 1] -> (B, 3, scale * H, scale * W), with fresh weights."""
+        """The network, (B, 3, H, W) in [0, 1] -> (B, 3, scale * H, scale * W), with fresh weights.
+
+        Raises SpaceError for another scale than 2, 3 or 4.
+        """
+        require_scale(scale)
         return LbnetNetwork(self, scale)
 
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from search_spaces.blocks.norms import ChannelNorm
 from search_spaces.blocks.tails import PixelShuffleTail
 from search_spaces.blocks.transformers import WindowTransformer
+from search_spaces.errors import require_scale
 from search_spaces.networks.means import Div2kMean
 
 
@@ -27,7 +28,11 @@ class SwinIr:
     mlp_ratio: int = 2
 
     def build(self, scale: int) -> nn.Module:
-        """The network, (B, 3, H, W) in [0, 1] -> (B, 3, scale * H, scale * W), with fresh weights."""
+        """The network, (B, 3, H, W) in [0, 1] -> (B, 3, scale * H, scale * W), with fresh weights.
+
+        Raises SpaceError for another scale than 2, 3 or 4.
+        """
+        require_scale(scale)
         return SwinIrNetwork(self, scale)
 
 

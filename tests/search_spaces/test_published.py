@@ -69,6 +69,12 @@ def test_fourier_transforms_which_no_counter_sees_can_be_recognised() -> None:
     assert not uncounted(PUBLISHED["f2srgan-student"].build(2))
 
 
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_a_scale_that_nobody_supports_is_refused(name: str) -> None:
+    with pytest.raises(SpaceError, match=r"scale 5 is not supported \(allowed: 2, 3, 4\)"):
+        PUBLISHED[name].build(5)
+
+
 def test_an_unknown_name_is_answered_with_the_nearest() -> None:
     with pytest.raises(SpaceError, match="did you mean 'imdn'"):
         published("imdm")
@@ -77,3 +83,43 @@ def test_an_unknown_name_is_answered_with_the_nearest() -> None:
 def test_a_network_needs_exactly_one_way_to_be_built() -> None:
     with pytest.raises(SpaceError, match="either a genotype or a builder"):
         Published(source="nothing")
+
+
+# Literal rows beside the table in the package, so that neither can drift unseen. Multi-Adds are a range where
+# several figures are in print.
+TABLE = [
+    ("imdn", 2, 694_404, 0.0, 158.8e9, 158.8e9, 0.002, "all"),
+    ("imdn", 4, 715_176, 0.0, 40.9e9, 40.9e9, 0.002, "all"),
+    ("rfdn", 4, 433.4e3, 0.002, 23.76e9, 23.76e9, 0.002, "all"),
+    ("bsrn", 4, 352e3, 0.01, 19.2e9, 19.4e9, 0.01, "all"),
+    ("rlfn", 2, 527e3, 0.005, 115.4e9, 115.4e9, 0.005, "all"),
+    ("rlfn", 4, 543.7e3, 0.005, 29.8e9, 29.8e9, 0.005, "all"),
+    ("safmn", 4, 239.5e3, 0.01, 13.5e9, 13.5e9, 0.01, "all"),
+    ("latticenet", 2, 756e3, 0.005, 169.5e9, 169.5e9, 0.005, "all"),
+    ("latticenet", 4, 777e3, 0.005, 43.6e9, 43.6e9, 0.005, "all"),
+    ("gpdn", 4, 102_728, 0.0, 5.63e9, 5.63e9, 0.01, "all"),
+    ("lbnet", 2, 731e3, 0.005, 153.2e9, 153.2e9, 0.005, "convolutions"),
+    ("lbnet", 4, 742e3, 0.005, 38.9e9, 38.9e9, 0.005, "convolutions"),
+    ("esrt", 4, 751e3, 0.01, 298e9, 298e9, 0.03, "all"),
+    ("swinir-light", 4, 929_628, 0.01, 62.7e9, 65e9, 0.03, "all"),
+    ("efrdn", 4, 767.9e3, 0.02, 27.9e9, 27.9e9, 0.02, "convolutions"),
+    ("f2srgan", 4, 202e3, 0.01, None, None, 0.0, "all"),
+]
+
+
+@pytest.mark.parametrize(("name", "scale", "params", "within", "low", "high", "tolerance", "counted"), TABLE)
+def test_the_networks_of_the_literature_cost_what_is_known_of_them(
+    name: str,
+    scale: int,
+    params: float,
+    within: float,
+    low: float | None,
+    high: float | None,
+    tolerance: float,
+    counted: str,
+) -> None:
+    cost = _cost(name, scale)
+    assert abs(cost.params - params) <= within * params
+    if low is not None and high is not None:
+        multi_adds = cost.multi_adds if counted == "all" else cost.conv_multi_adds
+        assert low * (1 - tolerance) <= multi_adds <= high * (1 + tolerance)
