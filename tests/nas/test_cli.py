@@ -12,12 +12,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import tomli_w
 
 from leaderboard.store import Store
 from nas import __version__
 from nas.cli import main
 from nas.cost import Cost
 from nas.recipe import load_recipe
+from search_spaces.lightweight import Lightweight
 
 Nas = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -44,6 +46,9 @@ steps = 5
 batch = 2
 lr_patch = 12
 """
+
+
+SIMPLE = Lightweight(block="residual").to_dict()
 
 
 @pytest.fixture
@@ -115,23 +120,16 @@ def test_cost_of_a_published_network_and_of_a_file(nas: Nas, tmp_path: Path) -> 
     assert told["multi_adds"] == pytest.approx(40.9e9, rel=0.002)
     assert told["input"] == [320, 180]
     assert "715,176" in nas("cost", "imdn").stdout
-    (tmp_path / "mine.toml").write_text(
-        'width = 16\nblocks = 1\nblock = "residual"\nattention = "none"\nkernel = "3x3"\n'
-        'aggregation = "plain"\ntransformers = 0\nskip = "none"\n'
-    )
+    (tmp_path / "mine.toml").write_text(tomli_w.dumps(SIMPLE))
     assert "parameters" in nas("cost", "mine.toml").stdout
 
 
 def test_space_lists_every_axis(nas: Nas) -> None:
-    from search_spaces.lightweight import Lightweight
 
     told = nas("space").stdout
     for axis in Lightweight.axes():
         assert axis.name in told
     assert "architectures" in told
-
-
-SIMPLE = 'width = 16\nblocks = 1\nblock = "residual"\n'
 
 
 @pytest.mark.parametrize(
@@ -172,9 +170,9 @@ def test_a_mistake_is_one_clear_line_and_status_2(
     (tmp_path / "file").write_text("")
     (tmp_path / "bad.json").write_text("{")
     (tmp_path / "odd.toml").write_text("widht = 16\n")
-    (tmp_path / "half.toml").write_text(SIMPLE)
-    rest = 'kernel = "3x3"\naggregation = "plain"\ntransformers = 0\nskip = "none"\n'
-    (tmp_path / "against.toml").write_text(SIMPLE + 'depth = 2\nattention = "none"\n' + rest)
+    half = {axis: option for axis, option in SIMPLE.items() if axis != "attention"}
+    (tmp_path / "half.toml").write_text(tomli_w.dumps(half))
+    (tmp_path / "against.toml").write_text(tomli_w.dumps({**SIMPLE, "depth": 2}))
     with pytest.raises(SystemExit) as ended:
         main()
     told = capsys.readouterr().err

@@ -11,15 +11,12 @@ from search_spaces.lightweight import Lightweight
 SMALL = Space(
     Lightweight,
     {
+        **{axis.name: axis.options[:1] for axis in Lightweight.axes()},
         "width": (16, 24),
         "blocks": (1, 2),
         "depth": (1, 2),
         "block": ("imdb", "residual"),
         "kernel": ("3x3", "blueprint"),
-        "attention": ("none",),
-        "aggregation": ("plain",),
-        "transformers": (0,),
-        "skip": ("none",),
     },
 )
 

@@ -42,7 +42,8 @@ def test_a_rebuilt_trial_has_the_distributions_that_a_trial_is_asked_for() -> No
     for _ in range(10):
         trial = study.ask()
         genotype = SPACE.suggest(trial)
-        rebuilt = {axis.name: distribution(axis) for axis, _ in SPACE.applicable(genotype)}
+        asked = [axis for axis, _ in SPACE.applicable(genotype) if len(axis.options) > 1]
+        rebuilt = {axis.name: distribution(axis) for axis in asked}
         assert rebuilt == trial.distributions
 
 

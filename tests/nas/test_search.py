@@ -17,6 +17,7 @@ from nas.retrain import Retraining, choose
 from nas.samplers import SAMPLERS
 from nas.search import Event, Search, Tally
 from search_spaces import load_space
+from search_spaces.lightweight import Lightweight
 
 Make = Callable[..., Recipe]
 
@@ -158,16 +159,8 @@ def test_an_impossible_budget_leaves_no_run_behind(small_recipe: Make, tmp_path:
 
 
 def test_a_space_that_is_used_up_ends_the_search(small_recipe: Make, tmp_path: Path) -> None:
-    only = {
-        "width": [16],
-        "blocks": [1],
-        "block": ["residual"],
-        "attention": ["none", "cca"],
-        "kernel": ["3x3"],
-        "aggregation": ["plain"],
-        "transformers": [0],
-        "skip": ["bicubic"],
-    }
+    only = {axis.name: [axis.options[0]] for axis in Lightweight.axes()}
+    only |= {"block": ["residual"], "attention": ["none", "cca"]}
     watcher = Watcher()
     tally = run(small_recipe(space={"only": only}, trials=9), tmp_path, watcher)
     assert len(tally.results) == 2

@@ -32,7 +32,8 @@ def test_every_difference_between_the_counters_is_explained(name: str) -> None:
     def build() -> nn.Module:
         return Mixed() if name == "mixed" else PUBLISHED[name].build(2)
 
-    opinions = second_opinions(build, 2, measure(build, 2).multi_adds)
+    output = (160, 240)
+    opinions = second_opinions(build, 2, measure(build, 2, output).multi_adds, output)
     assert [opinion.counter.split()[0] for opinion in opinions] == ["torch", "fvcore", "ptflops"]
     assert [opinion.unexplained for opinion in opinions] == [0, 0, 0], opinions
     assert opinions[0].differences == {}
