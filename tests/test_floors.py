@@ -26,6 +26,7 @@ FLOORS = [
     {"search_spaces.published"},
     {"nas.cost", "nas.imresize", "nas.metrics", "nas.device"},
     {"nas.second_opinion"},
+    {"nas.data.images", "nas.data.cache"},
     {"nas.data.sources"},
     {"nas.data.dataset"},
     {"nas.data.patches"},

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from nas.data import Pairs, Patches, load_data
-from nas.data.sources import read_image
+from nas.data.images import read_image
 from nas.errors import DataError, RecipeError
 from nas.imresize import imresize
 
