@@ -14,6 +14,7 @@ import typer
 
 from nas.cli.board import board
 from nas.cli.cost import cost
+from nas.cli.data import data
 from nas.cli.evaluate import evaluate
 from nas.cli.front import front
 from nas.cli.retrain import retrain
@@ -28,7 +29,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (search, front, board, retrain, evaluate, cost, space):
+for command in (search, front, board, retrain, evaluate, cost, space, data):
     app.command()(command)
 
 

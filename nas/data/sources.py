@@ -119,6 +119,25 @@ def list_source(source: str, scale: int) -> list[tuple[str, Listing]]:
     return listings
 
 
+def list_found(folder: Path) -> list[tuple[str, str]]:
+    """(word, source) of what lies in ``folder`` or a folder in it and can be trained on.
+
+    Sets by their names, then every plain folder that holds images itself.
+    """
+    found: list[tuple[str, str]] = []
+    known = {name for names in _HR.values() for name in names} | {"DIV2K_valid_HR"}
+    for root in (folder, *sorted(path for path in folder.iterdir() if path.is_dir())):
+        found += [
+            (word, f"{word}:{root}")
+            for word, names in _HR.items()
+            if any((root / name).is_dir() and list_images(root / name) for name in names)
+        ]
+        below = [path for path in sorted(root.iterdir()) if path.is_dir()] if root != folder else []
+        plain = (path for path in (root, *below) if path.name not in known and list_images(path))
+        found += [("folder", f"folder:{path}") for path in plain]
+    return found
+
+
 _HR = {
     "div2k": ("DIV2K_train_HR", "DIV2K_HR", "DIV2K_train_HR_sub"),
     "flickr2k": ("Flickr2K_HR", "Flickr2K_train_HR", "Flickr2K_HR_sub"),
