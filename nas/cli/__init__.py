@@ -6,6 +6,7 @@ A command is a function in a file of its own and one line below. What it needs i
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from typing import Annotated
@@ -54,6 +55,8 @@ def main() -> None:
     """Run the command line: a mistake is one line on standard error and exit status 2."""
     from nas.cli.failures import message_of
 
+    logging.basicConfig(format="nas: %(message)s")
+    logging.getLogger("nas").setLevel(logging.INFO)
     try:
         app()
     except KeyboardInterrupt:

@@ -10,8 +10,10 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import logging
 import os
 import tempfile
+import time
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -22,6 +24,11 @@ import numpy as np
 import torch
 from filelock import FileLock
 from torch import Tensor
+
+_log = logging.getLogger(__name__)
+
+TELL_SECONDS = 5.0
+"""Seconds between two lines of the log about a cache that is being made."""
 
 FORMAT = 1
 """Raised whenever the same files would be stored otherwise than before."""
@@ -62,14 +69,15 @@ def cache_paths(slug: str, key: object) -> tuple[Path, Path] | None:
     return folder / f"{slug}-{digest}.bin", folder / f"{slug}-{digest}.json"
 
 
-def stored(slug: str, key: object, produced: Produced) -> Stored:
+def stored(slug: str, key: object, produced: Produced, total: int = 0) -> Stored:
     """The images of ``produced``, from the cache where it holds them; otherwise they are put there.
 
     ``slug`` names the collection (a word for file names), of which only the newest ``key`` is kept; ``key``
     is plain values that change when the images do. ``produced`` is consumed one image at a time, and not at
     all when the cache is there. Processes that ask for the same at once wait for the first. Where caching is
-    off the images are held in memory.
+    off the images are held in memory. How many of ``total`` are there is logged every few seconds.
     """
+    produced = _told(slug, produced, total)
     paths = cache_paths(slug, key)
     if paths is None:
         memory = io.BytesIO()
@@ -87,6 +95,15 @@ def stored(slug: str, key: object, produced: Produced) -> Stored:
             found = _open(*paths)
     assert found is not None
     return found
+
+
+def _told(slug: str, produced: Produced, total: int) -> Produced:
+    last = time.monotonic()
+    for number, one in enumerate(produced):
+        if time.monotonic() - last > TELL_SECONDS:
+            last = time.monotonic()
+            _log.info("decoding images, this once: %d of %d (%s)", number, total, slug)
+        yield one
 
 
 def _build(pixels: Path, index: Path, produced: Produced) -> None:

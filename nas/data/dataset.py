@@ -125,9 +125,9 @@ def _load(
 ) -> None:
     """Add the images of ``entries`` to a split, through the cache."""
     slug, key = _cache_name(word, part, listing, entries)
-    hr = stored(f"{slug}-hr", key, _decoded(entries))
+    hr = stored(f"{slug}-hr", key, _decoded(entries), len(entries))
     lr_key = [key, [_stamp(entry.lr) for entry in entries]]
-    lr = stored(f"{slug}-x{scale}", lr_key, _reduced(entries, hr, scale))
+    lr = stored(f"{slug}-x{scale}", lr_key, _reduced(entries, hr, scale), len(entries))
     into.skipped += [f"{label}{name}: {why}" for name, why in {**hr.skipped, **lr.skipped}.items()]
     for entry in entries:
         if entry.name not in lr.images:

@@ -289,3 +289,13 @@ def test_processes_that_build_the_same_cache_at_once_agree(tmp_path: Path, own_c
     assert len(list(own_cache.glob("*.bin"))) == 2  # high and low resolution
     for path in own_cache.glob("*.json"):
         assert json.loads(path.read_text())["bytes"] == path.with_suffix(".bin").stat().st_size
+
+
+def test_decoding_that_takes_long_is_logged(
+    own_cache: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("nas.data.cache.TELL_SECONDS", -1.0)
+    images = [(str(number), torch.zeros(3, 4, 4, dtype=torch.uint8)) for number in range(3)]
+    with caplog.at_level("INFO", logger="nas"):
+        stored("slow", 1, iter(images), total=3)
+    assert "decoding images, this once: 2 of 3 (slow)" in caplog.text
