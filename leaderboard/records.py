@@ -58,6 +58,32 @@ class Evaluation:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Measurement:
+    """A network with certain weights on one benchmark set: means, and `per_image` as in `Evaluation`.
+
+    `network` is what it was called; `genotype_id` None where it has none. `weights` and `data_digest` are
+    digests of the weights and of the images' pixels; bicubic has no weights: an empty text. `low_resolution`
+    is read, made, or unrounded. `ssim` is None where the images are too small for it.
+    """
+
+    network: str
+    genotype_id: str | None
+    weights: str
+    scale: int
+    benchmark: str
+    data_digest: str
+    low_resolution: str
+    metric: str
+    psnr_db: float
+    ssim: float | None
+    per_image: dict[str, list[float | None]] = field(repr=False)
+    seconds: float
+    device: str
+    torch_version: str
+    code_version: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Trial:
     """One proposal and what became of it; `evaluation` is there when finished or repeated.
 

@@ -25,7 +25,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
 
-SCHEMA_VERSION = "0001"
+SCHEMA_VERSION = "0002"
 """The revision id of the newest migration: what a database written by this version carries."""
 
 STAGES = ("search", "retrain")
@@ -147,6 +147,31 @@ class EvaluationRow(Table):
     checkpoint: Mapped[str | None]
     curve: Mapped[list[Any]]
     per_image: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime]
+
+
+class MeasurementRow(Table):
+    """One network with certain weights, measured on one benchmark set; bicubic is one without weights."""
+
+    __tablename__ = "measurement"
+    __table_args__ = (UniqueConstraint("network", "weights", "scale", "data_digest", "metric"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    network: Mapped[str]
+    genotype_id: Mapped[str | None] = mapped_column(ForeignKey("genotype.id"))
+    weights: Mapped[str]
+    scale: Mapped[int]
+    benchmark: Mapped[str]
+    data_digest: Mapped[str]
+    low_resolution: Mapped[str]
+    metric: Mapped[str]
+    psnr_db: Mapped[float]
+    ssim: Mapped[float | None]
+    per_image: Mapped[dict[str, Any]]
+    seconds: Mapped[float]
+    device: Mapped[str]
+    torch_version: Mapped[str]
+    code_version: Mapped[str]
     created_at: Mapped[datetime]
 
 

@@ -18,13 +18,14 @@ from sqlalchemy.orm import Session
 
 from leaderboard.database import open_engine, said, sqlite_url
 from leaderboard.errors import StoreError, StudyMismatchError, UnknownStudyError, unknown_name
-from leaderboard.records import Evaluation, Protocol, Study, Trial
+from leaderboard.records import Evaluation, Measurement, Protocol, Study, Trial
 from leaderboard.schema import (
     COSTS,
     STAGES,
     CostRow,
     EvaluationRow,
     GenotypeRow,
+    MeasurementRow,
     ProtocolRow,
     StudyRow,
     TrialRow,
@@ -33,7 +34,7 @@ from leaderboard.schema import (
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Evaluation", "Protocol", "Store", "Study", "Trial", "sqlite_url"]
+__all__ = ["Evaluation", "Measurement", "Protocol", "Store", "Study", "Trial", "sqlite_url"]
 
 Stage = Literal["search", "retrain"]
 
@@ -288,6 +289,45 @@ class Store:
             query = query.where(TrialRow.stage == stage)
         with self._reading() as session:
             return [_trial(*row) for row in session.execute(query)]
+
+    # Measurements on benchmark sets
+
+    def record_measurement(
+        self, measurement: Measurement, *, space: str = "", choices: Mapping[str, Any] | None = None
+    ) -> None:
+        """Keeps a measurement; one of the same network, weights, scale, images and metric is replaced.
+
+        `space` and `choices` are those of its genotype, which is kept, too, when it is new. Raises
+        `StoreError` for a PSNR that is NaN.
+        """
+        if math.isnan(measurement.psnr_db):
+            raise StoreError(f"{measurement.network} on {measurement.benchmark}: psnr_db is NaN, no result")
+        fields = {key: _plain(value) for key, value in vars(measurement).items()}
+        # Equal images: databases know no infinity, and no other pair comes near this.
+        fields["psnr_db"] = min(measurement.psnr_db, 1000.0)
+        same = ("network", "weights", "scale", "data_digest", "metric")
+        with self._writing() as session:
+            genotype_id = measurement.genotype_id
+            if genotype_id is not None and session.get(GenotypeRow, genotype_id) is None:
+                session.add(GenotypeRow(id=genotype_id, space=space, choices=_plain(choices or {})))
+                session.flush()
+            row = session.scalar(
+                select(MeasurementRow).where(*(getattr(MeasurementRow, key) == fields[key] for key in same))
+            )
+            if row is None:
+                row = MeasurementRow()
+            for key, value in fields.items():
+                setattr(row, key, value)
+            row.created_at = _now()
+            session.add(row)
+
+    def measurements(self, network: str | None = None) -> list[Measurement]:
+        """All measurements, or those of one network by its name or genotype id; oldest first."""
+        query = select(MeasurementRow).order_by(MeasurementRow.id)
+        if network is not None:
+            query = query.where((MeasurementRow.network == network) | (MeasurementRow.genotype_id == network))
+        with self._reading() as session:
+            return [Measurement(**_fields(row, Measurement)) for row in session.scalars(query)]
 
     def find_genotype(self, prefix: str) -> list[tuple[str, str, dict[str, Any]]]:
         """`(id, space, choices)` of the genotype with that id, or of all whose id begins with `prefix`."""

@@ -8,40 +8,45 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 KERNEL_WIDTH = 4.0
 
+Edge = Literal["symmetric", "replicate"]
 
-def imresize(image: Tensor, scale: Fraction | int) -> Tensor:
+
+def imresize(image: Tensor, scale: Fraction | int, *, edge: Edge = "symmetric") -> Tensor:
     """``image`` (..., H, W) made ``scale`` times as large: (..., ceil(scale * H), ceil(scale * W)).
 
     uint8 stays uint8 and follows MATLAB's 8-bit path; a floating image is computed and returned in float64,
-    neither rounded nor clipped. Raises TypeError for other types.
+    neither rounded nor clipped. ``edge``: ``symmetric`` mirrors, as MATLAB does; ``replicate`` repeats the
+    last pixel, as it did when most benchmark rows of bicubic were made. Raises TypeError for other types.
     """
     if image.dtype != torch.uint8 and not image.is_floating_point():
         raise TypeError(f"imresize takes uint8 or floating images, not {image.dtype}")
     exact = Fraction(scale)
-    rows_first = _resize_last(image.transpose(-1, -2), exact).transpose(-1, -2)
-    return _resize_last(rows_first, exact).contiguous()
+    rows = _resize_rows(image, exact, edge)
+    return _resize_rows(rows.transpose(-1, -2).contiguous(), exact, edge).transpose(-1, -2).contiguous()
 
 
-def _resize_last(image: Tensor, scale: Fraction) -> Tensor:
-    """One pass along the last dimension."""
-    index, weight = _taps(image.shape[-1], scale)
+def _resize_rows(image: Tensor, scale: Fraction, edge: Edge) -> Tensor:
+    """One pass: another number of rows, each a weighted sum of whole rows."""
+    index, weight = _taps(image.shape[-2], scale, edge)
     index, weight = index.to(image.device), weight.to(image.device)
     values = image.double()
-    out = torch.zeros(*image.shape[:-1], index.shape[0], dtype=torch.float64, device=image.device)
+    shape = (*image.shape[:-2], index.shape[0], image.shape[-1])
+    out = torch.zeros(shape, dtype=torch.float64, device=image.device)
     for tap in range(index.shape[1]):  # the order of the sum decides ties, so it is kept fixed
-        out += values[..., index[:, tap]] * weight[:, tap]
+        out += values.index_select(-2, index[:, tap]).mul_(weight[:, tap, None])
     if image.dtype == torch.uint8:
-        return (out + 0.5).floor().clamp(0, 255).to(torch.uint8)
+        return out.add_(0.5).floor_().clamp_(0, 255).to(torch.uint8)
     return out
 
 
-def _taps(length: int, scale: Fraction) -> tuple[Tensor, Tensor]:
+def _taps(length: int, scale: Fraction, edge: Edge) -> tuple[Tensor, Tensor]:
     """For each output pixel the source pixels it reads and their weights, both (outputs, taps)."""
     ratio = float(scale)
     shrink = min(1.0, ratio)
@@ -52,7 +57,10 @@ def _taps(length: int, scale: Fraction) -> tuple[Tensor, Tensor]:
     source = first[:, None] + torch.arange(math.ceil(width) + 2, dtype=torch.float64)
     weight = shrink * _cubic(shrink * (centre[:, None] - source))
     weight = weight / weight.sum(1, keepdim=True)
-    mirror = (source.long() - 1) % (2 * length)
+    place = source.long() - 1
+    if edge == "replicate":
+        return place.clamp(0, length - 1), weight
+    mirror = place % (2 * length)
     return torch.where(mirror < length, mirror, 2 * length - 1 - mirror), weight
 
 

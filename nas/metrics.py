@@ -14,6 +14,9 @@ from torch import Tensor
 Metric = Callable[[Tensor, Tensor, int], tuple[float, float]]
 
 _LUMA = (65.481, 128.553, 24.966)
+_STRIP = 100_000
+"""Pixels of a strip of an image, of which five float64 maps are worked on at a time."""
+
 _SSIM_C1, _SSIM_C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 
 
@@ -22,17 +25,17 @@ def y_float(sr: Tensor, hr: Tensor, border: int) -> tuple[float, float]:
 
     ``sr`` and ``hr``: (3, H, W) uint8; ``border`` pixels are cut from each side first.
     """
-    return _compare(_luma(_cut(sr, border)), _luma(_cut(hr, border)))
+    return compare(luma(cut(sr, border)), luma(cut(hr, border)))
 
 
 def y_uint8(sr: Tensor, hr: Tensor, border: int) -> tuple[float, float]:
     """The same with Y rounded to 8 bits, as MATLAB's ``rgb2ycbcr`` on uint8: the papers' scripts."""
-    return _compare(_half_up(_luma(_cut(sr, border))), _half_up(_luma(_cut(hr, border))))
+    return compare(half_up(luma(cut(sr, border))), half_up(luma(cut(hr, border))))
 
 
 def rgb(sr: Tensor, hr: Tensor, border: int) -> tuple[float, float]:
     """PSNR over the three channels together; SSIM of each channel, averaged."""
-    return _compare(_cut(sr, border).double(), _cut(hr, border).double())
+    return compare(cut(sr, border).double(), cut(hr, border).double())
 
 
 METRICS: dict[str, Metric] = {"y_float": y_float, "y_uint8": y_uint8, "rgb": rgb}
@@ -43,22 +46,26 @@ def to_uint8(image: Tensor) -> Tensor:
     return (image.clamp(0, 1) * 255).round().to(torch.uint8)
 
 
-def _cut(image: Tensor, border: int) -> Tensor:
+def cut(image: Tensor, border: int) -> Tensor:
+    """The image (..., H, W) without ``border`` pixels on each side."""
     return image[..., border : image.shape[-2] - border, border : image.shape[-1] - border]
 
 
-def _luma(image: Tensor) -> Tensor:
-    """(1, H, W) in [16, 235], ITU-R BT.601."""
-    weight = torch.tensor(_LUMA, dtype=torch.float64, device=image.device) / 255
-    return 16 + (image.double() * weight[:, None, None]).sum(0, keepdim=True)
+def luma(image: Tensor) -> Tensor:
+    """Y of YCbCr, (1, H, W) float64 in [16, 235], of an image (3, H, W) in [0, 255]; ITU-R BT.601."""
+    red, green, blue = image.to(torch.float64, copy=True).unbind(0)
+    weights = [weight / 255 for weight in _LUMA]
+    y = red.mul_(weights[0]).add_(green.mul_(weights[1])).add_(blue.mul_(weights[2]))
+    return y.add_(16)[None]
 
 
-def _half_up(luma: Tensor) -> Tensor:
+def half_up(image: Tensor) -> Tensor:
     """Rounded as MATLAB does; torch would round halves to even."""
-    return (luma + 0.5).floor()
+    return (image + 0.5).floor()
 
 
-def _compare(a: Tensor, b: Tensor) -> tuple[float, float]:
+def compare(a: Tensor, b: Tensor) -> tuple[float, float]:
+    """PSNR (dB) and SSIM of two images (C, H, W) in [0, 255], over all pixels and channels."""
     error = (a - b).square().mean().item()
     psnr = float("inf") if error == 0 else 10 * math.log10(255**2 / error)
     return psnr, _ssim(a, b)
@@ -69,13 +76,25 @@ def _ssim(a: Tensor, b: Tensor) -> float:
 
     NaN where a side is shorter than the window.
     """
-    if min(a.shape[-2:]) < 11:
+    channels, height, width = a.shape
+    if min(height, width) < 11:
         return float("nan")
-    mean_a, mean_b, aa, bb, ab = (_blur(x) for x in (a, b, a * a, b * b, a * b))
-    var_a, var_b, cov = aa - mean_a**2, bb - mean_b**2, ab - mean_a * mean_b
-    top = (2 * mean_a * mean_b + _SSIM_C1) * (2 * cov + _SSIM_C2)
-    bottom = (mean_a**2 + mean_b**2 + _SSIM_C1) * (var_a + var_b + _SSIM_C2)
-    return (top / bottom).mean().item()
+    rows = height - 10
+    if a.device.type == "cpu":  # in strips that stay in the processor's cache, over twice as fast
+        rows = max(16, _STRIP // (channels * width))
+    total = 0.0
+    for top in range(0, height - 10, rows):
+        strip = slice(top, min(top + rows, height - 10) + 10)
+        total += _ssim_sum(a[:, strip], b[:, strip])
+    return total / (channels * (height - 10) * (width - 10))
+
+
+def _ssim_sum(a: Tensor, b: Tensor) -> float:
+    mean_a, mean_b, squares, products = (_blur(x) for x in (a, b, a * a + b * b, a * b))
+    product, square = mean_a * mean_b, mean_a * mean_a + mean_b * mean_b
+    top = (2 * product + _SSIM_C1) * (2 * (products - product) + _SSIM_C2)
+    bottom = (square + _SSIM_C1) * (squares - square + _SSIM_C2)
+    return (top / bottom).sum().item()
 
 
 def _blur(x: Tensor) -> Tensor:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 # Before torch is imported, and for the processes that tests start: on a busy machine several threads that
 # wait for each other cost far more than they bring to networks this small.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Decoded images go where they are thrown away, and never into the cache of whoever runs the tests.
+_CACHE = tempfile.TemporaryDirectory(prefix="paretosr-tests-")
+os.environ["NAS_CACHE"] = _CACHE.name
 
 import pytest
 import torch

@@ -6,6 +6,7 @@ A command is a function in a file of its own and one line below. What it needs i
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from typing import Annotated
@@ -14,6 +15,8 @@ import typer
 
 from nas.cli.board import board
 from nas.cli.cost import cost
+from nas.cli.data import data
+from nas.cli.evaluate import evaluate
 from nas.cli.front import front
 from nas.cli.retrain import retrain
 from nas.cli.search import search
@@ -27,7 +30,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (search, front, board, retrain, cost, space):
+for command in (search, front, board, retrain, evaluate, cost, space, data):
     app.command()(command)
 
 
@@ -52,6 +55,8 @@ def main() -> None:
     """Run the command line: a mistake is one line on standard error and exit status 2."""
     from nas.cli.failures import message_of
 
+    logging.basicConfig(format="nas: %(message)s")
+    logging.getLogger("nas").setLevel(logging.INFO)
     try:
         app()
     except KeyboardInterrupt:

@@ -9,7 +9,8 @@ import torch
 from PIL import Image
 
 from nas.data import Pairs, Patches, load_data
-from nas.data.sources import read_image
+from nas.data.images import read_image
+from nas.data.patches import Way
 from nas.errors import DataError, RecipeError
 from nas.imresize import imresize
 
@@ -133,3 +134,85 @@ def test_the_stream_is_seeded_and_can_be_continued() -> None:
     other.state = kept
     assert torch.equal(other.draw(4)[0], expected)
     assert not torch.equal(patches_of(5).draw(4)[0], patches_of(6).draw(4)[0])
+
+
+WAYS = ("slices", "gather", "stream")
+
+
+def uneven_pairs(scale: int = 3) -> Pairs:
+    """Images of different sizes, every pixel at random."""
+    generator = torch.Generator().manual_seed(3)
+    sizes = ((12, 31), (20, 12), (13, 13))
+    draw = {"generator": generator, "dtype": torch.uint8}
+    lr = tuple(torch.randint(0, 256, (3, h, w), **draw) for h, w in sizes)  # type: ignore[call-overload]
+    hr = tuple(
+        torch.randint(0, 256, (3, h * scale + 2, w * scale + 1), **draw)[:, : h * scale, : w * scale]  # type: ignore[call-overload]
+        for h, w in sizes
+    )
+    return Pairs(names=("a", "b", "c"), lr=lr, hr=hr)
+
+
+def plainly(pairs: Pairs, scale: int, size: int, seed: int, batch: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """The first batch of a stream, in the fewest words."""
+    generator = torch.Generator().manual_seed(seed)
+    where = torch.rand(batch, 3, generator=generator).tolist()
+    turns = torch.randint(8, (batch,), generator=generator).tolist()
+    made: tuple[list[torch.Tensor], list[torch.Tensor]] = ([], [])
+    for (image, row, column), turn in zip(where, turns, strict=True):
+        index = int(image * len(pairs))
+        top = int(row * (pairs.lr[index].shape[1] - size + 1))
+        left = int(column * (pairs.lr[index].shape[2] - size + 1))
+        for images, factor, out in zip((pairs.lr, pairs.hr), (1, scale), made, strict=True):
+            rows = slice(top * factor, (top + size) * factor)
+            patch = images[index][:, rows, left * factor : (left + size) * factor]
+            patch = patch.flip(2) if turn & 1 else patch
+            patch = patch.flip(1) if turn & 2 else patch
+            out.append(patch.transpose(1, 2) if turn & 4 else patch)
+    return torch.stack(made[0]).float().div(255), torch.stack(made[1]).float().div(255)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_every_way_of_making_patches_gives_the_same_ones(way: Way) -> None:
+    pairs = uneven_pairs()
+    cpu = torch.device("cpu")
+    patches = Patches(pairs, scale=3, lr_patch=10, seed=8, device=cpu, way=way)
+    lr, hr = patches.draw(50)
+    expected_lr, expected_hr = plainly(pairs, 3, 10, 8, 50)
+    assert torch.equal(lr, expected_lr)
+    assert torch.equal(hr, expected_hr)
+    assert lr.is_contiguous()
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_state_names_the_next_batch_whatever_was_prepared_ahead(way: Way) -> None:
+    def make() -> Patches:
+        cpu = torch.device("cpu")
+        return Patches(uneven_pairs(), scale=3, lr_patch=10, seed=8, device=cpu, way=way)
+
+    plain = Patches(uneven_pairs(), scale=3, lr_patch=10, seed=8, device=torch.device("cpu"))
+    expected = [plain.draw(size)[1] for size in (4, 4, 2, 4)]
+    patches = make()
+    start = patches.state
+    first = patches.draw(4)[1]
+    kept = patches.state
+    rest = [patches.draw(size)[1] for size in (4, 2, 4)]  # of changing size, too
+    assert all(torch.equal(a, b) for a, b in zip(expected, [first, *rest], strict=True))
+    other = make()
+    other.draw(3)
+    other.state = kept
+    assert torch.equal(other.draw(4)[1], expected[1])
+    other.state = start
+    assert torch.equal(other.draw(4)[1], expected[0])
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("way", ["gather", "stream"])
+def test_a_gpu_gets_the_patches_of_a_cpu(way: Way) -> None:
+    pairs = uneven_pairs()
+    gpu = Patches(pairs, scale=3, lr_patch=10, seed=8, device=torch.device("cuda"), way=way)
+    cpu = Patches(pairs, scale=3, lr_patch=10, seed=8, device=torch.device("cpu"))
+    for _ in range(6):
+        for ours, theirs in zip(gpu.draw(16), cpu.draw(16), strict=True):
+            assert torch.equal(ours.cpu(), theirs)
+    chosen = Patches(pairs, scale=3, lr_patch=10, seed=8, device=torch.device("cuda"))
+    assert chosen.way == "gather"

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from nas.metrics import METRICS, to_uint8
+from nas.metrics import METRICS, _ssim_sum, luma, to_uint8
 
 
 def test_psnr_and_ssim_equal_the_reference_values(shared: Path) -> None:
@@ -48,3 +48,13 @@ def test_an_image_smaller_than_the_window_has_no_ssim() -> None:
 
 def test_eight_bits_are_clipped_and_rounded() -> None:
     assert to_uint8(torch.tensor([-0.2, 0.5, 0.501 / 255, 1.4])).tolist() == [0, 128, 1, 255]
+
+
+def test_ssim_in_strips_is_that_of_the_whole_image() -> None:
+    generator = torch.Generator().manual_seed(0)
+    hr = torch.randint(0, 256, (3, 700, 401), generator=generator, dtype=torch.uint8)
+    sr = (hr.int() + torch.randint(-9, 10, hr.shape, generator=generator)).clamp(0, 255).to(torch.uint8)
+    for metric in ("y_float", "rgb"):
+        a, b = (image.double() if metric == "rgb" else luma(image) for image in (sr, hr))
+        whole = _ssim_sum(a, b) / (a.shape[0] * (a.shape[1] - 10) * (a.shape[2] - 10))
+        assert METRICS[metric](sr, hr, 0)[1] == pytest.approx(whole, abs=1e-13)
