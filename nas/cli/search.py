@@ -23,7 +23,9 @@ def search(
     scale: Annotated[int | None, typer.Option(help="2, 3 or 4.")] = None,
     max_params: Annotated[str | None, typer.Option(help="Most parameters: 300k, 1.5M.")] = None,
     max_multi_adds: Annotated[str | None, typer.Option(help="Most Multi-Adds at 1280x720: 15G.")] = None,
-    data: Annotated[str | None, typer.Option(help="photos, or folder:PATH.")] = None,
+    data: Annotated[
+        str | None, typer.Option(help="photos, folder:PATH, div2k:PATH, ...; joined by +.")
+    ] = None,
     trials: Annotated[int | None, typer.Option(help="How many candidates to train.")] = None,
     sampler: Annotated[str | None, typer.Option(help="tpe, nsga2 or random.")] = None,
     executor: Annotated[str | None, typer.Option(help="inline or processes.")] = None,

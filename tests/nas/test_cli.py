@@ -70,7 +70,7 @@ def test_help_comes_at_once_and_without_torch() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    for command in ("search", "front", "board", "retrain", "cost", "space"):
+    for command in ("search", "front", "board", "retrain", "evaluate", "data", "cost", "space"):
         assert command in done.stdout
 
 
