@@ -67,8 +67,8 @@ class Plan:
 
 PLANS: dict[str, Plan] = {
     # A taste of a search: seconds per candidate on a laptop's CPU.
-    "quick": Plan(steps=250, batch=4, lr_patch=24, lr=2e-3, lr_end=1e-5),
-    "longer": Plan(steps=800, batch=8, lr_patch=24, lr=2e-3, lr_end=1e-6),
+    "quick": Plan(steps=200, batch=4, lr_patch=24, lr=2e-3, lr_end=1e-5),
+    "longer": Plan(steps=600, batch=8, lr_patch=24, lr=2e-3, lr_end=1e-6),
     # A proxy for a GPU, and the schedule of EFRDN (sec. 4.2; 1000 epochs of 1000 batches).
     "proxy": Plan(steps=2000, lr=1e-3, lr_end=1e-5),
     "full": Plan(steps=1_000_000),
