@@ -119,9 +119,7 @@ def largest_layer(build: Callable[[], nn.Module], scale: int) -> tuple[str, int]
 
     What a module multiplies outside its layers counts as that module's own.
     """
-    with torch.device("meta"):
-        network = build().eval()
-        x = torch.empty(1, 3, *input_size(scale))
+    network, x = on_meta(build, (1, 3, *input_size(scale)))
     counter = FlopCounterMode(display=False)
     with torch.no_grad(), counter:
         network(x)
@@ -138,6 +136,12 @@ def largest_layer(build: Callable[[], nn.Module], scale: int) -> tuple[str, int]
     return name.removeprefix(f"{root}."), own.get(name, 0)
 
 
+def on_meta(build: Callable[[], nn.Module], shape: tuple[int, ...]) -> tuple[nn.Module, Tensor]:
+    """A module in evaluation mode and an input of ``shape`` on the meta device: sizes without numbers."""
+    with torch.device("meta"):
+        return build().eval(), torch.empty(shape)
+
+
 _known_parts: dict[tuple[str, Hashable, tuple[int, int]], Cost] = {}
 
 
@@ -151,9 +155,7 @@ def _part_cost(space: str, part: Part, size: tuple[int, int]) -> Cost:
 
 def _count(build: Callable[[], nn.Module], shape: tuple[int, ...]) -> tuple[Cost, torch.Size, list[str]]:
     """The cost of a module for an input of ``shape``, the shape it gives, and what could not be counted."""
-    with torch.device("meta"):
-        module = build().eval()
-        x = torch.empty(shape)
+    module, x = on_meta(build, shape)
     counter = _Counter()
     with torch.no_grad(), counter:
         y = module(x)

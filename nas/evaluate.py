@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import math
-import pickle
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -26,7 +24,7 @@ from nas.errors import CheckpointError, DataError, RecipeError, unknown
 from nas.imresize import imresize
 from nas.metrics import METRICS, compare, cut, half_up, luma, to_uint8
 from nas.tiles import Tiling, enlarge
-from nas.training.checkpoint import load_weights
+from nas.training.checkpoint import load_pickled, load_weights
 from search_spaces import Genotype, SpaceError, load_space
 from search_spaces.published import PUBLISHED
 
@@ -237,11 +235,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     """
     if path.suffix == ".safetensors":
         return load_weights(path)[0]
-    try:
-        held: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, ValueError, EOFError, KeyError, pickle.UnpicklingError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise CheckpointError(f"{path}: no readable weights ({reason})") from error
+    held = load_pickled(path, "weights")
     for key in ("params_ema", "params", "state_dict", "model"):
         if isinstance(held, dict) and isinstance(held.get(key), dict):
             held = held[key]

@@ -128,10 +128,6 @@ class Search:
         self._training: dict[int, _Candidate] = {}
         self._repeats = self._rejections = self._failures = 0
 
-    def prepare(self) -> None:
-        """Check the budget, and begin or find the run in the database. Nothing is trained yet."""
-        self._study = self._open()
-
     def run(self) -> Tally:
         """Search until the recipe's number of candidates have a result; call :meth:`prepare` first.
 
@@ -167,11 +163,12 @@ class Search:
 
     # Starting
 
-    def _open(self) -> Study:
+    def prepare(self) -> None:
+        """Check the budget, and begin or find the run in the database. Nothing is trained yet."""
         known = {study.name for study in self.store.studies()}
         if self.recipe.name not in known:
             require_reachable(self.space, self.recipe.scale, self.budget)
-        study = self.store.open_study(
+        self._study = self.store.open_study(
             self.recipe.name,
             recipe=self.recipe.to_dict(),
             space_digest=self.space.digest,
@@ -181,7 +178,6 @@ class Search:
         self.store.ensure_protocol(self.protocol)
         for line in self.dataset.skipped:
             self.listen(Event(kind="note", text=f"skipped {line}"))
-        return study
 
     def _rebuild(self, study: Study) -> list[_Candidate]:
         """An Optuna study of everything recorded; gives back the candidates whose training was cut off."""

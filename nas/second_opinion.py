@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from nas.cost import OUTPUT, input_size
+from nas.cost import OUTPUT, input_size, on_meta
 
 _FVCORE_EXTRAS = {
     "layer_norm": "layer normalisation, 5 an element",
@@ -59,8 +59,7 @@ def second_opinions(
 
 
 def _torch(build: Callable[[], nn.Module], shape: tuple[int, ...], ours: int) -> Opinion:
-    with torch.device("meta"):
-        network, x = build().eval(), torch.empty(shape)
+    network, x = on_meta(build, shape)
     counter = FlopCounterMode(display=False)
     with torch.no_grad(), counter:
         network(x)

@@ -61,9 +61,18 @@ def save_state(path: Path, state: Mapping[str, Any]) -> None:
 
 
 def load_state(path: Path) -> dict[str, Any]:
-    """What :func:`save_state` wrote; never runs code from the file. Raises CheckpointError."""
-    try:
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, ValueError, EOFError, KeyError, pickle.UnpicklingError) as error:
-        raise CheckpointError(f"{path}: no readable training state ({error})") from error
+    """What :func:`save_state` wrote. Raises CheckpointError."""
+    state: dict[str, Any] = load_pickled(path, "training state")
     return state
+
+
+def load_pickled(path: Path, what: str) -> Any:
+    """What ``torch.save`` wrote, on the CPU; never runs code from the file.
+
+    Raises CheckpointError that says there is no readable ``what``.
+    """
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, ValueError, EOFError, KeyError, pickle.UnpicklingError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise CheckpointError(f"{path}: no readable {what} ({reason})") from error

@@ -2,7 +2,7 @@
 
 (F2SRGAN, Electronics 2023, 12(11), 2544, and its released code; FFC: NeurIPS 2020.) ``torch.fft``
 multiplies too, of the order of C * H * W * log2(H * W) times each way, but no counter of Multi-Adds counts
-it: a network with a :class:`FourierUnit` inside costs more than its Multi-Adds say (see :func:`uncounted`).
+it: a network with a :class:`FourierUnit` inside costs more than its Multi-Adds say, and ``nas cost`` says so.
 """
 
 from __future__ import annotations
@@ -12,11 +12,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from search_spaces.blocks.convolutions import depthwise, pointwise
-
-
-def uncounted(network: nn.Module) -> bool:
-    """Whether ``network`` has Fourier transforms, whose multiplications no counter sees."""
-    return any(isinstance(module, FourierUnit) for module in network.modules())
 
 
 class FourierUnit(nn.Module):
