@@ -31,7 +31,21 @@ class CheckpointError(NasError):
 
 
 class TrainingError(NasError):
-    """A training that ended without a result: a loss that is no number, for example."""
+    """A training that ended without a result; ``state`` is a word for how."""
+
+    state = "error"
+
+
+class DivergedError(TrainingError):
+    """A loss that is no number, or far above what it was."""
+
+    state = "diverged"
+
+
+class OutOfMemoryError(TrainingError):
+    """A network too large for the device, also at half the batch."""
+
+    state = "out_of_memory"
 
 
 class Interrupted(NasError):  # noqa: N818  (an event, not a mistake)

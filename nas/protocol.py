@@ -18,7 +18,7 @@ def make_protocol(recipe: Recipe, plan_name: str, plan: Plan) -> tuple[Protocol,
     The id hashes the pixels' digest, not the path of the data, and not the device.
     """
     dataset = load_data(recipe.data, recipe.scale, plan.lr_patch)
-    identity = [recipe.scale, plan.to_dict(), dataset.digest, recipe.metric]
+    identity = [recipe.scale, plan.identity(), dataset.digest, recipe.metric]
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
     psnr_db, ssim = mean_scores(bicubic_baseline(dataset.valid, recipe.scale, recipe.metric))
     protocol = Protocol(

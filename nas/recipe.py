@@ -110,7 +110,7 @@ class Recipe(_Section):
         """Plain values, plans in full: what the database keeps and compares."""
         plain = self.model_dump(exclude={"name"})
         for stage in ("proxy", "retrain"):
-            plain[stage] = {"plan": getattr(self, stage).get("plan"), **self.plan(stage).to_dict()}
+            plain[stage] = {"plan": getattr(self, stage).get("plan"), **self.plan(stage).identity()}
         return plain
 
     def to_toml(self) -> str:

@@ -14,7 +14,7 @@ from nas.errors import RunError
 from nas.protocol import make_protocol
 from nas.recipe import Recipe
 from nas.search import record_outcome
-from nas.training import Job, Progress, train
+from nas.training import Job, Progress, ranks, train
 from search_spaces import Genotype
 
 
@@ -67,8 +67,18 @@ def choose(store: Store, recipe: Recipe, top: int) -> list[Chosen]:
 class Retraining:
     """The long training of one run's candidates, under one protocol."""
 
-    def __init__(self, recipe: Recipe, store: Store, runs: Path, device: str) -> None:
+    def __init__(
+        self,
+        recipe: Recipe,
+        store: Store,
+        runs: Path,
+        device: str,
+        *,
+        validate_every: int = 0,
+        events: bool = False,
+    ) -> None:
         self.recipe, self.store, self.runs, self.device = recipe, store, runs, device
+        self.validate_every, self.events = validate_every, events
         self.plan = recipe.plan("retrain")
         self.protocol: Protocol
         self.protocol, _ = make_protocol(recipe, recipe.retrain.get("plan", "longer"), self.plan)
@@ -96,10 +106,16 @@ class Retraining:
             device=self.device,
             threads=cpu_threads(),
             folder=folder,
+            validate_every=self.validate_every,
+            events=self.events,
         )
-        outcome = train(job, report)
+        outcome = train(ranks.shared(job), report)
         evaluation = record_outcome(self.store, trial, self.protocol.id, outcome, self.runs)
         return Retrained(chosen=chosen, evaluation=evaluation, known=False)
+
+    def close(self) -> None:
+        """Let the other processes of a group go; see :func:`follow`."""
+        ranks.shared(None)
 
     def _trial(self, chosen: Chosen) -> Trial:
         """The row of this re-training: the one an interrupted attempt left, or a new one."""
@@ -118,3 +134,9 @@ class Retraining:
             seed=self.recipe.seed,
             state="running",
         )
+
+
+def follow(report: Callable[[Progress], None]) -> None:
+    """What a process of a group does that is not its first: train along until that one has finished."""
+    while (job := ranks.shared(None)) is not None:
+        train(job, report)

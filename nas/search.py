@@ -22,7 +22,7 @@ from leaderboard.store import Store
 from nas import __version__
 from nas.cost import Budget, Cost, cost_of
 from nas.device import cpu_threads
-from nas.errors import CheckpointError, RunError
+from nas.errors import CheckpointError, RunError, TrainingError
 from nas.executors import EXECUTORS, Executor, Result
 from nas.protocol import make_protocol
 from nas.reach import require_reachable
@@ -302,7 +302,8 @@ class Search:
             return
         if isinstance(result, OSError | CheckpointError):
             raise result  # the disk's failure and not the candidate's, which is trained again later
-        reason = f"{type(result).__name__}: {result}".splitlines()[0]
+        kind = result.state if isinstance(result, TrainingError) else type(result).__name__
+        reason = f"{kind}: {result}".splitlines()[0]
         self.store.fail(trial.id, reason)
         self.tally.failed += 1
         self._failed.add(candidate.genotype.id)
@@ -349,7 +350,7 @@ def record_outcome(store: Store, trial: Trial, protocol_id: str, outcome: Outcom
         torch_version=outcome.torch_version,
         code_version=__version__,
         checkpoint=None if weights is None else weights.relative_to(runs).as_posix(),
-        curve=[[step, loss, None] for step, loss in outcome.curve],
+        curve=[list(entry) for entry in outcome.curve],
         per_image={name: list(scores) for name, scores in outcome.per_image.items()},
     )
 

@@ -120,16 +120,18 @@ class TrainingDisplay(_Bars):
 
     def __init__(self, name: str) -> None:
         super().__init__()
-        self._name, self._told, self._first_step = name, 0.0, -1
+        self._name, self._told = name, 0.0
 
     def show(self, now: training.Progress) -> None:
         """Show where it stands."""
-        if self._first_step < 0:
-            self._first_step = now.step - 1
-        pace = (now.step - self._first_step) / max(self.elapsed, 1e-9)
-        left = format_seconds((now.steps - now.step) / pace)
-        note = f"loss {now.loss:.4f}  {pace:.1f} steps/s  elapsed {format_seconds(now.seconds)}  left {left}"
-        self.bar(self._name, now.step, now.steps, note)
+        pace = f"{now.steps_a_second:.1f} steps/s"
+        left = f"left {format_seconds(now.seconds_left)}"
+        psnr = "" if now.psnr_db is None else f"  {now.psnr_db:.3f} dB"
+        self.bar(self._name, now.step, now.steps, f"loss {now.loss:.4f}{psnr}  {pace}  {left}")
         if not self.live and (self.elapsed - self._told > PLAIN_SECONDS or now.step == now.steps):
             self._told = self.elapsed
-            self.say(f"{self._name}  step {now.step}/{now.steps}  {note}")
+            self.say(
+                f"{self._name}  step {now.step}/{now.steps}  loss {now.loss:.4f}{psnr}  "
+                f"learning rate {now.learning_rate:.2e}  {pace}, {now.images_a_second:.0f} images/s  "
+                f"elapsed {format_seconds(now.seconds)}  {left}"
+            )

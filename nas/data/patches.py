@@ -32,7 +32,8 @@ class Patches:
 
     Images are drawn with equal probability, then a position, then one of the eight flips and quarter turns.
     ``state`` is all there is to continue the stream exactly. ``way`` is how the patches are made, and does
-    not change them; None chooses it by the device and its free memory.
+    not change them; None chooses it by the device and its free memory. ``part`` (rank, of) takes every
+    ``of``-th patch of each batch, beginning with number ``rank``: what one of several processes trains on.
     """
 
     def __init__(
@@ -44,8 +45,9 @@ class Patches:
         seed: int,
         device: torch.device,
         way: Way | None = None,
+        part: tuple[int, int] = (0, 1),
     ) -> None:
-        self.scale, self.lr_patch, self.device = scale, lr_patch, device
+        self.scale, self.lr_patch, self.device, self.part = scale, lr_patch, device, part
         self.way = way or _choose(pairs, device)
         # Drawn on the CPU, so that a CPU and a GPU see the same patches.
         self._generator = torch.Generator().manual_seed(seed)
@@ -78,19 +80,23 @@ class Patches:
     def draw_bytes(self, batch: int) -> tuple[Tensor, Tensor]:
         """The same as uint8 in [0, 255], the next batch of the stream."""
         if self.way == "gather":
-            return self._gather(self._where(batch))
+            where = self.places(batch)
+            if self.device.type == "cuda":
+                where = where.pin_memory().to(self.device, non_blocking=True)
+            return self.gather(where)
         if self.way == "slices":
-            return self._slice(self._where(batch), pinned=False)
+            return self._slice(self.places(batch), pinned=False)
         return self._from_ahead(batch)
 
-    def _where(self, batch: int) -> Tensor:
-        """(4, batch) int64: image, top, left (in LR pixels) and turn of each patch."""
+    def places(self, batch: int) -> Tensor:
+        """(4, batch) int64 on the CPU: image, top, left (in LR pixels) and turn of the next patches."""
         where = torch.rand(batch, 3, generator=self._generator).double()
         turn = torch.randint(8, (batch,), generator=self._generator)
         image = (where[:, 0] * len(self._sizes)).long()
         room = self._sizes[image] - self.lr_patch + 1
         corner = (where[:, 1:] * room).long()
-        return torch.stack((image, corner[:, 0], corner[:, 1], turn))
+        rank, of = self.part
+        return torch.stack((image, corner[:, 0], corner[:, 1], turn))[:, rank::of]
 
     def _slice(self, where: Tensor, *, pinned: bool) -> tuple[Tensor, Tensor]:
         """Cut one by one, each straight into its place in the batch."""
@@ -107,10 +113,9 @@ class Patches:
             hr_out[number] = _turned(large, turn)
         return lr, hr
 
-    def _gather(self, where: Tensor) -> tuple[Tensor, Tensor]:
+    def gather(self, where: Tensor) -> tuple[Tensor, Tensor]:
+        """The patches at ``where``, which lies on the device, as uint8; only where ``way`` is gather."""
         assert self._lr is not None
-        if self.device.type == "cuda":
-            where = where.pin_memory().to(self.device, non_blocking=True)
         return (
             self._lr.gather(where, self.lr_patch, 1),
             self._hr.gather(where, self.lr_patch * self.scale, self.scale),
@@ -124,7 +129,7 @@ class Patches:
             self.state = self._state
         self._batch = batch
         while len(self._ahead) <= AHEAD:
-            where = self._where(batch)
+            where = self.places(batch)
             future = self._thread.submit(self._slice, where, pinned=self.device.type == "cuda")
             self._ahead.append((future, self._generator.get_state()))
         future, self._state = self._ahead.popleft()

@@ -8,13 +8,19 @@ from pathlib import Path
 from nas.training.plan import Plan
 from search_spaces import Genotype
 
+Entry = tuple[int, float, float | None]
+"""Of a curve: step, mean loss since the last entry, and PSNR (dB) where it was measured there."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
     """One training: everything that decides its result, and where it leaves its files.
 
     ``folder`` None keeps nothing on disk; otherwise the weights land there, and an interrupted training
-    leaves a state from which the same job goes on. ``threads`` are those of the CPU; 0 leaves torch's own.
+    leaves a state from which the same job goes on. ``begin`` is the state that a shorter training of the
+    same plan left because of ``keep_state``: this one goes on from there. ``threads`` are those of the CPU;
+    0 leaves torch's own. ``validate_every`` measures now and then on the way, in steps; 0 is at the end
+    only. ``events`` writes TensorBoard's files into the folder. The last four do not change the result.
     """
 
     genotype: Genotype
@@ -26,6 +32,10 @@ class Job:
     device: str = "cpu"
     threads: int = 0
     folder: Path | None = None
+    begin: Path | None = None
+    keep_state: bool = False
+    validate_every: int = 0
+    events: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,25 +43,48 @@ class Outcome:
     """What a training found.
 
     ``psnr_db`` and ``ssim`` are means over the validation images, ``per_image`` holds both by name.
-    ``train_seconds`` is the time in the training loop, over all attempts. ``curve`` lists (step, mean loss
-    since the last entry). ``weights`` is the file of the measured weights, None where no folder was given.
+    ``train_seconds`` is the time in the training loop, over all attempts. ``weights`` is the file of the
+    measured weights, ``state`` the one to go on from; None where there is none. ``accumulate``: in how many
+    parts a batch was computed. ``engine``: ``steps``, or ``graph`` where they were repeated as a CUDA graph.
     """
 
     psnr_db: float
     ssim: float
     per_image: dict[str, tuple[float, float]]
     train_seconds: float
-    curve: list[tuple[int, float]] = field(default_factory=list)
+    curve: list[Entry] = field(default_factory=list)
     device: str = "cpu"
     torch_version: str = ""
     weights: Path | None = None
+    state: Path | None = None
+    accumulate: int = 1
+    engine: str = "steps"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """Where a running training stands; ``loss`` is the mean since the last report."""
+    """Where a running training stands.
+
+    ``loss`` is the mean since the last report, ``psnr_db`` the last one measured on the way, in dB.
+    ``steps_a_second`` is this attempt's pace.
+    """
 
     step: int
     steps: int
     loss: float
     seconds: float
+    batch: int = 0
+    learning_rate: float = 0.0
+    psnr_db: float | None = None
+    steps_a_second: float = 0.0
+
+    @property
+    def images_a_second(self) -> float:
+        """Patches trained on in a second."""
+        return self.steps_a_second * self.batch
+
+    @property
+    def seconds_left(self) -> float:
+        """At this pace; infinite before there is one."""
+        left = self.steps - self.step
+        return left / self.steps_a_second if self.steps_a_second else float("inf")

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 from nas.data import Patches, load_data
-from nas.errors import CheckpointError, Interrupted, TrainingError
+from nas.errors import CheckpointError, Interrupted, OutOfMemoryError, TrainingError
+from nas.training import ranks
 from nas.training.checkpoint import STATE, WEIGHTS, load_state, save_state, save_weights
+from nas.training.curve import Curve
+from nas.training.events import Events
+from nas.training.feed import make_feed
 from nas.training.job import Job, Outcome, Progress
-from nas.training.plan import Plan
-from nas.training.validation import mean_scores, validate
+from nas.training.step import Recorded, Step
+from nas.training.validation import Scores, mean_scores, validate
 
 Report = Callable[[Progress], None]
 
@@ -31,12 +35,36 @@ SAVE_SECONDS = 60.0
 def train(job: Job, report: Report | None = None) -> Outcome:
     """Train and measure what ``job`` describes; goes on where an interrupted attempt of it stopped.
 
-    ``report`` is called between steps and may raise Interrupted, whereupon the state is saved and Interrupted
-    leaves. Raises TrainingError when the loss is no longer a number.
+    ``report`` is called between steps (on a GPU every LOG_EVERY steps) and may raise Interrupted, whereupon
+    the state is saved and Interrupted leaves. A device whose memory is too small gets each batch in two
+    parts, whose gradients add up. Raises DivergedError, OutOfMemoryError when that is too much as well, and
+    TrainingError for a network that cannot be measured. In a group of processes (``ranks``) all call this
+    with the same job.
     """
-    if job.threads:
-        torch.set_num_threads(job.threads)
-    run = _Run(job)
+    job = ranks.own(job)
+    with _settings(job):
+        try:
+            return _attempt(job, report, accumulate=1)
+        except Exception as error:
+            reason = _out_of_memory(error)
+            if reason is None:
+                raise
+        # Outside of the handler: its traceback held everything that the attempt had allocated.
+        _free(job.device)
+        if job.plan.batch == 1 or ranks.world() > 1:
+            raise OutOfMemoryError(reason)
+        try:
+            return _attempt(job, report, accumulate=2)
+        except Exception as error:
+            reason = _out_of_memory(error)
+            if reason is None:
+                raise
+        _free(job.device)
+        raise OutOfMemoryError(f"{reason} (at half the batch as well)")
+
+
+def _attempt(job: Job, report: Report | None, accumulate: int) -> Outcome:
+    run = _Run(job, accumulate)
     run.resume()
     try:
         run.finish(report)
@@ -49,140 +77,256 @@ def train(job: Job, report: Report | None = None) -> Outcome:
 class _Run:
     """The state of one training between its steps."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Job, accumulate: int) -> None:
         self.job, self.device = job, torch.device(job.device)
         self.dataset = load_data(job.data, job.scale, job.plan.lr_patch)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(job.seed)
             network = job.genotype.build(job.scale)
         self.network: nn.Module = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.parameters = [p for p in self.network.parameters() if p.requires_grad]
-        self.optimizer = torch.optim.Adam(self.parameters, lr=job.plan.lr, fused=True)
-        self.average = [p.detach().clone() for p in self.parameters] if job.plan.ema else []
-        self.patches = Patches(
+        patches = Patches(
             self.dataset.train,
             scale=job.scale,
             lr_patch=job.plan.lr_patch,
             seed=job.seed,
             device=self.device,
+            part=(ranks.rank(), ranks.world()),
         )
+        self.feed = make_feed(patches, job.plan.batch)
+        self.work = Step(self.network, job.plan, self.feed, self.device, accumulate=accumulate)
+        self.work.model = ranks.wrapped(self.network, self.device)
+        self.curve = Curve(self.work.loss_sum)
         self.step, self.seconds = 0, 0.0
-        self.curve: list[tuple[int, float]] = []
-        self.loss_sum = torch.zeros((), device=self.device)
-        self.identity = [job.genotype.id, job.scale, job.plan.to_dict(), self.dataset.digest, job.seed]
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What two attempts must share; a schedule that can be gone on with may differ in its length."""
+        job, plan = self.job, self.job.plan.identity()
+        if job.plan.can_go_on:
+            del plan["steps"]
+        names = ("genotype", "scale", "plan", "data", "seed")
+        values = (job.genotype.id, job.scale, plan, self.dataset.digest, job.seed)
+        return dict(zip(names, values, strict=True))
+
+    # Training
 
     def finish(self, report: Report | None) -> None:
         """Take the steps that are left."""
-        plan = self.job.plan
+        job, plan = self.job, self.job.plan
         self.network.train()
-        started, saved = time.perf_counter() - self.seconds, time.perf_counter()
-        while self.step < plan.steps:
-            self._take_step(plan)
-            self.seconds = time.perf_counter() - started
-            if self.step % LOG_EVERY == 0 or self.step == plan.steps:
-                self._log()
-            if report is not None:
-                loss = self.curve[-1][1] if self.curve else math.nan
-                report(Progress(step=self.step, steps=plan.steps, loss=loss, seconds=self.seconds))
-            if self.job.folder is not None and time.perf_counter() - saved > SAVE_SECONDS:
-                self.save()
-                saved = time.perf_counter()
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
-        self.seconds = time.perf_counter() - started
+        graph = Recorded(self.work.take, self.device) if self._can_record() else None
+        take = graph or self.work.take
+        events = Events(job.folder, self.step) if job.events and job.folder and not ranks.rank() else None
+        clock = _Clock(self.seconds, self.step)
+        saved = time.perf_counter()
+        try:
+            while self.step < plan.steps:
+                self.work.set(self.step)
+                self.feed.advance()
+                take()
+                self.step += 1
+                validating = job.validate_every and self.step % job.validate_every == 0
+                logging = self.step % LOG_EVERY == 0 or self.step == plan.steps or validating
+                if logging:
+                    self.curve.close(self.step)
+                if validating and self.step < plan.steps:
+                    with clock.stopped():
+                        self._measure_on_the_way()
+                if logging or (self.device.type == "cpu" and ranks.world() == 1):
+                    self.seconds = clock.seconds
+                    now = self._progress(clock)
+                    if events is not None and logging:
+                        events.add(now)
+                    self._tell(report, now)
+                if job.folder is not None and time.perf_counter() - saved > SAVE_SECONDS:
+                    self.save()
+                    saved = time.perf_counter()
+            self.curve.collect()
+            self.seconds = clock.seconds
+        finally:
+            if events is not None:
+                events.close()
+        self.engine = "graph" if graph is not None and not graph.refusal else "steps"
 
-    def _take_step(self, plan: Plan) -> None:
-        for group in self.optimizer.param_groups:
-            group["lr"] = plan.learning_rate(self.step)
-        lr, hr = self.patches.draw(plan.batch)
-        lr = lr.contiguous(memory_format=torch.channels_last)
-        self.optimizer.zero_grad(set_to_none=True)
-        with _autocast(plan, self.device):
-            sr = self.network(lr)
-        loss = F.l1_loss(sr.float(), hr)
-        loss.backward()
-        if plan.clip_norm:
-            nn.utils.clip_grad_norm_(self.parameters, plan.clip_norm)
-        self.optimizer.step()
-        if plan.ema:
-            torch._foreach_lerp_(self.average, [p.detach() for p in self.parameters], 1 - plan.ema)
-        self.loss_sum += loss.detach()
-        self.step += 1
+    def _can_record(self) -> bool:
+        return self.device.type == "cuda" and ranks.world() == 1
 
-    def _log(self) -> None:
-        since = self.step - (self.curve[-1][0] if self.curve else 0)
-        mean = self.loss_sum.item() / since
-        self.loss_sum.zero_()
-        if not math.isfinite(mean):
-            raise TrainingError(f"the loss became {mean} by step {self.step}; a lower learning rate may help")
-        self.curve.append((self.step, mean))
+    def _progress(self, clock: _Clock) -> Progress:
+        plan = self.job.plan
+        return Progress(
+            step=self.step,
+            steps=plan.steps,
+            loss=self.curve.loss,
+            seconds=self.seconds,
+            batch=plan.batch,
+            learning_rate=plan.learning_rate(self.step - 1),
+            psnr_db=self.curve.psnr_db,
+            steps_a_second=clock.pace(self.step),
+        )
 
-    def save(self) -> None:
-        """Write the state, where the job has a folder."""
-        if self.job.folder is None:
-            return
-        state: dict[str, Any] = {
-            "identity": self.identity,
-            "step": self.step,
-            "seconds": self.seconds,
-            "curve": self.curve,
-            "loss_sum": self.loss_sum,
-            "network": self.network.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "average": self.average,
-            "patches": self.patches.state,
-        }
-        save_state(self.job.folder / STATE, state)
+    def _tell(self, report: Report | None, now: Progress) -> None:
+        stop: Interrupted | None = None
+        if report is not None:
+            try:
+                report(now)
+            except Interrupted as error:
+                stop = error
+        if ranks.any_of(stop is not None, self.device):
+            raise stop or Interrupted("another process of this training was asked to stop")
 
-    def resume(self) -> None:
-        """Take over an interrupted attempt's state, if there is one and it belongs to this job."""
-        folder = self.job.folder
-        if folder is None or not (folder / STATE).exists():
-            return
-        state = load_state(folder / STATE)
-        if state["identity"] != self.identity:
-            raise CheckpointError(
-                f"{folder / STATE} belongs to another training; move it away to start afresh"
-            )
-        self.network.load_state_dict(state["network"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.average = [average.to(self.device) for average in state["average"]]
-        self.patches.state = state["patches"]
-        self.step, self.seconds = state["step"], state["seconds"]
-        self.curve = [(step, loss) for step, loss in state["curve"]]
-        self.loss_sum = state["loss_sum"].to(self.device)
+    # Measuring
+
+    def _measure_on_the_way(self) -> None:
+        self.curve.collect()
+        kept = [p.detach().clone() for p in self.work.parameters] if self.work.average else []
+        self._use_average()
+        self.curve.measured(mean_scores(self._scores())[0])
+        if kept:
+            torch._foreach_copy_([p.detach() for p in self.work.parameters], kept)
+
+    def _use_average(self) -> None:
+        if self.work.average:
+            torch._foreach_copy_([p.detach() for p in self.work.parameters], self.work.average)
+
+    def _scores(self) -> Scores:
+        with _exact():
+            return validate(self.network, self.dataset.valid, self.job.scale, self.job.metric, self.device)
 
     def outcome(self) -> Outcome:
         """Measure the network, and leave its weights where the job has a folder."""
         job = self.job
-        for parameter, average in zip(self.parameters, self.average, strict=False):
-            parameter.data.copy_(average)
-        scores = validate(self.network, self.dataset.valid, job.scale, job.metric, self.device)
+        if job.keep_state:
+            self.save()
+        self._use_average()
+        scores = self._scores()
         psnr_db, ssim = mean_scores(scores)
         if not math.isfinite(psnr_db):
             raise TrainingError(f"PSNR on the validation images is {psnr_db}")
-        weights = None
+        weights = state = None
         if job.folder is not None:
-            weights = job.folder / WEIGHTS
+            weights, state = job.folder / WEIGHTS, job.folder / STATE
             about = {"space": job.genotype.space, "choices": job.genotype.to_dict(), "scale": job.scale}
-            save_weights(weights, self.network.state_dict(), {**about, "psnr_db": psnr_db, "data": job.data})
-            (job.folder / STATE).unlink(missing_ok=True)
+            about |= {"psnr_db": psnr_db, "data": job.data}
+            if ranks.rank() == 0:
+                save_weights(weights, self.network.state_dict(), about)
+                if not job.keep_state:
+                    state.unlink(missing_ok=True)
         return Outcome(
             psnr_db=psnr_db,
             ssim=ssim,
             per_image=scores,
             train_seconds=self.seconds,
-            curve=self.curve,
+            curve=self.curve.entries,
             device=_device_name(self.device),
             torch_version=torch.__version__,
             weights=weights,
+            state=state if job.keep_state else None,
+            accumulate=self.work.accumulate,
+            engine=self.engine,
         )
 
+    # Stopping and going on
 
-def _autocast(plan: Plan, device: torch.device) -> contextlib.AbstractContextManager[Any]:
-    if plan.precision == "bf16":
-        return torch.autocast(device.type, dtype=torch.bfloat16)
-    return contextlib.nullcontext()
+    def save(self) -> None:
+        """Write the state, where the job has a folder."""
+        if self.job.folder is None or ranks.rank():
+            return
+        self.curve.collect()
+        state: dict[str, Any] = {
+            "identity": self.identity,
+            "step": self.step,
+            "seconds": self.seconds,
+            "curve": self.curve.entries,
+            "network": self.network.state_dict(),
+            "work": self.work.state(),
+            "patches": self.feed.state,
+        }
+        save_state(self.job.folder / STATE, state)
+
+    def resume(self) -> None:
+        """Take over the state of an interrupted attempt, or of the training that this one goes on from."""
+        own = None if self.job.folder is None else self.job.folder / STATE
+        path = own if own is not None and own.exists() else self.job.begin
+        if path is None:
+            return
+        state = load_state(path)
+        for name, value in self.identity.items():
+            found = state.get("identity", {}).get(name)
+            if found != value:
+                raise CheckpointError(
+                    f"{path} belongs to another training ({name} was {found}, now {value}); "
+                    "move it away to start afresh"
+                )
+        if state["step"] > self.job.plan.steps:
+            raise CheckpointError(
+                f"{path} is of step {state['step']}, and this training ends at {self.job.plan.steps}"
+            )
+        self.network.load_state_dict(state["network"])
+        self.work.load(state["work"])
+        self.feed.state = state["patches"]
+        self.step, self.seconds = state["step"], state["seconds"]
+        self.curve.load([(step, loss, psnr) for step, loss, psnr in state["curve"]])
+
+
+class _Clock:
+    """Seconds of training, without those of measuring."""
+
+    def __init__(self, seconds: float, step: int) -> None:
+        self._began = time.perf_counter() - seconds
+        self._before, self._first = seconds, step
+
+    @property
+    def seconds(self) -> float:
+        return time.perf_counter() - self._began
+
+    @contextlib.contextmanager
+    def stopped(self) -> Iterator[None]:
+        start = time.perf_counter()
+        yield
+        self._began += time.perf_counter() - start
+
+    def pace(self, step: int) -> float:
+        """Steps a second since this attempt began."""
+        return (step - self._first) / max(self.seconds - self._before, 1e-9)
+
+
+@contextlib.contextmanager
+def _settings(job: Job) -> Iterator[None]:
+    """Threads, and whether a GPU may round the factors of products, which torch keeps for the process."""
+    if job.threads:
+        torch.set_num_threads(job.threads)
+    with _rounding(allowed=job.plan.precision != "fp32"):
+        yield
+
+
+def _exact() -> contextlib.AbstractContextManager[None]:
+    return _rounding(allowed=False)
+
+
+@contextlib.contextmanager
+def _rounding(*, allowed: bool) -> Iterator[None]:
+    convolutions, products = torch.backends.cudnn, torch.backends.cuda.matmul
+    before = convolutions.allow_tf32, products.allow_tf32
+    convolutions.allow_tf32 = products.allow_tf32 = allowed
+    try:
+        yield
+    finally:
+        convolutions.allow_tf32, products.allow_tf32 = before
+
+
+def _out_of_memory(error: Exception) -> str | None:
+    """What the error says, in one line, if it is about memory; the kinds of device have no common type."""
+    text = str(error).splitlines()[0] if str(error) else type(error).__name__
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return text
+    signs = ("can't allocate memory", "not enough memory", "ALLOC_FAILED")
+    return text if isinstance(error, RuntimeError) and any(sign in str(error) for sign in signs) else None
+
+
+def _free(device: str) -> None:
+    gc.collect()
+    if device.startswith("cuda"):
+        torch.cuda.empty_cache()
 
 
 def _device_name(device: torch.device) -> str:

@@ -1,28 +1,53 @@
 """How a network is trained: the schedule as a value.
 
-To add a named plan, put a line in PLANS; recipes may change any of its fields.
+To add a named plan, put a line in PLANS; recipes may change any of its fields. To add a schedule, write a
+function from (plan, step) to a learning rate and put it in SCHEDULES.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from nas.errors import RecipeError, unknown
+from nas.training.losses import LOSSES
 
-SCHEDULES = ("cosine", "constant")
-PRECISIONS = ("fp32", "bf16")
+OPTIMIZERS = ("adam", "adamw")
+PRECISIONS = ("fp32", "tf32", "bf16", "fp16")
+
+
+def _cosine(plan: Plan, step: int) -> float:
+    progress = (step - plan.warmup_steps) / max(1, plan.steps - plan.warmup_steps)
+    return plan.lr_end + (plan.lr - plan.lr_end) * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+def _constant(plan: Plan, step: int) -> float:
+    return plan.lr
+
+
+def _drops(plan: Plan, step: int) -> float:
+    return plan.lr * plan.drop_factor ** (step // plan.drop_every)
+
+
+SCHEDULES: dict[str, Callable[[Plan, int], float]] = {
+    "cosine": _cosine,
+    "constant": _constant,
+    "drops": _drops,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """A training schedule: Adam on the L1 loss.
+    """A training schedule.
 
-    ``lr_patch`` is in LR pixels. ``lr_end`` is where a cosine ends. ``warmup_steps`` rise linearly to ``lr``.
-    ``ema`` is the decay of the averaged weights, which are then the ones that are measured; 0 is off.
-    ``clip_norm`` bounds the gradient's norm; 0 is off. ``precision`` bf16 computes under autocast and keeps
-    float32 weights. Raises RecipeError for a value out of its range.
+    ``lr_patch`` is in LR pixels. ``lr_end`` is where a cosine ends; ``drops`` multiply the learning rate by
+    ``drop_factor`` after every ``drop_every`` steps. ``warmup_steps`` rise linearly to ``lr``. ``ema`` is the
+    decay of the averaged weights, which are then the ones that are measured; 0 is off. ``clip_norm`` bounds
+    the gradient's norm; 0 is off. ``precision``: ``tf32`` lets a GPU round factors of products to 10 bits;
+    ``bf16`` and ``fp16`` compute under autocast and keep float32 weights. ``fft_weight`` belongs to the loss
+    ``l1_fft``. Raises RecipeError for a value out of its range.
     """
 
     steps: int
@@ -35,19 +60,43 @@ class Plan:
     ema: float = 0.0
     clip_norm: float = 0.0
     precision: str = "fp32"
+    loss: str = "l1"
+    fft_weight: float = 0.05
+    optimizer: str = "adam"
+    beta2: float = 0.999
+    weight_decay: float = 0.0
+    drop_every: int = 200_000
+    drop_factor: float = 0.5
 
     def __post_init__(self) -> None:
-        for name, low in (("steps", 1), ("batch", 1), ("lr_patch", 8), ("warmup_steps", 0)):
+        least = {"steps": 1, "batch": 1, "lr_patch": 8, "warmup_steps": 0, "drop_every": 1}
+        for name, low in least.items():
             value = getattr(self, name)
             if not isinstance(value, int) or value < low:
                 raise RecipeError(f"plan: {name} = {value!r}; a whole number of at least {low} is needed")
-        for name, low, high in (("lr", 0, 1), ("lr_end", 0, 1), ("ema", 0, 0.999999), ("clip_norm", 0, 1e9)):
+        ranges = {
+            "lr": 1,
+            "lr_end": 1,
+            "ema": 0.999999,
+            "clip_norm": 1e9,
+            "fft_weight": 1e3,
+            "beta2": 0.999999,
+            "weight_decay": 1,
+            "drop_factor": 1,
+        }
+        for name, high in ranges.items():
             value = getattr(self, name)
-            if not isinstance(value, int | float) or not low <= value <= high:
-                raise RecipeError(f"plan: {name} = {value!r}; a number from {low} to {high} is needed")
+            if not isinstance(value, int | float) or not 0 <= value <= high:
+                raise RecipeError(f"plan: {name} = {value!r}; a number from 0 to {high} is needed")
         if self.lr == 0:
             raise RecipeError("plan: lr = 0 would train nothing")
-        for name, allowed in (("schedule", SCHEDULES), ("precision", PRECISIONS)):
+        words: dict[str, Any] = {
+            "schedule": SCHEDULES,
+            "precision": PRECISIONS,
+            "loss": LOSSES,
+            "optimizer": OPTIMIZERS,
+        }
+        for name, allowed in words.items():
             if getattr(self, name) not in allowed:
                 raise unknown(f"{name}", getattr(self, name), allowed, where="plan")
 
@@ -55,23 +104,49 @@ class Plan:
         """The learning rate of step 0, 1, ..., steps - 1."""
         if step < self.warmup_steps:
             return self.lr * (step + 1) / self.warmup_steps
-        if self.schedule == "constant":
-            return self.lr
-        progress = (step - self.warmup_steps) / max(1, self.steps - self.warmup_steps)
-        return self.lr_end + (self.lr - self.lr_end) * 0.5 * (1 + math.cos(math.pi * progress))
+        return SCHEDULES[self.schedule](self, step)
+
+    def new_share(self, step: int) -> float:
+        """What the weights after ``step`` weigh in their average, 0 to 1.
+
+        The decay rises to ``ema`` as (1 + step) / (10 + step) does, so that an average over few steps does
+        not remember the weights it began with.
+        """
+        return 1 - min(self.ema, (1 + step) / (10 + step))
+
+    @property
+    def can_go_on(self) -> bool:
+        """Whether a longer training of the same plan begins with the same steps."""
+        return self.schedule != "cosine"
 
     def to_dict(self) -> dict[str, Any]:
-        """Every field by name: what a result's protocol stores."""
+        """Every field by name."""
         return asdict(self)
+
+    def identity(self) -> dict[str, Any]:
+        """The fields that differ from their defaults: stays the same when later versions add fields."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) != f.default}
 
 
 PLANS: dict[str, Plan] = {
     # A taste of a search: seconds per candidate on a laptop's CPU.
     "quick": Plan(steps=200, batch=4, lr_patch=24, lr=2e-3, lr_end=1e-5),
     "longer": Plan(steps=600, batch=8, lr_patch=24, lr=2e-3, lr_end=1e-6),
-    # A proxy for a GPU, and the schedule of EFRDN (sec. 4.2; 1000 epochs of 1000 batches).
+    # Proxies for a GPU: one that ends, and one that a longer training can go on from.
     "proxy": Plan(steps=2000, lr=1e-3, lr_end=1e-5),
+    "steady": Plan(steps=2000, lr=5e-4, schedule="constant", ema=0.999),
+    # EFRDN, sec. 4.2: 1000 epochs of 1000 batches.
     "full": Plan(steps=1_000_000),
+    # SAFMN, released code: loss, steps and learning rate; the rest is ours.
+    "safmn": Plan(steps=500_000, loss="l1_fft", lr=1e-3, lr_end=1e-6),
+    # GPDN, released settings: loss, optimiser, learning rates, batch and patch; the steps are ours.
+    "gpdn": Plan(steps=500_000, loss="mse", batch=64, lr_patch=72, lr=5e-4, lr_end=5e-6),
+    # F2SRGAN's first stage, released code: 46 epochs of DF2K's 3,450 images, halved after 25.
+    "f2srgan": Plan(
+        steps=9_936, lr=1e-4, optimizer="adamw", weight_decay=0.01, schedule="drops", drop_every=5_400
+    ),
+    # The proxy of ESRN's search: 500 epochs of DIV2K's 800 images, HR patches of 64 at x2.
+    "esrn-proxy": Plan(steps=25_000, lr_patch=32, lr=1e-4, schedule="constant"),
 }
 """Named plans; PROXY and FULL are values of one class."""
 

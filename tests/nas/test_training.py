@@ -4,14 +4,18 @@ import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from nas.data import load_data
-from nas.errors import CheckpointError, Interrupted, RecipeError, TrainingError
+from nas.data import Patches, load_data
+from nas.errors import CheckpointError, DivergedError, Interrupted, OutOfMemoryError, RecipeError
 from nas.training import PLANS, Job, Plan, Progress, bicubic_baseline, named_plan, train
 from nas.training.checkpoint import STATE, WEIGHTS, load_weights
+from nas.training.feed import ResidentFeed, make_feed
+from nas.training.loop import _Run
+from nas.training.losses import LOSSES
 from nas.training.validation import mean_scores, validate
 from search_spaces import Genotype, choice
 from search_spaces.lightweight import Lightweight
@@ -101,8 +105,195 @@ class Exploding(Genotype):
 
 
 def test_a_loss_that_is_no_number_ends_the_candidate_with_its_reason(images: Path) -> None:
-    with pytest.raises(TrainingError, match=r"loss became (nan|inf).*lower learning rate"):
+    with pytest.raises(DivergedError, match=r"loss became (nan|inf).*lower learning rate") as caught:
         train(replace(job_of(images), genotype=Exploding()))
+    assert caught.value.state == "diverged"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Runaway(Genotype):
+    """Good for 25 steps, then ever further off, without ever leaving the numbers."""
+
+    factor: int = choice(1, 100)
+
+    def build(self, scale: int) -> nn.Module:
+        factor = self.factor
+
+        class Drift(nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.steps = 0
+
+            def forward(self, x: torch.Tensor) -> torch.Tensor:
+                self.steps += 1
+                return x * factor if self.steps > 25 else x
+
+        return nn.Sequential(nn.Conv2d(3, 3, 1), nn.Upsample(scale_factor=scale), Drift())
+
+
+def test_a_loss_that_grows_without_end_ends_the_candidate_too(images: Path) -> None:
+    job = job_of(images, steps=60, lr=1e-4)
+    assert train(replace(job, genotype=Runaway(factor=1))).psnr_db > 0
+    with pytest.raises(DivergedError, match=r"the loss grew from 0\.\d+ to \d+.* by step 50"):
+        train(replace(job, genotype=Runaway(factor=100)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Greedy(Genotype):
+    """Wants more memory than any machine has, from so many images on; the error is torch's own."""
+
+    most: int = choice(1, 2)
+
+    def build(self, scale: int) -> nn.Module:
+        most = self.most
+
+        class Hungry(nn.Module):
+            def forward(self, x: torch.Tensor) -> torch.Tensor:
+                if len(x) >= most and self.training:
+                    torch.empty(2**52)
+                return x
+
+        return nn.Sequential(Hungry(), nn.Conv2d(3, 3, 3, padding=1), nn.Upsample(scale_factor=scale))
+
+
+def test_too_little_memory_halves_the_batch_once_and_changes_nothing_else(images: Path) -> None:
+    job = replace(job_of(images, batch=4), genotype=Greedy(most=1))
+    with pytest.raises(OutOfMemoryError, match=r"allocate.*at half the batch as well") as caught:
+        train(job)
+    assert caught.value.state == "out_of_memory"
+    roomy = train(replace(job_of(images, batch=2), genotype=Greedy(most=2), device="cpu", seed=3))
+    assert roomy.accumulate == 2
+
+
+def test_a_batch_in_two_parts_trains_as_the_whole_one_does(images: Path) -> None:
+    def weights(accumulate: int) -> dict[str, torch.Tensor]:
+        run = _Run(job_of(images, batch=4, clip_norm=1.0), accumulate)
+        run.finish(None)
+        return run.network.state_dict()
+
+    whole, halves = weights(1), weights(2)
+    for name, tensor in whole.items():
+        torch.testing.assert_close(halves[name], tensor, rtol=1e-3, atol=1e-5)
+
+
+def test_a_longer_training_goes_on_from_a_shorter_one_as_if_there_had_been_no_stop(
+    images: Path, tmp_path: Path
+) -> None:
+    steady = {"schedule": "constant", "ema": 0.99}
+    whole = train(job_of(images, tmp_path / "whole", steps=75, **steady))
+    first = train(replace(job_of(images, tmp_path / "first", steps=25, **steady), keep_state=True))
+    second = replace(job_of(images, tmp_path / "second", steps=75, **steady), begin=first.state)
+    seen: list[int] = []
+    outcome = train(second, lambda progress: seen.append(progress.step))
+    assert seen[0] == 26
+    assert outcome.psnr_db == whole.psnr_db
+    assert outcome.curve == whole.curve
+    assert outcome.train_seconds > first.train_seconds
+    a, b = weights_of(tmp_path / "whole"), weights_of(tmp_path / "second")
+    assert all(torch.equal(a[name], b[name]) for name in a)
+    assert not torch.equal(*(next(iter(weights_of(tmp_path / f).values())) for f in ("first", "second")))
+    assert first.state is not None
+    assert first.state.exists()
+    assert outcome.state is None
+
+
+def test_a_cosine_cannot_be_gone_on_with_nor_a_state_that_is_further(images: Path, tmp_path: Path) -> None:
+    cosine = train(replace(job_of(images, tmp_path / "a"), keep_state=True))
+    with pytest.raises(CheckpointError, match=r"another training \(plan was"):
+        train(replace(job_of(images, tmp_path / "b", steps=20), begin=cosine.state))
+    constant = train(replace(job_of(images, tmp_path / "c", schedule="constant"), keep_state=True))
+    with pytest.raises(CheckpointError, match="is of step 8, and this training ends at 4"):
+        train(replace(job_of(images, tmp_path / "d", schedule="constant", steps=4), begin=constant.state))
+
+
+def test_measuring_on_the_way_and_event_files_change_nothing(images: Path, tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    plain = train(job_of(images, tmp_path / "plain", steps=30, ema=0.9))
+    watched = replace(job_of(images, tmp_path / "watched", steps=30, ema=0.9), validate_every=10, events=True)
+    seen: list[Progress] = []
+    outcome = train(watched, seen.append)
+    assert outcome.psnr_db == plain.psnr_db
+    assert [step for step, _, psnr in outcome.curve if psnr is not None] == [10, 20]
+    assert all(psnr is None for _, _, psnr in plain.curve)
+    assert seen[-1].psnr_db == outcome.curve[-3][2] or seen[-1].psnr_db == outcome.curve[1][2]
+    assert (
+        seen[-1].images_a_second == pytest.approx(2 * seen[-1].steps_a_second) and seen[-1].seconds_left == 0
+    )
+    log = EventAccumulator(str(tmp_path / "watched" / "events"))
+    log.Reload()
+    assert {"loss", "learning_rate", "psnr_db", "steps_a_second"} <= set(log.Tags()["scalars"])
+    assert [point.step for point in log.Scalars("loss")] == [10, 20, 25, 30]
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16", "tf32"])
+def test_lower_precision_trains_and_stays_near_float32(images: Path, precision: str) -> None:
+    exact, rough = train(job_of(images)), train(job_of(images, precision=precision))
+    assert rough.psnr_db == pytest.approx(exact.psnr_db, abs=0.5)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_every_loss_trains(images: Path, loss: str) -> None:
+    outcome = train(job_of(images, steps=50, loss=loss))
+    assert outcome.curve[-1][1] < outcome.curve[0][1]
+
+
+def test_losses_are_what_their_formulas_say() -> None:
+    generator = torch.Generator().manual_seed(0)
+    sr, hr = torch.rand(2, 2, 3, 8, 6, generator=generator, dtype=torch.float64)
+    difference = (sr - hr).numpy()
+    spectrum = np.fft.rfft2(sr.numpy()) - np.fft.rfft2(hr.numpy())
+    parts = (np.abs(spectrum.real).mean() + np.abs(spectrum.imag).mean()) / 2
+    expected = {
+        "l1": np.abs(difference).mean(),
+        "mse": (difference**2).mean(),
+        "charbonnier": np.sqrt(difference**2 + 1e-6).mean(),
+        "l1_fft": np.abs(difference).mean() + 0.05 * parts,
+    }
+    for name, loss in LOSSES.items():
+        assert loss(sr, hr, 0.05).item() == pytest.approx(expected[name], rel=1e-9), name
+
+
+def test_averaged_weights_are_the_average_of_the_weights(images: Path) -> None:
+    plan = Plan(steps=6, batch=2, lr_patch=12, lr=1e-3, ema=0.9)
+    run = _Run(replace(job_of(images), plan=plan), 1)
+    expected = [p.detach().clone().double() for p in run.work.parameters]
+
+    def follow(progress: Progress) -> None:
+        decay = min(0.9, progress.step / (9 + progress.step))
+        for average, parameter in zip(expected, run.work.parameters, strict=True):
+            average.mul_(decay).add_(parameter.detach().double(), alpha=1 - decay)
+
+    run.finish(follow)
+    for average, found in zip(expected, run.work.average, strict=True):
+        torch.testing.assert_close(found.double(), average, rtol=1e-5, atol=1e-7)
+
+
+def test_patches_that_are_gathered_train_as_those_that_are_cut(images: Path) -> None:
+    """The way of a GPU that holds all images, on a CPU; also when it goes on from inside a block."""
+    job = job_of(images, steps=40)
+
+    def run(gather: bool, state: torch.Tensor | None = None) -> _Run:
+        made = _Run(job, 1)
+        if gather:
+            patches = Patches(
+                made.dataset.train, scale=2, lr_patch=12, seed=0, device=made.device, way="gather"
+            )
+            made.feed = made.work.feed = make_feed(patches, job.plan.batch)
+            assert isinstance(made.feed, ResidentFeed)
+        return made
+
+    cut, gathered = run(False), run(True)
+    cut.finish(None)
+    gathered.finish(None)
+    assert cut.curve.entries == gathered.curve.entries
+    assert torch.equal(cut.feed.state, gathered.feed.state)
+    for name, tensor in cut.network.state_dict().items():
+        assert torch.equal(tensor, gathered.network.state_dict()[name]), name
+    gathered.feed.state = cut.feed.state
+    for feed in (cut.feed, gathered.feed):
+        feed.advance()
+    assert all(torch.equal(a, b) for a, b in zip(cut.feed.batch(), gathered.feed.batch(), strict=True))
 
 
 def test_a_state_of_another_job_or_a_cut_off_one_is_refused(images: Path, tmp_path: Path) -> None:
@@ -131,11 +322,6 @@ def test_a_checkpoint_that_carries_code_is_not_run(images: Path, tmp_path: Path)
     assert not (tmp_path / "owned").exists()
 
 
-def test_bf16_trains_and_stays_near_float32(images: Path) -> None:
-    exact, rough = train(job_of(images)), train(job_of(images, precision="bf16"))
-    assert rough.psnr_db == pytest.approx(exact.psnr_db, abs=0.5)
-
-
 def test_the_cosine_begins_at_lr_and_ends_at_its_end() -> None:
     plan = Plan(steps=100, lr=1e-3, lr_end=1e-5, warmup_steps=10)
     assert plan.learning_rate(0) == pytest.approx(1e-4)
@@ -143,17 +329,37 @@ def test_the_cosine_begins_at_lr_and_ends_at_its_end() -> None:
     assert plan.learning_rate(99) == pytest.approx(1e-5, rel=0.05)
     assert all(plan.learning_rate(s) >= plan.learning_rate(s + 1) for s in range(10, 99))
     assert Plan(steps=9, schedule="constant", lr=1e-3).learning_rate(8) == 1e-3
+    halved = Plan(steps=9, schedule="drops", lr=1e-3, drop_every=3)
+    assert [halved.learning_rate(step) for step in (2, 3, 8)] == [1e-3, 5e-4, 2.5e-4]
 
 
 def test_the_full_plan_is_the_papers() -> None:
     full = PLANS["full"]
     assert (full.batch, full.lr_patch, full.lr, full.lr_end) == (16, 48, 2e-4, 6.25e-6)
-    assert full.schedule == "cosine"
+    assert (full.schedule, full.loss, full.optimizer) == ("cosine", "l1", "adam")
+    assert full.steps == 1000 * 1000
+    assert full.learning_rate(full.steps) == pytest.approx(6.25e-6)
+
+
+def test_a_plan_is_known_by_what_it_changes() -> None:
+    assert PLANS["full"].identity() == {"steps": 1_000_000}
+    assert Plan(steps=5, lr=2e-4).identity() == Plan(steps=5).identity()
+    assert named_plan("quick", ema=0.9).identity() == {**PLANS["quick"].identity(), "ema": 0.9}
 
 
 @pytest.mark.parametrize(
     "changes",
-    [{"steps": 0}, {"steps": 1.5}, {"lr": math.nan}, {"lr": -1}, {"schedule": "linear"}, {"ema": 1.0}],
+    [
+        {"steps": 0},
+        {"steps": 1.5},
+        {"lr": math.nan},
+        {"lr": -1},
+        {"schedule": "linear"},
+        {"ema": 1.0},
+        {"loss": "l2"},
+        {"precision": "int8"},
+        {"optimizer": "sgd"},
+    ],
 )
 def test_a_plan_out_of_range_is_refused(changes: dict[str, object]) -> None:
     with pytest.raises(RecipeError, match=next(iter(changes))):

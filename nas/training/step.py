@@ -1,0 +1,158 @@
+"""One step of a training: forward, loss, backward, update, average; as one CUDA graph where that is possible.
+
+Small networks leave a GPU idle between the launches of their many small kernels. A step therefore reads and
+writes only memory that stays where it is, asks the device nothing, and is recorded once and then repeated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from nas.training.feed import Feed
+from nas.training.losses import LOSSES
+from nas.training.plan import Plan
+
+WARM_UP = 3
+"""Steps that are taken before one is recorded: libraries make their choices and buffers in the first ones."""
+
+
+class Step:
+    """What one step of ``plan`` does to ``network``; ``model`` is the network or what wraps it.
+
+    ``accumulate`` cuts a batch into so many parts, whose gradients add up to the whole batch's. ``average``
+    holds the averaged weights, in the order of ``parameters``; it is empty where the plan has none.
+    """
+
+    def __init__(
+        self, network: nn.Module, plan: Plan, feed: Feed, device: torch.device, *, accumulate: int = 1
+    ) -> None:
+        self.plan, self.feed, self.device, self.accumulate = plan, feed, device, accumulate
+        self.model: nn.Module = network
+        self.parameters = [p for p in network.parameters() if p.requires_grad]
+        self.rate = torch.zeros((), device=device)
+        self.optimizer = _optimizer(plan, self.parameters, self.rate, device)
+        self.scaler = torch.amp.GradScaler(device.type, enabled=plan.precision == "fp16")
+        self.average = [p.detach().clone() for p in self.parameters] if plan.ema else []
+        self.share = torch.zeros((), device=device)
+        self.loss_sum = torch.zeros((), device=device)
+        self._loss = LOSSES[plan.loss]
+
+    def set(self, number: int) -> None:
+        """Learning rate and weight of the average for step ``number``; never waits for the device."""
+        self.rate.fill_(self.plan.learning_rate(number))
+        if self.average:
+            self.share.fill_(self.plan.new_share(number))
+
+    def take(self) -> None:
+        """The step; adds its loss to ``loss_sum``."""
+        lr, hr = self.feed.batch()
+        self.optimizer.zero_grad(set_to_none=True)
+        parts = zip(lr.chunk(self.accumulate), hr.chunk(self.accumulate), strict=True)
+        for lr_part, hr_part in parts:
+            with self._autocast():
+                sr = self.model(lr_part)
+            loss = self._loss(sr.float(), hr_part, self.plan.fft_weight)
+            if self.accumulate > 1:
+                loss = loss * (len(lr_part) / len(lr))
+            self.scaler.scale(loss).backward()
+            self.loss_sum += loss.detach()
+        if self.plan.clip_norm:
+            self.scaler.unscale_(self.optimizer)
+            nn.utils.clip_grad_norm_(self.parameters, self.plan.clip_norm)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        if self.average:
+            moved = torch._foreach_sub([p.detach() for p in self.parameters], self.average)
+            torch._foreach_mul_(moved, self.share)
+            torch._foreach_add_(self.average, moved)
+
+    def _autocast(self) -> torch.autocast:
+        dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(self.plan.precision)
+        # The cache of cast weights would be filled while a graph is recorded, and be empty in its repetition.
+        return torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None, cache_enabled=False)
+
+    def state(self) -> dict[str, Any]:
+        """Optimiser, average and scaler, as they are saved."""
+        return {
+            "optimizer": self.optimizer.state_dict(),
+            "average": self.average,
+            "scaler": self.scaler.state_dict(),
+            "loss_sum": self.loss_sum,
+        }
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Take over what :meth:`state` gave."""
+        self.optimizer.load_state_dict(state["optimizer"])
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.rate  # loading puts a copy in its place
+        for average, saved in zip(self.average, state["average"], strict=True):
+            average.copy_(saved)
+        self.scaler.load_state_dict(state["scaler"])
+        self.loss_sum.copy_(state["loss_sum"])
+
+
+class Recorded:
+    """A step that is repeated as one CUDA graph, once it has been taken a few times.
+
+    Where a network cannot be recorded (it asks the device something, say), the step goes on as it is, and
+    ``refusal`` holds the reason.
+    """
+
+    def __init__(self, take: Callable[[], None], device: torch.device) -> None:
+        self._take, self._device = take, device
+        self._stream = torch.cuda.Stream(device)
+        self._graph: torch.cuda.CUDAGraph | None = None
+        self._taken = 0
+        self.refusal = ""
+
+    def __call__(self) -> None:
+        """The next step."""
+        if self._graph is None and not self.refusal and self._taken == WARM_UP:
+            self._record()
+        self._taken += 1
+        if self._graph is not None:
+            self._graph.replay()
+        elif self.refusal:
+            self._take()
+        else:
+            self._aside()
+
+    def _aside(self) -> None:
+        """A step on the stream that will record, as recording needs it."""
+        current = torch.cuda.current_stream(self._device)
+        self._stream.wait_stream(current)
+        with torch.cuda.stream(self._stream):
+            self._take()
+        current.wait_stream(self._stream)
+
+    def _record(self) -> None:
+        graph = torch.cuda.CUDAGraph()
+        try:
+            with torch.cuda.graph(graph, stream=self._stream):
+                self._take()
+        except torch.OutOfMemoryError:
+            raise
+        except RuntimeError as error:
+            torch.cuda.synchronize(self._device)
+            self.refusal = str(error).splitlines()[0]
+        else:
+            self._graph = graph
+
+
+def _optimizer(
+    plan: Plan, parameters: list[nn.Parameter], rate: Tensor, device: torch.device
+) -> torch.optim.Optimizer:
+    """Adam or AdamW as one kernel; ``rate`` is read in each step, so that a recorded one sees it change."""
+    kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[plan.optimizer]
+    return kind(
+        parameters,
+        lr=rate,
+        betas=(0.9, plan.beta2),
+        weight_decay=plan.weight_decay,
+        fused=True,
+        capturable=device.type == "cuda",
+    )
