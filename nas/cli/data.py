@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -27,7 +28,8 @@ def data(
     if scale not in (2, 3, 4):
         raise RecipeError(f"--scale {scale}: 2, 3 or 4")
     if action == "list":
-        _list(data_folder(data_dir), scale)
+        known = data_dir is not None or os.environ.get("NAS_DATA")
+        _list(data_folder(data_dir) if known else None, scale)
     elif action == "download":
         if name not in DOWNLOADS:
             raise unknown("data set to download", name, DOWNLOADS)
@@ -38,17 +40,20 @@ def data(
         raise unknown("action", action, ("list", "download"))
 
 
-def _list(folder: Path, scale: int) -> None:
+def _list(folder: Path | None, scale: int) -> None:
     from nas.data.benchmarks import count_images, find_benchmarks
     from nas.data.cache import cache_folder
     from nas.data.sources import list_found
 
-    typer.echo(f"Training data below {folder}, at x{scale}")
-    sources = [("photos", "photos"), *list_found(folder)]
+    if folder is None:
+        typer.echo(f"Training data that needs no folder, at x{scale} (give --data-dir PATH for more)")
+    else:
+        typer.echo(f"Training data below {folder}, at x{scale}")
+    sources = [("photos", "photos"), *(list_found(folder) if folder else [])]
     for word, source in sources:
         typer.echo(f"  {source:<40} {_source_line(word, source, scale)}")
     typer.echo("Benchmark sets")
-    sets = find_benchmarks(folder)
+    sets = find_benchmarks(folder) if folder else []
     for one in sets:
         count, scales = count_images(one)
         low = f"LR read at {', '.join(f'x{s}' for s in scales)}" if scales else "LR made"

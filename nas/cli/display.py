@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from types import TracebackType
 from typing import Self
@@ -120,7 +121,7 @@ class TrainingDisplay(_Bars):
 
     def __init__(self, name: str) -> None:
         super().__init__()
-        self._name, self._told = name, 0.0
+        self._name, self._told = name, -PLAIN_SECONDS  # the first line comes with the first loss
 
     def show(self, now: training.Progress) -> None:
         """Show where it stands."""
@@ -128,7 +129,8 @@ class TrainingDisplay(_Bars):
         left = f"left {format_seconds(now.seconds_left)}"
         psnr = "" if now.psnr_db is None else f"  {now.psnr_db:.3f} dB"
         self.bar(self._name, now.step, now.steps, f"loss {now.loss:.4f}{psnr}  {pace}  {left}")
-        if not self.live and (self.elapsed - self._told > PLAIN_SECONDS or now.step == now.steps):
+        due = self.elapsed - self._told > PLAIN_SECONDS and not math.isnan(now.loss)
+        if not self.live and (due or now.step == now.steps):
             self._told = self.elapsed
             self.say(
                 f"{self._name}  step {now.step}/{now.steps}  loss {now.loss:.4f}{psnr}  "

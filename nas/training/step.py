@@ -132,7 +132,8 @@ class Recorded:
     def _record(self) -> None:
         graph = torch.cuda.CUDAGraph()
         try:
-            with torch.cuda.graph(graph, stream=self._stream):
+            # thread_local: the thread that cuts patches ahead may ask for pinned memory meanwhile.
+            with torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"):
                 self._take()
         except torch.OutOfMemoryError:
             raise

@@ -17,12 +17,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from networks import IMDN_LIKE
 from scipy.ndimage import correlate, correlate1d
 
 from nas.data.benchmarks import BenchmarkImage, choose_benchmarks, data_folder, read_benchmark
 from nas.evaluate import Network, measure_network
 from nas.metrics import METRICS, to_uint8
-from search_spaces.lightweight import Lightweight
 
 SCALE = 4
 OFFSETS = np.arange(11) - 5
@@ -83,20 +83,7 @@ def compare_metrics() -> None:
 
 def compare_sets(data_dir: Path, most: int) -> None:
     torch.manual_seed(0)
-    genotype = Lightweight(
-        width=48,
-        blocks=4,
-        block="imdb",
-        depth=3,
-        share=0.25,
-        attention="cca",
-        kernel="3x3",
-        sharing="none",
-        aggregation="fuse",
-        transformers=0,
-        skip="bicubic",
-    )
-    module = genotype.build(SCALE).eval()
+    module = IMDN_LIKE.build(SCALE).eval()
     network = Network(name="benchmark", source="fresh weights", scale=SCALE, module=module)
     images: list[BenchmarkImage] = []
     for one in choose_benchmarks(data_dir, []):

@@ -49,7 +49,8 @@ def write_sub_images(root: Path, count: int) -> None:
 class Usual(Dataset[tuple[torch.Tensor, torch.Tensor]]):
     """A pair of files a sample: decode, float, crop, flip and turn."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, lr_patch: int = LR_PATCH) -> None:
+        self.lr_patch = lr_patch
         self.hr = sorted((root / "DIV2K_train_HR_sub").iterdir())
         self.lr = root / "DIV2K_train_LR_bicubic" / f"X{SCALE}_sub"
         self.random = np.random.default_rng(0)
@@ -61,9 +62,9 @@ class Usual(Dataset[tuple[torch.Tensor, torch.Tensor]]):
         path = self.hr[index % len(self.hr)]
         hr = np.asarray(Image.open(path), dtype=np.float32) / 255
         lr = np.asarray(Image.open(self.lr / path.name), dtype=np.float32) / 255
-        top, left = (int(self.random.integers(side - LR_PATCH + 1)) for side in lr.shape[:2])
-        lr = lr[top : top + LR_PATCH, left : left + LR_PATCH]
-        top, left, side = top * SCALE, left * SCALE, LR_PATCH * SCALE
+        top, left = (int(self.random.integers(side - self.lr_patch + 1)) for side in lr.shape[:2])
+        lr = lr[top : top + self.lr_patch, left : left + self.lr_patch]
+        top, left, side = top * SCALE, left * SCALE, self.lr_patch * SCALE
         hr = hr[top : top + side, left : left + side]
         across, down, turn = self.random.integers(2, size=3)
         made = []

@@ -248,3 +248,7 @@ def test_the_command_names_what_it_finds_and_what_it_cannot_fetch(
     wrong = nas("data", "download", "div3k", "--data-dir", "d")
     assert "did you mean 'div2k'" in wrong.stderr
     assert "unknown action 'lst'; did you mean 'list'" in nas("data", "lst").stderr
+    bundled = nas("data")
+    assert bundled.returncode == 0
+    assert "photos" in bundled.stdout
+    assert "give --data-dir PATH for more" in bundled.stdout
