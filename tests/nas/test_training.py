@@ -371,3 +371,56 @@ def test_a_gpu_trains_what_a_cpu_trains(images: Path) -> None:
     cpu = train(job_of(images, steps=30))
     gpu = train(replace(job_of(images, steps=30), device="cuda"))
     assert gpu.psnr_db == pytest.approx(cpu.psnr_db, abs=0.1)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+def test_a_recorded_step_trains_as_steps_one_by_one(
+    images: Path, precision: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = replace(job_of(images, steps=60, ema=0.9, clip_norm=1.0, precision=precision), device="cuda")
+    recorded = train(job)
+    monkeypatch.setattr(_Run, "_can_record", lambda run: False)
+    stepped = train(job)
+    assert (recorded.engine, stepped.engine) == ("graph", "steps")
+    for (_, one, _), (_, other, _) in zip(recorded.curve, stepped.curve, strict=True):
+        assert one == pytest.approx(other, rel=0.02)
+    assert recorded.psnr_db == pytest.approx(stepped.psnr_db, abs=0.1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asking(Genotype):
+    """A network that asks the device something in each step, which cannot be recorded."""
+
+    limit: int = choice(1000)
+
+    def build(self, scale: int) -> nn.Module:
+        limit = self.limit
+
+        class Ask(nn.Module):
+            def forward(self, x: torch.Tensor) -> torch.Tensor:
+                return x if x.abs().max().item() < limit else x * 0
+
+        return nn.Sequential(Ask(), nn.Conv2d(3, 3, 1), nn.Upsample(scale_factor=scale))
+
+
+@pytest.mark.gpu
+def test_a_network_that_cannot_be_recorded_trains_all_the_same(images: Path) -> None:
+    outcome = train(replace(job_of(images, steps=40), genotype=Asking(), device="cuda"))
+    assert outcome.engine == "steps"
+    assert outcome.curve[-1][1] < 1
+
+
+@pytest.mark.gpu
+def test_a_training_on_a_gpu_goes_on_near_where_it_was(images: Path, tmp_path: Path) -> None:
+    def stop(progress: Progress) -> None:
+        if progress.step >= 50:
+            raise Interrupted("enough")
+
+    job = replace(job_of(images, tmp_path / "cut", steps=100), device="cuda")
+    with pytest.raises(Interrupted):
+        train(job, stop)
+    again = train(job)
+    whole = train(replace(job, folder=tmp_path / "whole"))
+    assert [step for step, _, _ in again.curve] == [step for step, _, _ in whole.curve]
+    assert again.psnr_db == pytest.approx(whole.psnr_db, abs=0.1)
