@@ -7,7 +7,7 @@ two ways to the same number: :func:`measure` counts any network on the meta devi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -50,20 +50,64 @@ class Cost:
 
 @dataclass(frozen=True, kw_only=True)
 class Budget:
-    """Upper limits, each None where there is none. A cost equal to its limit is inside."""
+    """Limits, each None where there is none. What equals its limit is inside.
+
+    ``params``, ``multi_adds``, ``conv_multi_adds``: at most, of a Cost; ``min_params``, ``min_multi_adds``:
+    at least. ``memory`` (bytes) and ``latency_ms`` are of one inference, found by ``nas.memory`` and
+    ``nas.latency`` for those candidates that keep the others.
+    """
 
     params: int | None = None
     multi_adds: int | None = None
     conv_multi_adds: int | None = None
+    min_params: int | None = None
+    min_multi_adds: int | None = None
+    memory: int | None = None
+    latency_ms: float | None = None
 
-    def limits(self) -> dict[str, int]:
-        """The limits that are set, in one fixed order."""
+    def __post_init__(self) -> None:
+        for name, least in self.floors().items():
+            most = getattr(self, name)
+            if most is not None and least > most:
+                raise BudgetError(f"min_{name} = {least} is above {name} = {most}: nothing is between")
+
+    def limits(self) -> dict[str, float]:
+        """Every limit that is set, in one fixed order."""
         return {name: limit for name, limit in asdict(self).items() if limit is not None}
 
-    def excess(self, cost: Cost) -> dict[str, float]:
-        """Limit -> fraction over it, for the limits that ``cost`` breaks; empty when it is inside."""
-        over = {name: getattr(cost, name) / limit - 1 for name, limit in self.limits().items()}
-        return {name: fraction for name, fraction in over.items() if fraction > 0}
+    def ceilings(self) -> dict[str, int]:
+        """What a Cost may be at most."""
+        return {
+            name: getattr(self, name)
+            for name in ("params", "multi_adds", "conv_multi_adds")
+            if name in self.limits()
+        }
+
+    def floors(self) -> dict[str, float]:
+        """What a Cost must be at least."""
+        return {
+            name: self.limits()[f"min_{name}"]
+            for name in ("params", "multi_adds")
+            if f"min_{name}" in self.limits()
+        }
+
+    def measured(self) -> dict[str, float]:
+        """The limits of what a Cost does not know."""
+        return {name: limit for name, limit in self.limits().items() if name in ("memory", "latency_ms")}
+
+    def violations(self, cost: Cost, measured: Mapping[str, float] | None = None) -> dict[str, float]:
+        """Limit -> how far over it as a fraction, zero or less inside, in one fixed order.
+
+        What ``measured`` does not hold counts as being on its limit.
+        """
+        found = {name: getattr(cost, name) / limit - 1 for name, limit in self.ceilings().items()}
+        found |= {f"min_{name}": 1 - getattr(cost, name) / limit for name, limit in self.floors().items()}
+        known = measured or {}
+        return found | {name: known.get(name, limit) / limit - 1 for name, limit in self.measured().items()}
+
+    def excess(self, cost: Cost, measured: Mapping[str, float] | None = None) -> dict[str, float]:
+        """The limits that are broken, with their fractions; empty inside."""
+        return {name: over for name, over in self.violations(cost, measured).items() if over > 0}
 
 
 def input_size(scale: int, output: tuple[int, int] = OUTPUT) -> tuple[int, int]:

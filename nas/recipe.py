@@ -47,11 +47,15 @@ class SpaceSection(_Section):
 
 
 class BudgetSection(_Section):
-    """``[budget]``: upper limits, with suffixes (``300k``, ``15G``); none of them is a wish."""
+    """``[budget]``: limits, with suffixes (``300k``, ``15G``); none of them is a wish."""
 
     params: Count = None
     multi_adds: Count = None
     conv_multi_adds: Count = None
+    min_params: Count = None
+    min_multi_adds: Count = None
+    memory: Count = None
+    latency_ms: Annotated[float | None, Field(gt=0)] = None
 
 
 class Recipe(_Section):
@@ -87,6 +91,7 @@ class Recipe(_Section):
                 f"workers = {self.workers} needs executor = 'processes'; 'inline' is one worker"
             )
         self.search_space()
+        self.limits()
         self.plan("proxy")
         self.plan("retrain")
 

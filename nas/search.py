@@ -366,4 +366,4 @@ def distribution(axis: Axis) -> BaseDistribution:
 
 def _constraints(budget: Budget, cost: Cost) -> dict[str, float]:
     """How far over each limit, as fractions, in one fixed order; zero or less is inside."""
-    return {name: getattr(cost, name) / limit - 1 for name, limit in budget.limits().items()}
+    return budget.violations(cost)

@@ -118,9 +118,9 @@ def _run(recipe: Recipe, runs: Path) -> None:
 def _headline(recipe: Recipe, search: Search, device: str) -> str:
     from nas.units import format_count
 
-    limits = ", ".join(
-        f"{limit} at most {format_count(value)}" for limit, value in search.budget.limits().items()
-    )
+    words = {name: f"{name} at most" for name in search.budget.limits()}
+    words |= {f"min_{name}": f"{name} at least" for name in search.budget.floors()}
+    limits = ", ".join(f"{words[name]} {format_count(v)}" for name, v in search.budget.limits().items())
     narrowed = "; ".join(f"{axis} = {', '.join(map(str, o))}" for axis, o in search.space.only.items())
     data = search.dataset
     held_out = ", ".join(data.valid.names[:6]) + (", ..." if len(data.valid) > 6 else "")

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -93,3 +95,10 @@ def test_excess_names_each_broken_limit_and_equality_is_inside() -> None:
     assert Budget(params=100, multi_adds=200).excess(cost) == {"params": pytest.approx(0.5)}
     assert Budget().excess(cost) == {}
     assert list(Budget(params=1, multi_adds=1).excess(cost)) == ["params", "multi_adds"]
+    between = Budget(params=200, min_params=100, memory=1000, latency_ms=2.5)
+    assert between.excess(replace(cost, params=100)) == {}
+    assert between.excess(replace(cost, params=50)) == {"min_params": pytest.approx(0.5)}
+    assert between.excess(cost, {"memory": 1500, "latency_ms": 2.5}) == {"memory": pytest.approx(0.5)}
+    assert list(between.violations(cost)) == ["params", "min_params", "memory", "latency_ms"]
+    with pytest.raises(BudgetError, match="min_params = 300 is above params = 200"):
+        Budget(params=200, min_params=300)

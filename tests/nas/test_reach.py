@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from nas.cost import Budget, measure
@@ -23,8 +25,6 @@ SMALL = Space(
 
 def every_cost(space: Space) -> list[dict[str, int]]:
     """By brute force over all combinations."""
-    import itertools
-
     found = {}
     for options in itertools.product(*(axis.options for axis in space.axes)):
         genotype = space.genotype(**dict(zip((axis.name for axis in space.axes), options, strict=True)))
@@ -47,3 +47,17 @@ def test_the_smallest_reachable_cost_is_the_true_minimum() -> None:
 
 def test_no_budget_is_always_reachable() -> None:
     require_reachable(SMALL, 4, Budget())
+
+
+def test_a_range_is_met_from_both_sides_or_refused_with_the_nearest() -> None:
+    costs = sorted(cost["params"] for cost in every_cost(SMALL))
+    least, most = costs[0], costs[-1]
+    require_reachable(SMALL, 2, Budget(min_params=most))
+    require_reachable(SMALL, 2, Budget(min_params=most, params=most))
+    with pytest.raises(BudgetError, match=r"params >= .*the nearest has params"):
+        require_reachable(SMALL, 2, Budget(min_params=most + 1))
+    gap, start = max((b - a, a) for a, b in itertools.pairwise(costs))
+    assert gap > 2
+    with pytest.raises(BudgetError, match=r"params <= .*params >= .*the nearest has"):
+        require_reachable(SMALL, 2, Budget(min_params=start + 1, params=start + gap - 1))
+    assert least < most
