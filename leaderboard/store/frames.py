@@ -97,7 +97,9 @@ class Frames(Database):
 
         frame, first = self._read(work)
         numbers = ("trial", "number", "seed", "rung", "params", "multi_adds", "psnr_db", "train_seconds")
-        frame = frame.astype({"id": "int64", "at": _STAMP, **dict.fromkeys(numbers, "float64")})
+        texts = ("kind", "stage", "genotype", "worker", "device")
+        kinds = {**dict.fromkeys(numbers, "float64"), **dict.fromkeys(texts, "object")}
+        frame = frame.astype({"id": "int64", "at": _STAMP, **kinds})
         done = frame["kind"].isin(("finished", "repeated"))
         frame.loc[~done, ["psnr_db", "train_seconds"]] = float("nan")
         # Without any event there is nothing to count from, and nothing to count.
