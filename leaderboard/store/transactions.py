@@ -118,8 +118,8 @@ class Database:
                 return bool(status == "committed")
             time.sleep(0.1)  # the server is away, or has yet to see that its client is
         raise StoreError(
-            f"{self._where}: the connection broke while a change was written, and the server did not answer "
-            f"for {self._retry_seconds:g} s; whether the change was kept shows on the next start"
+            f"{self._where}: the connection broke while a change was written, and for "
+            f"{self._retry_seconds:g} s the server did not say whether it was kept; the next start shows it"
         )
 
 
