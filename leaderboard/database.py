@@ -1,6 +1,7 @@
 """Opens the results database: connections, the schema's version, and errors that are one line.
 
-Another database than SQLite needs no change here: SQLAlchemy finds it by its address.
+SQLite for one machine, PostgreSQL for several. A further kind goes into `BACKENDS` when its clock, its row
+locks and its fate of a lost transaction (`store/transactions.py`) are known.
 """
 
 from __future__ import annotations
@@ -13,15 +14,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
+from sqlalchemy import Connection, Engine, create_engine, event, func, inspect, select, text
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, SQLAlchemyError
 from sqlalchemy.pool import NullPool, StaticPool
 
 from leaderboard.errors import LeaderboardError, NewerSchemaError, StoreError
 from leaderboard.schema import SCHEMA_VERSION
 
+BACKENDS = ("sqlite", "postgresql")
 BUSY_SECONDS = 30.0
+CONNECT_SECONDS = 10
+OPENING_LOCK = 0x5EA2C4  # any number that all versions agree on
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 
@@ -41,6 +45,8 @@ def open_engine(url: str, *, read_only: bool) -> tuple[Engine, str]:
         raise StoreError(f"{url!r} is no database address; an example: sqlite:///runs/results.db") from None
     path = _sqlite_path(parsed)
     where = str(path or parsed.render_as_string(hide_password=True))
+    if parsed.get_backend_name() not in BACKENDS:
+        raise StoreError(f"{where}: results are kept in {' or '.join(BACKENDS)}, not in {parsed.drivername}")
     if path is not None:
         _check_file(path, read_only=read_only)
     with said(where):
@@ -60,8 +66,32 @@ def said(where: str) -> Iterator[None]:
         yield
     except LeaderboardError:
         raise
-    except (SQLAlchemyError, sqlite3.Error, ImportError) as error:
-        raise StoreError(f"{where}: {_one_line(error)}") from error
+    except ImportError as error:
+        raise StoreError(
+            f"{where}: the driver {error.name!r} is missing; "
+            "install it with: pip install 'paretosr[postgres]'"
+        ) from error
+    except (SQLAlchemyError, sqlite3.Error) as error:
+        raise StoreError(f"{where}: {one_line(error)}") from error
+
+
+def is_passing(error: DBAPIError) -> bool:
+    """Whether an error is no verdict on the work: the server is away, or two were in each other's way.
+
+    SQLite waits by itself, so that what it still says is final.
+    """
+    if isinstance(error.orig, sqlite3.Error):
+        return False
+    code = getattr(error.orig, "sqlstate", None)
+    if code is None:  # said by the driver and not by the server: no connection, or no more
+        return error.connection_invalidated or isinstance(error, OperationalError)
+    return error.connection_invalidated or code[:2] == "08" or code in _PASSING
+
+
+_PASSING = {
+    *("57P01", "57P02", "57P03"),  # the server stops, has crashed, or starts
+    *("40001", "40P01", "53300"),  # two in each other's way; too many connections
+}
 
 
 def _sqlite_path(url: URL) -> Path | None:
@@ -92,8 +122,13 @@ def _check_file(path: Path, *, read_only: bool) -> None:
 
 
 def _engine(url: URL, path: Path | None, *, read_only: bool) -> Engine:
-    if url.get_backend_name() != "sqlite":
-        return create_engine(url)
+    if url.get_backend_name() == "postgresql":
+        return create_engine(
+            url if "+" in url.drivername else url.set(drivername="postgresql+psycopg"),
+            pool_pre_ping=True,
+            connect_args={} if "connect_timeout" in url.query else {"connect_timeout": CONNECT_SECONDS},
+            execution_options={"postgresql_readonly": read_only},
+        )
     if path is None:
         engine = create_engine(url, poolclass=StaticPool, connect_args={"check_same_thread": False})
     elif read_only:
@@ -143,6 +178,8 @@ def _bring_up_to_date(engine: Engine, where: str, *, read_only: bool) -> None:
         if _revision(connection) == SCHEMA_VERSION:
             return
     with engine.execution_options(writing=not read_only).begin() as connection:
+        if engine.dialect.name == "postgresql" and not read_only:
+            connection.execute(select(func.pg_advisory_xact_lock(OPENING_LOCK)))
         revision = _revision(connection)
         if revision == SCHEMA_VERSION:
             return
@@ -187,13 +224,15 @@ def _migrate(connection: Connection) -> None:
     command.upgrade(config, "head")
 
 
-def _one_line(error: Exception) -> str:
+def one_line(error: Exception) -> str:
+    """What a driver said, on one line and in plain words where we have them."""
     origin = getattr(error, "orig", None) or error
     said = " ".join(str(origin).split()) or type(origin).__name__
     plain = {
         "unable to open": "cannot be opened: does the folder exist, and may you write to it?",
         "readonly database": "cannot be written: the file or its folder is read-only",
         "is full": "cannot be written: the disk is full",
+        "No space left": "cannot be written: the server's disk is full",
         "not a database": "is not a results database (no SQLite file)",
         "malformed": "is damaged (the file is no longer a whole SQLite database)",
         "is locked": f"is locked by another program for more than {BUSY_SECONDS:.0f} s",

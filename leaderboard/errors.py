@@ -18,6 +18,14 @@ class NewerSchemaError(StoreError):
     """The results database was written by a newer version of this program."""
 
 
+class LeaseLostError(StoreError):
+    """A trial is not, or no longer, trained by whom says so: somebody else has it, or it is over."""
+
+
+class StudyTakenError(LeaderboardError):
+    """Another search with this name is running."""
+
+
 class StudyMismatchError(LeaderboardError):
     """A study of this name exists, with another recipe or another search space."""
 

@@ -9,13 +9,19 @@ from typing import Any
 
 @dataclass(frozen=True, kw_only=True)
 class Study:
-    """One named search; `recipe` is the recipe it was last opened with."""
+    """One named search; `recipe` is the recipe it was last opened with.
+
+    `owner` is the process that holds it, or held it last and never said that it ended; until `lease_until`
+    it is nobody else's.
+    """
 
     id: int
     name: str
     recipe: dict[str, Any]
     space_digest: str
     created_at: datetime
+    owner: str | None = None
+    lease_until: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,9 +91,12 @@ class Measurement:
 
 @dataclass(frozen=True, kw_only=True)
 class Trial:
-    """One proposal and what became of it; `evaluation` is there when finished or repeated.
+    """One job, a candidate at one rung with one seed, and what became of it.
 
-    `excess` maps a limit to the fraction by which the network is over it.
+    `evaluation` is there when finished or repeated. `excess` maps a limit to the fraction by which the
+    network is over it. `protocol_id` is what it is to be trained under, None in rows of old databases.
+    `attempt` counts the trainings that were begun. `owner` holds its lease until `lease_until` (running) or
+    ended it; `worker` is who trained it. `failure` is the kind of a failure, `reason` its one line.
     """
 
     id: int
@@ -99,9 +108,16 @@ class Trial:
     choices: dict[str, Any]
     seed: int
     scale: int
+    rung: int = 0
+    protocol_id: str | None = None
     cost: dict[str, int]
     excess: dict[str, float]
+    attempt: int = 0
+    owner: str | None = None
+    lease_until: datetime | None = None
+    worker: str | None = None
     evaluation: Evaluation | None
+    failure: str | None = None
     reason: str | None
     created_at: datetime
     finished_at: datetime | None

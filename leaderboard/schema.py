@@ -25,11 +25,16 @@ from sqlalchemy import (
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
 
-SCHEMA_VERSION = "0002"
+SCHEMA_VERSION = "0003"
 """The revision id of the newest migration: what a database written by this version carries."""
 
-STAGES = ("search", "retrain")
-STATES = ("running", "finished", "rejected", "repeated", "failed")
+STAGES = ("search", "seeds", "retrain")
+STATES = ("waiting", "running", "finished", "rejected", "repeated", "failed")
+FAILURES = ("error", "diverged", "out_of_memory", "timed_out", "worker_lost", "given_up")
+EVENTS = (
+    *("proposed", "rejected", "repeated", "started", "rung", "finished", "failed", "released", "taken_over"),
+    *("search_started", "search_ended"),
+)
 COSTS = ("params", "multi_adds", "conv_multi_adds", "activations")
 
 
@@ -75,7 +80,7 @@ class Table(DeclarativeBase):
 
 
 class StudyRow(Table):
-    """One named search."""
+    """One named search; `owner` is the process that searches now, until `lease_until` unless it renews."""
 
     __tablename__ = "study"
     __table_args__ = (UniqueConstraint("name"),)
@@ -86,6 +91,8 @@ class StudyRow(Table):
     space_digest: Mapped[str]
     code_version: Mapped[str]
     created_at: Mapped[datetime]
+    owner: Mapped[str | None]
+    lease_until: Mapped[datetime | None]
 
 
 class GenotypeRow(Table):
@@ -176,20 +183,41 @@ class MeasurementRow(Table):
 
 
 class TrialRow(Table):
-    """One proposal of one study, and what became of it."""
+    """One job: a candidate at one rung with one seed, and what became of it.
+
+    `owner` is who trains it (running) or who ended it (finished, failed); `attempt` counts the trainings
+    that were begun, without those given back.
+    """
 
     __tablename__ = "trial"
     __table_args__ = (
         UniqueConstraint("study_id", "stage", "number"),
-        Index(None, "study_id", "state"),
+        # The last column makes the oldest waiting one the first entry, on servers, too.
+        Index(None, "study_id", "state", "id"),
         Index(None, "evaluation_id"),
         ForeignKeyConstraint(["genotype_id", "scale"], ["cost.genotype_id", "cost.scale"]),
-        CheckConstraint("stage IN ('search', 'retrain')", name="stage"),
-        CheckConstraint("state IN ('running', 'finished', 'rejected', 'repeated', 'failed')", name="state"),
+        CheckConstraint("stage IN ('search', 'seeds', 'retrain')", name="stage"),
+        CheckConstraint(
+            "state IN ('waiting', 'running', 'finished', 'rejected', 'repeated', 'failed')", name="state"
+        ),
         CheckConstraint(
             "(state IN ('finished', 'repeated')) = (evaluation_id IS NOT NULL)", name="evaluation_when_done"
         ),
-        CheckConstraint("(state = 'running') = (finished_at IS NULL)", name="finished_at_when_done"),
+        CheckConstraint(
+            "(state IN ('waiting', 'running')) = (finished_at IS NULL)", name="finished_at_when_done"
+        ),
+        CheckConstraint("(state = 'running') = (lease_until IS NOT NULL)", name="lease_when_running"),
+        CheckConstraint(
+            "CASE WHEN owner IS NULL THEN state <> 'running' "
+            "ELSE state IN ('running', 'finished', 'repeated', 'failed') END",
+            name="owner_when_taken",
+        ),
+        CheckConstraint("(state = 'failed') = (failure IS NOT NULL)", name="failure_when_failed"),
+        CheckConstraint(
+            "failure IN ('error', 'diverged', 'out_of_memory', 'timed_out', 'worker_lost', 'given_up')",
+            name="failure",
+        ),
+        CheckConstraint("rung >= 0 AND attempt >= 0", name="counts"),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -199,9 +227,32 @@ class TrialRow(Table):
     genotype_id: Mapped[str] = mapped_column(ForeignKey("genotype.id"))
     scale: Mapped[int]
     seed: Mapped[int] = mapped_column(BigInteger)
+    rung: Mapped[int] = mapped_column(server_default="0")
+    protocol_id: Mapped[str | None] = mapped_column(ForeignKey("protocol.id"))
     state: Mapped[str]
+    attempt: Mapped[int] = mapped_column(server_default="0")
+    owner: Mapped[str | None]
+    lease_until: Mapped[datetime | None]
+    worker: Mapped[str | None]
     excess: Mapped[dict[str, Any]]
     evaluation_id: Mapped[int | None] = mapped_column(ForeignKey("evaluation.id"))
+    failure: Mapped[str | None]
     reason: Mapped[str | None]
     created_at: Mapped[datetime]
     finished_at: Mapped[datetime | None]
+
+
+class EventRow(Table):
+    """Something that happened in a search, written together with the change that it tells of."""
+
+    __tablename__ = "event"
+    __table_args__ = (Index(None, "study_id", "id"), Index(None, "trial_id"))
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    study_id: Mapped[int] = mapped_column(ForeignKey("study.id"))
+    trial_id: Mapped[int | None] = mapped_column(ForeignKey("trial.id"))
+    kind: Mapped[str]
+    at: Mapped[datetime]
+    worker: Mapped[str | None]
+    device: Mapped[str | None]
+    details: Mapped[dict[str, Any]]

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from leaderboard.errors import LeaderboardError
+from leaderboard.owners import this_process
 from leaderboard.records import Evaluation, Protocol, Trial
 from leaderboard.store import Store
 from nas.cost import Cost
@@ -13,7 +16,7 @@ from nas.device import cpu_threads
 from nas.errors import RunError
 from nas.protocol import make_protocol
 from nas.recipe import Recipe
-from nas.search import record_outcome
+from nas.search import LEASE_SECONDS, record_outcome
 from nas.training import Job, Progress, ranks, train
 from search_spaces import Genotype
 
@@ -109,7 +112,12 @@ class Retraining:
             validate_every=self.validate_every,
             events=self.events,
         )
-        outcome = train(ranks.shared(job), report)
+        try:
+            outcome = train(ranks.shared(job), report)
+        except BaseException:
+            with suppress(LeaderboardError):  # what went wrong first is the news
+                self.store.release(this_process(), [trial.id])
+            raise
         evaluation = record_outcome(self.store, trial, self.protocol.id, outcome, self.runs)
         return Retrained(chosen=chosen, evaluation=evaluation, known=False)
 
@@ -120,9 +128,13 @@ class Retraining:
     def _trial(self, chosen: Chosen) -> Trial:
         """The row of this re-training: the one an interrupted attempt left, or a new one."""
         study = self.store.study(self.recipe.name)
+        owner = this_process()
+        self.store.reap(study.id)
         for trial in self.store.trials(study.id, "retrain"):
-            if trial.state == "running" and trial.genotype_id == chosen.genotype.id:
-                return trial
+            if trial.state == "waiting" and trial.genotype_id == chosen.genotype.id:
+                taken = self.store.claim_this(trial.id, owner, LEASE_SECONDS)
+                if taken is not None:
+                    return taken
         return self.store.propose(
             study.id,
             stage="retrain",
@@ -133,6 +145,9 @@ class Retraining:
             cost=chosen.cost.to_dict(),
             seed=self.recipe.seed,
             state="running",
+            protocol_id=self.protocol.id,
+            owner=owner,
+            seconds=LEASE_SECONDS,
         )
 
 

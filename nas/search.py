@@ -7,7 +7,8 @@ goes on from what was recorded. A result is recorded first and told second.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 from optuna.trial import TrialState
 
+from leaderboard.errors import LeaderboardError
+from leaderboard.owners import this_process
 from leaderboard.pareto import hypervolume, pareto_mask
 from leaderboard.records import Evaluation, Study, Trial
 from leaderboard.store import Store
@@ -37,6 +40,9 @@ PATIENCE = 1000
 
 REPEATS_BEFORE_RANDOM = 20
 """Repeats in a row after which candidates are drawn at random instead of by the sampler."""
+
+LEASE_SECONDS = 30 * 86400.0
+"""Longer than any training: leases are not renewed here, and a search that died is seen to be gone."""
 
 FAILURES_IN_A_ROW = 5
 """Candidates that fail one after another until the search stops: then it is not the candidates."""
@@ -124,6 +130,7 @@ class Search:
         self.plan = recipe.plan("proxy")
         self.protocol, self.dataset = make_protocol(recipe, recipe.proxy.get("plan", "quick"), self.plan)
         self.tally = Tally(wanted=recipe.trials, bicubic_psnr_db=self.protocol.bicubic_psnr_db)
+        self.owner = this_process()
         self._failed: set[str] = set()
         self._training: dict[int, _Candidate] = {}
         self._repeats = self._rejections = self._failures = 0
@@ -146,6 +153,8 @@ class Search:
                 self._finish(self._training.pop(number), result)
         finally:
             executor.close()
+            with suppress(LeaderboardError):  # what ended the search is the news, and leases run out
+                self.store.release(self.owner, [each.trial.id for each in self._training.values()])
         return self.tally
 
     def _fill(self, executor: Executor, study: Study) -> None:
@@ -181,6 +190,7 @@ class Search:
 
     def _rebuild(self, study: Study) -> list[_Candidate]:
         """An Optuna study of everything recorded; gives back the candidates whose training was cut off."""
+        self.store.reap(study.id)
         past = self.store.trials(study.id, "search")
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         # A resumed sampler must not repeat the draws it began with, hence the shifted seed.
@@ -191,8 +201,10 @@ class Search:
         for trial in past:
             genotype = self.space.genotype.from_dict(trial.choices)
             candidate = _Candidate(trial, genotype, Cost(**trial.cost), None)
-            if trial.state == "running":
-                cut_off.append(candidate)
+            if trial.state in ("waiting", "running"):
+                taken = self.store.claim_this(trial.id, self.owner, LEASE_SECONDS)
+                if taken is not None:
+                    cut_off.append(replace(candidate, trial=taken))
                 continue
             self._count(trial)
             self._tell(candidate, trial.state, trial.evaluation)
@@ -240,7 +252,10 @@ class Search:
             seed=self.recipe.seed,
             state=state,  # type: ignore[arg-type]
             excess=excess,
+            protocol_id=self.protocol.id,
             evaluation_id=known.id if known and not excess else None,
+            owner=self.owner if state == "running" else None,
+            seconds=LEASE_SECONDS if state == "running" else None,
         )
         candidate = _Candidate(trial, genotype, cost, asked)
         if state == "running":
@@ -302,9 +317,9 @@ class Search:
             return
         if isinstance(result, OSError | CheckpointError):
             raise result  # the disk's failure and not the candidate's, which is trained again later
-        kind = result.state if isinstance(result, TrainingError) else type(result).__name__
-        reason = f"{kind}: {result}".splitlines()[0]
-        self.store.fail(trial.id, reason)
+        kind = result.state if isinstance(result, TrainingError) else "error"
+        reason = str(result).splitlines()[0] if kind != "error" else f"{type(result).__name__}: {result}"
+        self.store.fail(trial.id, reason, owner=self.owner, failure=kind)
         self.tally.failed += 1
         self._failed.add(candidate.genotype.id)
         self._failures += 1
@@ -338,8 +353,10 @@ class Search:
 def record_outcome(store: Store, trial: Trial, protocol_id: str, outcome: Outcome, runs: Path) -> Evaluation:
     """Put a training's outcome into the database and end its trial, in one transaction."""
     weights = outcome.weights
+    assert trial.owner is not None
     return store.record(
         trial.id,
+        owner=trial.owner,
         genotype_id=trial.genotype_id,
         protocol_id=protocol_id,
         seed=trial.seed,

@@ -16,6 +16,7 @@ os.environ["NAS_CACHE"] = _CACHE.name
 
 import pytest
 import torch
+from postgres_server import MISSING, PostgresServer, programs
 
 SHARED = Path(os.environ.get("PARETOSR_SHARED", Path(__file__).parents[2] / "shared"))
 """Reference images and values that are too large, or not ours, to keep in the project."""
@@ -38,6 +39,15 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
         report.outcome = "failed"
         report.longrepr = f"{item.nodeid} was skipped, and here it must run: {report.longrepr}"
     return report
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A PostgreSQL server of this test run's own; the test skips where its programs are absent."""
+    if programs() is None:
+        pytest.skip(MISSING)
+    with PostgresServer() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

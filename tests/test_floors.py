@@ -16,8 +16,18 @@ PACKAGES = ("nas", "search_spaces", "leaderboard")
 # but for a package (its __init__ gathers its parts, which stand in their own order below).
 FLOORS = [
     {"search_spaces.errors", "leaderboard.errors", "nas.errors", "leaderboard.schema", "leaderboard.pareto"},
-    {"search_spaces.genotype", "leaderboard.database", "leaderboard.records", "nas.units"},
-    {"search_spaces", "leaderboard.store", "leaderboard.tables"},
+    {
+        "search_spaces.genotype",
+        "leaderboard.database",
+        "leaderboard.records",
+        "leaderboard.owners",
+        "nas.units",
+    },
+    {"search_spaces", "leaderboard.store.transactions", "leaderboard.tables"},
+    {"leaderboard.store.rows"},
+    {"leaderboard.store.studies", "leaderboard.store.trials", "leaderboard.store.measurements"},
+    {"leaderboard.store.leases", "leaderboard.store.frames"},
+    {"leaderboard.store"},
     {"leaderboard.views"},
     {"leaderboard.png", "leaderboard.app", "leaderboard.site"},
     # What can be built: parts, blocks of parts, networks of blocks.

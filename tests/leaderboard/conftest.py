@@ -9,8 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from postgres_server import PostgresServer
 
-from leaderboard.store import Protocol, Store, Study
+from leaderboard.store import Protocol, Store, Study, sqlite_url
+
+OWNER = "somewhere:1"
 
 RECIPE: dict[str, Any] = {
     "scale": 4,
@@ -34,7 +37,7 @@ def protocol(name: str = "proxy") -> Protocol:
 
 
 def proposal(index: int = 0, **changes: Any) -> dict[str, Any]:
-    """Arguments of `propose` for the network number `index`."""
+    """Arguments of `propose` for the network number `index`, trained by `OWNER` unless told otherwise."""
     draw = random.Random(index)  # noqa: S311
     width, blocks = draw.choice((16, 24, 32, 48, 64, 80)), draw.choice((2, 3, 4, 6))
     params = width * width * 9 * blocks + 3000 + index
@@ -60,7 +63,9 @@ def proposal(index: int = 0, **changes: Any) -> dict[str, Any]:
         "seed": 0,
         "state": "running",
     }
-    return values | changes
+    values |= changes
+    leased = {"owner": OWNER, "seconds": 3600.0} if values["state"] == "running" else {}
+    return leased | values
 
 
 def outcome(index: int = 0, **changes: Any) -> dict[str, Any]:
@@ -69,6 +74,7 @@ def outcome(index: int = 0, **changes: Any) -> dict[str, Any]:
     made = proposal(index)
     psnr = 29.0 + 0.35 * math.log10(made["cost"]["params"] / 1e4) + draw.gauss(0, 0.08)
     values: dict[str, Any] = {
+        "owner": OWNER,
         "genotype_id": made["genotype_id"],
         "protocol_id": protocol().id,
         "seed": 0,
@@ -95,20 +101,20 @@ def fill(store: Store, name: str = "x4-300k", trials: int = 60, retrained: int =
         over = {key: made["cost"][key] / limit - 1 for key, limit in RECIPE["budget"].items()}
         excess = {key: fraction for key, fraction in over.items() if fraction > 0}
         if excess:
-            store.propose(study.id, **made | {"state": "rejected", "excess": excess})
+            store.propose(study.id, **proposal(index, state="rejected", excess=excess))
             continue
         known = store.known(made["genotype_id"], protocol().id, 0)
         if known:
-            store.propose(study.id, **made | {"state": "repeated", "evaluation_id": known.id})
+            store.propose(study.id, **proposal(index, state="repeated", evaluation_id=known.id))
             continue
         trial = store.propose(study.id, **made)
         if index % 17 == 16:
-            store.fail(trial.id, "out of memory")
+            store.fail(trial.id, "out of memory", owner=OWNER, failure="out_of_memory")
             continue
         done = store.record(trial.id, **outcome(index))
         best.append((done.psnr_db, index))
         if index % 11 == 10:
-            store.propose(study.id, **made | {"state": "repeated", "evaluation_id": done.id})
+            store.propose(study.id, **proposal(index, state="repeated", evaluation_id=done.id))
     if retrained:
         full = protocol("full")
         store.ensure_protocol(full)
@@ -118,9 +124,26 @@ def fill(store: Store, name: str = "x4-300k", trials: int = 60, retrained: int =
     return study
 
 
+@pytest.fixture(scope="session")
+def empty_postgres(postgres: PostgresServer) -> str:
+    """The name of a database with all tables and no rows, to be copied."""
+    url = postgres.new_database()
+    Store(url).close()
+    return url.rpartition("/")[2]
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The address of an empty results database of each kind."""
+    if request.param == "sqlite":
+        return sqlite_url(tmp_path / "results.db")
+    server: PostgresServer = request.getfixturevalue("postgres")
+    return server.new_database(like=request.getfixturevalue("empty_postgres"))
+
+
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    with Store.at(tmp_path / "results.db") as opened:
+def store(url: str) -> Iterator[Store]:
+    with Store(url) as opened:
         yield opened
 
 

@@ -1,0 +1,26 @@
+"""The results database: the only module that reads or writes it, plain values in, plain values out.
+
+A new question is one method of the part it belongs to, in its file here; a new column is described in
+`leaderboard/schema.py`.
+"""
+
+from __future__ import annotations
+
+from leaderboard.database import sqlite_url
+from leaderboard.records import Evaluation, Measurement, Protocol, Study, Trial
+from leaderboard.store.frames import Frames
+from leaderboard.store.leases import Leases
+from leaderboard.store.measurements import Measurements
+from leaderboard.store.studies import Studies
+from leaderboard.store.trials import Trials
+
+__all__ = ["Evaluation", "Measurement", "Protocol", "Store", "Study", "Trial", "sqlite_url"]
+
+
+class Store(Studies, Trials, Leases, Measurements, Frames):
+    """The results database at an SQLAlchemy `url`, created or brought up to date on opening.
+
+    With `read_only` no result is changed and no writer has to wait. A server that is lost is waited for,
+    `retry_seconds` at most. Whatever goes wrong raises a `StoreError` that is one line. Use it with `with`,
+    or call `close`.
+    """

@@ -1,0 +1,182 @@
+"""The store as tables: every trial, every event."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Select, func, select
+from sqlalchemy.orm import Session
+
+from leaderboard.errors import StoreError, unknown_name
+from leaderboard.schema import (
+    COSTS,
+    EVENTS,
+    CostRow,
+    EvaluationRow,
+    EventRow,
+    GenotypeRow,
+    ProtocolRow,
+    StudyRow,
+    TrialRow,
+)
+from leaderboard.store.rows import STAGE_ORDER, find_study, tell
+from leaderboard.store.transactions import Database, moment
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_STAMP = "datetime64[us, UTC]"
+
+
+class Frames(Database):
+    """What the store says of all trials and all events at once."""
+
+    def frame(self, study: str | None = None) -> pd.DataFrame:
+        """One row a trial, of one study or of all; what has no value is None or NaN.
+
+        | column | meaning |
+        | --- | --- |
+        | study, stage, number | name of the study; search, seeds or retrain; counted from 0 in each stage |
+        | state | waiting, running, finished, rejected (over budget), repeated (known before) or failed |
+        | genotype, space, seed | id of the network; name of its search space; random seed |
+        | rung, attempt | rung it is trained to, from 0; trainings that were begun |
+        | scale | factor of the super-resolution: 2, 3, 4 |
+        | params | learnable numbers |
+        | multi_adds | multiply-adds of everything that multiplies, for the protocol's output size |
+        | conv_multi_adds | multiply-adds of convolution modules only, as many papers count |
+        | activations | numbers that the convolutions put out |
+        | protocol, plan, data, metric | the protocol, also the planned one: id; plan, data, metric by name |
+        | bicubic_psnr_db | what bicubic upscaling reaches under the protocol, dB |
+        | psnr_db, ssim | what the network reaches: dB; 0 to 1 |
+        | train_seconds | wall time of the training, seconds |
+        | device, worker | where it was trained; by whom |
+        | owner | who trains it or ended it |
+        | checkpoint | file of the weights, relative to the runs folder |
+        | excess | dict: limit to the fraction over it, empty when within budget |
+        | failure, reason | kind of the failure; why, in one line |
+        | choices | dict: the choices that build the network |
+        | created_at, finished_at | proposed; over; aware, UTC |
+        """
+        import pandas as pd
+
+        def work(session: Session) -> pd.DataFrame:
+            query = _frame_query()
+            if study is not None:
+                query = query.where(StudyRow.id == find_study(session, study).id)
+            result = session.execute(query)
+            return pd.DataFrame(result.all(), columns=list(result.keys()))
+
+        whole = dict.fromkeys(("number", "seed", "rung", "attempt", "scale", *COSTS), "int64")
+        numbers = dict.fromkeys(("bicubic_psnr_db", "psnr_db", "ssim", "train_seconds"), "float64")
+        stamps = dict.fromkeys(("created_at", "finished_at"), _STAMP)
+        return self._read(work).astype({**whole, **numbers, **stamps})
+
+    def events(self, study: str, after: int = 0) -> pd.DataFrame:
+        """One row an event of a study, oldest first, from the one after the id `after` on.
+
+        | column | meaning |
+        | --- | --- |
+        | id, kind | counted up as they are written; one of `EVENTS` |
+        | at, seconds | when, aware, UTC; seconds since the first event of the study |
+        | trial, stage, number | id, stage and number of the trial; None and NaN for events of the search |
+        | genotype, seed, rung | of the trial |
+        | params, multi_adds | of its network |
+        | psnr_db, train_seconds | of its evaluation: only in finished and repeated |
+        | worker, device | who did it, and where |
+        | details | dict: attempt, excess, reason, from (whose lease ran out), ... |
+        """
+        import pandas as pd
+
+        def work(session: Session) -> tuple[pd.DataFrame, datetime | None]:
+            study_id = find_study(session, study).id
+            result = session.execute(_event_query().where(EventRow.study_id == study_id, EventRow.id > after))
+            first = select(EventRow.at).where(EventRow.study_id == study_id).order_by(EventRow.id).limit(1)
+            return pd.DataFrame(result.all(), columns=list(result.keys())), session.scalar(first)
+
+        frame, first = self._read(work)
+        numbers = ("trial", "number", "seed", "rung", "params", "multi_adds", "psnr_db", "train_seconds")
+        texts = ("kind", "stage", "genotype", "worker", "device")
+        kinds = {**dict.fromkeys(numbers, "float64"), **dict.fromkeys(texts, "object")}
+        frame = frame.astype({"id": "int64", "at": _STAMP, **kinds})
+        done = frame["kind"].isin(("finished", "repeated"))
+        frame.loc[~done, ["psnr_db", "train_seconds"]] = float("nan")
+        # Without any event there is nothing to count from, and nothing to count.
+        since = frame["at"] - pd.Timestamp(first or datetime.now(UTC))
+        frame.insert(3, "seconds", since.dt.total_seconds())
+        return frame
+
+    def add_event(
+        self,
+        study_id: int,
+        kind: str,
+        *,
+        trial_id: int | None = None,
+        worker: str | None = None,
+        device: str | None = None,
+        details: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Keeps something that changes no trial, such as `rung`: a candidate goes on, or stops there.
+
+        All other events write themselves, with what they tell of.
+        """
+        if kind not in EVENTS:
+            raise StoreError(unknown_name("event", kind, EVENTS))
+
+        def work(session: Session) -> None:
+            tell(
+                session,
+                kind,
+                moment(session),
+                study_id=study_id,
+                trial_id=trial_id,
+                worker=worker,
+                device=device,
+                details=details,
+            )
+
+        self._write(work)
+
+
+def _frame_query() -> Select[*tuple[Any, ...]]:
+    trial, run, protocol = TrialRow, EvaluationRow, ProtocolRow
+    return (
+        select(
+            StudyRow.name.label("study"),
+            *(trial.stage, trial.number, trial.state),
+            GenotypeRow.id.label("genotype"),
+            *(GenotypeRow.space, trial.seed, trial.rung, trial.attempt, trial.scale),
+            *(CostRow.params, CostRow.multi_adds, CostRow.conv_multi_adds, CostRow.activations),
+            protocol.id.label("protocol"),
+            protocol.plan_name.label("plan"),
+            *(protocol.data, protocol.metric, protocol.bicubic_psnr_db),
+            *(run.psnr_db, run.ssim, run.train_seconds, run.device, trial.worker, trial.owner),
+            *(run.checkpoint, trial.excess, trial.failure, trial.reason, GenotypeRow.choices),
+            *(trial.created_at, trial.finished_at),
+        )
+        .select_from(trial)
+        .join(StudyRow, StudyRow.id == trial.study_id)
+        .join(GenotypeRow, GenotypeRow.id == trial.genotype_id)
+        .join(CostRow, (CostRow.genotype_id == trial.genotype_id) & (CostRow.scale == trial.scale))
+        .outerjoin(run, run.id == trial.evaluation_id)
+        .outerjoin(protocol, protocol.id == func.coalesce(run.protocol_id, trial.protocol_id))
+        .order_by(trial.study_id, STAGE_ORDER, trial.number)
+    )
+
+
+def _event_query() -> Select[*tuple[Any, ...]]:
+    trial, run, cost = TrialRow, EvaluationRow, CostRow
+    return (
+        select(
+            *(EventRow.id, EventRow.kind, EventRow.at, EventRow.trial_id.label("trial")),
+            *(trial.stage, trial.number, trial.genotype_id.label("genotype"), trial.seed, trial.rung),
+            *(cost.params, cost.multi_adds, run.psnr_db, run.train_seconds),
+            *(EventRow.worker, EventRow.device, EventRow.details),
+        )
+        .select_from(EventRow)
+        .outerjoin(trial, trial.id == EventRow.trial_id)
+        .outerjoin(cost, (cost.genotype_id == trial.genotype_id) & (cost.scale == trial.scale))
+        .outerjoin(run, run.id == trial.evaluation_id)
+        .order_by(EventRow.id)
+    )

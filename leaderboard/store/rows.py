@@ -1,0 +1,133 @@
+"""From rows to plain values and back, and the few lookups that several parts of the store share."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Select, case, select
+from sqlalchemy.orm import Session
+
+from leaderboard.errors import StoreError, UnknownStudyError, unknown_name
+from leaderboard.records import Evaluation, Study, Trial
+from leaderboard.schema import (
+    COSTS,
+    EVENTS,
+    STAGES,
+    CostRow,
+    EvaluationRow,
+    EventRow,
+    GenotypeRow,
+    StudyRow,
+    TrialRow,
+)
+from leaderboard.store.transactions import insert
+
+STAGE_ORDER = case({stage: place for place, stage in enumerate(STAGES)}, value=TrialRow.stage)
+
+
+def plain(value: Any) -> Any:
+    """`value` as it comes back from JSON: lists for tuples, text keys, None for NaN and infinities."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else None
+    return value
+
+
+def fields(row: Any, kind: type) -> dict[str, Any]:
+    """Of a row what the record `kind` holds."""
+    return {name: getattr(row, name) for name in kind.__dataclass_fields__}  # type: ignore[attr-defined]
+
+
+def study_of(row: StudyRow) -> Study:
+    """The study of a row."""
+    return Study(**fields(row, Study))
+
+
+def trial_of(row: TrialRow, genotype: GenotypeRow, cost: CostRow, evaluation: EvaluationRow | None) -> Trial:
+    """The trial of its four rows."""
+    return Trial(
+        **{name: getattr(row, name) for name in _OWN_FIELDS},
+        space=genotype.space,
+        choices=genotype.choices,
+        cost={key: getattr(cost, key) for key in COSTS},
+        evaluation=None if evaluation is None else Evaluation(**fields(evaluation, Evaluation)),
+    )
+
+
+_OWN_FIELDS = sorted(set(Trial.__dataclass_fields__) - {"space", "choices", "cost", "evaluation"})
+
+
+def whole_trials() -> Select[*tuple[Any, ...]]:
+    """What `trial_of` wants of every trial, by stage in the order of `STAGES`, then by number."""
+    return (
+        select(TrialRow, GenotypeRow, CostRow, EvaluationRow)
+        .join(GenotypeRow, GenotypeRow.id == TrialRow.genotype_id)
+        .join(CostRow, (CostRow.genotype_id == TrialRow.genotype_id) & (CostRow.scale == TrialRow.scale))
+        .outerjoin(EvaluationRow, EvaluationRow.id == TrialRow.evaluation_id)
+        .order_by(STAGE_ORDER, TrialRow.number)
+    )
+
+
+def whole_trial(session: Session, trial_id: int) -> Trial:
+    """One trial with all that belongs to it; raises `StoreError` when there is none."""
+    row = session.execute(whole_trials().where(TrialRow.id == trial_id)).one_or_none()
+    if row is None:
+        raise StoreError(f"there is no trial with id {trial_id}")
+    return trial_of(*row)
+
+
+def find_study(session: Session, name: str) -> StudyRow:
+    """The study of that name; raises `UnknownStudyError` with the nearest name."""
+    row = session.scalar(select(StudyRow).where(StudyRow.name == name))
+    if row is None:
+        raise UnknownStudyError(unknown_name("run", name, session.scalars(select(StudyRow.name))))
+    return row
+
+
+def lock_study(session: Session, study_id: int, where: str) -> StudyRow:
+    """The study, not to be changed by anybody else in this transaction (SQLite has one writer anyway).
+
+    The lock lets others refer to the study, so that results are recorded while a proposal is made.
+    """
+    row = session.get(StudyRow, study_id, with_for_update={"key_share": True}, populate_existing=True)
+    if row is None:
+        raise StoreError(f"{where}: there is no study with id {study_id}")
+    return row
+
+
+def keep_genotype(session: Session, genotype_id: str, space: str, choices: Mapping[str, Any]) -> None:
+    """Puts a genotype in; nothing happens when it is known, or put in by somebody else at this moment."""
+    values = {"id": genotype_id, "space": space, "choices": plain(choices)}
+    session.execute(insert(session, GenotypeRow).values(values).on_conflict_do_nothing())
+
+
+def tell(
+    session: Session,
+    kind: str,
+    at: datetime,
+    *,
+    study_id: int,
+    trial_id: int | None = None,
+    worker: str | None = None,
+    device: str | None = None,
+    details: Mapping[str, Any] | None = None,
+) -> None:
+    """Adds an event to the transaction that makes it true."""
+    assert kind in EVENTS
+    session.add(
+        EventRow(
+            study_id=study_id,
+            trial_id=trial_id,
+            kind=kind,
+            at=at,
+            worker=worker,
+            device=device,
+            details=plain(details or {}),
+        )
+    )

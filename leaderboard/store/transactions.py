@@ -1,0 +1,146 @@
+"""One transaction at a time: begun, and begun again where the server was lost before it was kept.
+
+A server that restarts, or a connection that breaks, is waited for, `retry_seconds` at most. A transaction is
+run again only when it is known not to have been kept: a connection may break between the server's keeping it
+and its answer, and then the server is asked afterwards (`pg_xact_status`).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from sqlalchemy import func, select, text
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
+
+from leaderboard.database import is_passing, one_line, open_engine, said, sqlite_url
+from leaderboard.errors import StoreError
+from leaderboard.schema import Table
+
+Result = TypeVar("Result")
+
+RETRY_SECONDS = 60.0
+
+
+class Database:
+    """An opened database; each part of the store is a subclass that asks it one kind of question."""
+
+    def __init__(self, url: str, *, read_only: bool = False, retry_seconds: float = RETRY_SECONDS) -> None:
+        self._read_only, self._retry_seconds = read_only, retry_seconds
+        self._engine, self._where = open_engine(url, read_only=read_only)
+        self._writing = self._engine.execution_options(writing=True)
+
+    @classmethod
+    def at(cls, path: str | Path, *, read_only: bool = False) -> Self:
+        """The store in the SQLite file `path`; its folder is made when missing."""
+        return cls(sqlite_url(path), read_only=read_only)
+
+    def close(self) -> None:
+        """Gives every connection back; the store is not used afterwards."""
+        self._engine.dispose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _read(self, work: Callable[[Session], Result]) -> Result:
+        """What `work` finds, all of it in one transaction that changes nothing."""
+
+        def attempt(until: float) -> Result:
+            with Session(self._engine) as session:
+                return work(session)
+
+        return self._persist(attempt)
+
+    def _write(self, work: Callable[[Session], Result]) -> Result:
+        """What `work` gives back, after its changes were kept: all of them, and once.
+
+        `work` may run several times, each time on what the database holds then; it keeps nothing outside.
+        """
+        if self._read_only:
+            raise StoreError(f"{self._where}: opened for reading only")
+
+        def attempt(until: float) -> Result:
+            with Session(self._writing, expire_on_commit=False) as session:
+                session.begin()
+                result = work(session)
+                session.flush()
+                ticket = _ticket(session)
+                try:
+                    session.commit()
+                except DBAPIError as error:
+                    if not is_passing(error) or not self._was_kept(ticket, until):
+                        raise
+                return result
+
+        return self._persist(attempt)
+
+    def _persist(self, attempt: Callable[[float], Result]) -> Result:
+        until, pause = time.monotonic() + self._retry_seconds, 0.05
+        with said(self._where):
+            while True:
+                try:
+                    return attempt(until)
+                except DBAPIError as error:
+                    if not is_passing(error):
+                        raise
+                    if time.monotonic() + pause > until:
+                        raise StoreError(
+                            f"{self._where}: did not answer for {self._retry_seconds:g} s: {one_line(error)}"
+                        ) from error
+                time.sleep(pause)
+                pause = min(2 * pause, 1.0)
+
+    def _was_kept(self, ticket: str | None, until: float) -> bool:
+        """Whether the transaction of that number was kept although nobody heard the answer."""
+        if ticket is None:
+            return False  # it changed nothing
+        asked = text("SELECT pg_xact_status(CAST(:number AS xid8))").bindparams(number=ticket)
+        while time.monotonic() < until:
+            try:
+                with Session(self._engine) as session:
+                    status = session.scalar(asked)
+            except DBAPIError as error:
+                if not is_passing(error):
+                    raise
+                status = None
+            if status in ("committed", "aborted"):
+                return bool(status == "committed")
+            time.sleep(0.1)  # the server is away, or has yet to see that its client is
+        raise StoreError(
+            f"{self._where}: the connection broke while a change was written, and for "
+            f"{self._retry_seconds:g} s the server did not say whether it was kept; the next start shows it"
+        )
+
+
+def _ticket(session: Session) -> str | None:
+    """The number by which the server can say later what became of this transaction."""
+    if session.get_bind().dialect.name != "postgresql":
+        return None
+    number: str | None = session.scalar(text("SELECT CAST(pg_current_xact_id_if_assigned() AS text)"))
+    return number
+
+
+def moment(session: Session) -> datetime:
+    """Now, by the one clock that decides: the server's, or with SQLite this machine's."""
+    if session.get_bind().dialect.name == "postgresql":
+        now: datetime | None = session.scalar(select(func.clock_timestamp()))
+        assert now is not None
+        return now.astimezone(UTC)
+    return datetime.now(UTC)
+
+
+def insert(session: Session, table: type[Table]) -> Any:
+    """An INSERT that knows `on_conflict_...`, in the words of the session's database."""
+    words = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
+    return words.insert(table)
