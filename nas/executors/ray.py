@@ -11,6 +11,7 @@ import logging
 import os
 import pickle
 import signal
+import socket
 import sys
 import threading
 import time
@@ -24,6 +25,9 @@ from nas.training import Progress, train
 
 GLANCE_SECONDS = 0.1
 """Most seconds until a job that was submitted is seen; Ray cannot be called back from its waiting."""
+
+CONNECT_SECONDS = 5.0
+"""Seconds in which a cluster's address must answer."""
 
 POLL_SECONDS = 10.0
 """Seconds after which a worker answers a question for progress with nothing."""
@@ -41,6 +45,9 @@ class Ray(Crew):
     attempts = 3
 
     def __init__(self, pool: Pool, work: Work = train) -> None:
+        if pool.ray_address is None:
+            # Read when Ray is imported: a cluster for this machine alone listens to this machine alone.
+            os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
         self._ray = _import_ray()
         self._owner = not self._ray.is_initialized()
         if self._owner:
@@ -87,8 +94,11 @@ class Ray(Crew):
         if not pending:
             time.sleep(min(seconds, GLANCE_SECONDS))
             return []
-        self._ray.wait(pending, timeout=min(seconds, GLANCE_SECONDS))
-        ready, _ = self._ray.wait(pending, num_returns=len(pending), timeout=0)
+        try:
+            self._ray.wait(pending, timeout=min(seconds, GLANCE_SECONDS))
+            ready, _ = self._ray.wait(pending, num_returns=len(pending), timeout=0)
+        except SystemExit:  # what Ray does to a thread that waits while the connection ends
+            raise RunError("the connection to the Ray cluster has ended") from None
         arrived = set(ready)
         return [(actor, message) for actor in actors for message in actor.messages(arrived)]
 
@@ -197,9 +207,21 @@ def _import_ray() -> Any:
     return ray
 
 
+def _require_listener(address: str | None) -> None:
+    """Raise RunError where nobody listens at host:port, for which Ray itself would wait for minutes."""
+    host, colon, port = (address or "").rpartition(":")
+    if not colon or not port.isdigit() or "/" in host:
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=CONNECT_SECONDS).close()
+    except OSError as error:
+        raise RunError(f"no Ray cluster at {address!r}: {error.strerror or error}") from error
+
+
 def _connect(ray: Any, address: str | None) -> None:
     """Join the cluster at ``address``, or start one on this machine that nobody else can reach."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # a search tells nobody about itself unasked
+    _require_listener(address)
     handler = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(address or "local", include_dashboard=None if address else False, log_to_driver=False,

@@ -156,7 +156,7 @@ def test_a_worker_that_is_killed_while_it_has_no_job_is_replaced(pair: Processes
 
 
 def test_a_hung_candidate_is_ended_and_a_slow_one_stops_by_itself(images: Path) -> None:
-    executor = Processes(Pool(workers=2, threads=1, time_limit_seconds=1))
+    executor = Processes(Pool(workers=2, threads=1, time_limit_seconds=4))
     executor.submit(0, job_of(Misbehaving(how="hang"), images))
     executor.submit(1, job_of(Slow(milliseconds=200), images, steps=1000))
     executor.submit(2, job_of(Slow(), images))
@@ -164,9 +164,9 @@ def test_a_hung_candidate_is_ended_and_a_slow_one_stops_by_itself(images: Path) 
     assert executor.close(save=False) == []
     hung, slow, good = (done[key].result for key in range(3))
     assert isinstance(hung, TimedOutError)
-    assert str(hung) == "over the time limit of 1 s and did not stop; its worker was ended"
+    assert str(hung) == "over the time limit of 4 s and did not stop; its worker was ended"
     assert isinstance(slow, TimedOutError)
-    assert str(slow).startswith("over the time limit of 1 s at step ")
+    assert str(slow).startswith("over the time limit of 4 s at step ")
     assert isinstance(good, Outcome)
     assert not lives(pid_of(done[0]))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -24,6 +25,8 @@ from nas.search import Search
 from nas.training import Job, Outcome, Progress, train
 from nas.training.checkpoint import STATE, WEIGHTS, load_weights
 
+# Ray reads it when it is imported; without it a cluster listens on an address that others can reach.
+os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
 ray = pytest.importorskip("ray")
 
 
@@ -32,13 +35,33 @@ def cluster() -> Iterator[Any]:
     """Two machines of one CPU each."""
     from ray.cluster_utils import Cluster
 
-    here: dict[str, Any] = {"num_cpus": 1, "node_ip_address": "127.0.0.1", "object_store_memory": 100 * 2**20}
-    made = Cluster(initialize_head=True, head_node_args={**here, "include_dashboard": False})
+    here: dict[str, Any] = {"num_cpus": 1, "object_store_memory": 100 * 2**20}
+    # A machine that is gone refuses at once, and counts as dead after four refusals instead of 15 seconds.
+    quick = {"health_check_period_ms": 500, "health_check_failure_threshold": 4}
+    head = {**here, "include_dashboard": False, "_system_config": quick}
+    made = Cluster(initialize_head=True, head_node_args=head)
     made.add_node(**here)
     made.wait_for_nodes()
     yield made
     ray.shutdown()
     made.shutdown()
+
+
+Join = Callable[..., Ray]
+
+
+@pytest.fixture
+def join(cluster: Any) -> Iterator[Join]:
+    """Makes executors on the cluster, and closes what a test leaves open."""
+    made: list[Ray] = []
+
+    def make(**settings: Any) -> Ray:
+        made.append(Ray(Pool(threads=1, ray_address=cluster.address, **settings)))
+        return made[-1]
+
+    yield make
+    for executor in made:
+        executor.close(save=False)
 
 
 def results_of(
@@ -56,9 +79,9 @@ def assert_equal(result: object, wanted: Outcome) -> None:
     assert (result.psnr_db, result.ssim, result.curve) == (wanted.psnr_db, wanted.ssim, wanted.curve)
 
 
-def test_jobs_give_the_numbers_of_one_process_and_failures_their_reasons(cluster: Any, images: Path) -> None:
+def test_jobs_give_the_numbers_of_one_process_and_failures_their_reasons(join: Join, images: Path) -> None:
     handler = signal.getsignal(signal.SIGTERM)
-    executor = Ray(Pool(workers=2, threads=1, ray_address=cluster.address, time_limit_seconds=20))
+    executor = join(workers=2, time_limit_seconds=20)
     assert signal.getsignal(signal.SIGTERM) is handler
     good = [replace(job_of(Slow(width=width), images), seed=width) for width in (4, 8)]
     bad = [job_of(Misbehaving(how=how), images) for how in ("unpicklable", "exit", "threads")]
@@ -80,9 +103,9 @@ def test_jobs_give_the_numbers_of_one_process_and_failures_their_reasons(cluster
 
 
 def test_a_hung_candidate_is_ended_and_a_deadly_one_fails_after_three_attempts(
-    cluster: Any, images: Path
+    join: Join, images: Path
 ) -> None:
-    executor = Ray(Pool(workers=2, threads=1, ray_address=cluster.address, time_limit_seconds=1))
+    executor = join(workers=2, time_limit_seconds=5)
     jobs = [job_of(Misbehaving(how="hang"), images), job_of(Misbehaving(how="kill"), images)]
     hung, deadly, good = results_of(executor, [*jobs, job_of(Slow(), images)])
     executor.close(save=False)
@@ -106,10 +129,10 @@ def stopped_at(step: int, job: Job) -> Job:
 
 
 def test_stopped_jobs_save_their_state_and_end_as_if_they_had_not_been_stopped(
-    cluster: Any, images: Path, tmp_path: Path
+    cluster: Any, join: Join, images: Path, tmp_path: Path
 ) -> None:
     job = job_of(Slow(milliseconds=50), images, tmp_path / "cut", steps=20)
-    executor = Ray(Pool(threads=1, ray_address=cluster.address))
+    executor = join()
     executor.submit(0, job)
 
     def watch(seen: tuple[int, Progress] | None) -> None:
@@ -150,7 +173,7 @@ def test_a_search_on_one_worker_makes_the_same_trials_as_inline(
 
 
 def test_what_a_killed_machine_trained_goes_on_elsewhere_from_its_last_state(
-    cluster: Any, images: Path, tmp_path: Path
+    cluster: Any, join: Join, images: Path, tmp_path: Path
 ) -> None:
     jobs = [
         replace(job_of(Slow(milliseconds=200), images, tmp_path / f"{seed}", steps=16), seed=seed)
@@ -158,7 +181,7 @@ def test_what_a_killed_machine_trained_goes_on_elsewhere_from_its_last_state(
     ]
     for job in jobs[:2]:
         stopped_at(4, job)
-    executor = Ray(Pool(workers=2, threads=1, ray_address=cluster.address))
+    executor = join(workers=2)
     steps: dict[int, list[int]] = defaultdict(list)
     machines = list(cluster.worker_nodes)
 
@@ -178,9 +201,9 @@ def test_what_a_killed_machine_trained_goes_on_elsewhere_from_its_last_state(
         assert_equal(one.result, train(replace(job, folder=None)))
 
 
-def test_no_room_for_a_worker_is_said_at_once(cluster: Any) -> None:
+def test_no_room_for_a_worker_is_said_at_once(join: Join) -> None:
     with pytest.raises(RunError, match=r"a worker needs 1 CPU and 1 GPU, which no machine .*1 CPU, 0 GPU"):
-        Ray(Pool(threads=1, gpus_per_worker=1, ray_address=cluster.address))
+        join(gpus_per_worker=1)
     assert not ray.is_initialized()
 
 
