@@ -48,6 +48,26 @@ class OutOfMemoryError(TrainingError):
     state = "out_of_memory"
 
 
+class CandidateError(NasError):
+    """A candidate that failed with an error of another library: its kind and its first line."""
+
+
+class MemoryFullError(CandidateError):
+    """A candidate that asked for more memory than it may take, on a CPU or on a GPU."""
+
+
+class DiskError(NasError, OSError):
+    """A file or disk that refused while a candidate trained: no fault of the candidate's."""
+
+
+class WorkerLostError(NasError):
+    """A worker that ended in the middle of a candidate: killed, crashed, or on a machine that went away."""
+
+
+class TimedOutError(NasError):
+    """A candidate that was over its time limit."""
+
+
 class Interrupted(NasError):  # noqa: N818  (an event, not a mistake)
     """Somebody asked to stop; what was finished is kept."""
 

@@ -24,9 +24,8 @@ from leaderboard.records import Evaluation, Study, Trial
 from leaderboard.store import Store
 from nas import __version__
 from nas.cost import Budget, Cost, cost_of
-from nas.device import cpu_threads
-from nas.errors import CheckpointError, RunError, TrainingError
-from nas.executors import EXECUTORS, Executor, Result
+from nas.errors import CheckpointError, Interrupted, RunError, TrainingError
+from nas.executors import EXECUTORS, Executor, Pool, Result
 from nas.protocol import make_protocol
 from nas.reach import require_reachable
 from nas.recipe import MAY_CHANGE, Recipe
@@ -141,7 +140,7 @@ class Search:
         Interrupted leaves through here after everything that was finished is recorded.
         """
         study = self._study
-        executor = EXECUTORS[self.recipe.executor](self.recipe.workers)
+        executor = EXECUTORS[self.recipe.executor](Pool(workers=self.recipe.workers))
         try:
             for candidate in self._rebuild(study):
                 self._submit(executor.submit, candidate)
@@ -149,10 +148,15 @@ class Search:
                 self._fill(executor, study)
                 if not self._training:
                     break
-                number, result = executor.next_result(self._watch)
-                self._finish(self._training.pop(number), result)
+                done = executor.next_result(self._watch)
+                self._finish(self._training.pop(done.key), done.result)
+        except Interrupted:
+            for done in executor.close(save=True):
+                with suppress(Interrupted):
+                    self._finish(self._training.pop(done.key), done.result)
+            raise
         finally:
-            executor.close()
+            executor.close(save=False)
             with suppress(LeaderboardError):  # what ended the search is the news, and leases run out
                 self.store.release(self.owner, [each.trial.id for each in self._training.values()])
         return self.tally
@@ -292,13 +296,13 @@ class Search:
                 metric=self.recipe.metric,
                 seed=candidate.trial.seed,
                 device=self.device,
-                threads=cpu_threads(self.recipe.workers),
                 folder=folder,
             ),
         )
 
-    def _watch(self, progress: Progress | None) -> None:
-        self.listen(Event(kind="progress", progress=progress))
+    def _watch(self, seen: tuple[int, Progress] | None) -> None:
+        number, progress = seen or (-1, None)
+        self.listen(Event(kind="progress", number=number, progress=progress))
 
     def _finish(self, candidate: _Candidate, result: Result) -> None:
         """Record first, tell second."""
