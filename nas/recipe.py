@@ -67,7 +67,7 @@ class Recipe(_Section):
     metric: str = "y_float"
     trials: Annotated[int, Field(ge=1)] = 16
     seed: Annotated[int, Field(ge=0)] = 0
-    sampler: str = "tpe"
+    sampler: str = "surrogate"
     executor: str = "inline"
     workers: Annotated[int, Field(ge=1)] = 1
     device: str = "auto"

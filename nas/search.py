@@ -29,7 +29,7 @@ from nas.executors import EXECUTORS, Executor, Pool, Result
 from nas.protocol import make_protocol
 from nas.reach import require_reachable
 from nas.recipe import MAY_CHANGE, Recipe
-from nas.samplers import SAMPLERS, RandomChooser
+from nas.samplers import SAMPLERS, RandomChooser, Setting
 from nas.training import Job, Outcome, Progress
 from nas.units import format_count
 from search_spaces import Axis, Genotype
@@ -199,7 +199,15 @@ class Search:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         # A resumed sampler must not repeat the draws it began with, hence the shifted seed.
         self._chooser = RandomChooser(self.recipe.seed + len(past))
-        sampler = SAMPLERS[self.recipe.sampler](self.recipe.seed + len(past))
+        setting = Setting(
+            seed=self.recipe.seed + len(past),
+            space=self.space,
+            price=lambda genotype: cost_of(genotype, self.recipe.scale).multi_adds,
+            inside=lambda genotype: not self.budget.excess(cost_of(genotype, self.recipe.scale)),
+            floor=self.protocol.bicubic_psnr_db,
+            trials=self.recipe.trials,
+        )
+        sampler = SAMPLERS[self.recipe.sampler](setting)
         self._optuna = optuna.create_study(directions=["maximize", "minimize"], sampler=sampler)
         cut_off = []
         for trial in past:

@@ -27,7 +27,9 @@ def search(
         str | None, typer.Option(help="photos, folder:PATH, div2k:PATH, ...; joined by +.")
     ] = None,
     trials: Annotated[int | None, typer.Option(help="How many candidates to train.")] = None,
-    sampler: Annotated[str | None, typer.Option(help="tpe, nsga2 or random.")] = None,
+    sampler: Annotated[
+        str | None, typer.Option(help="surrogate, tpe, evolution, nsga2, nsga3, gp or random.")
+    ] = None,
     executor: Annotated[str | None, typer.Option(help="inline or processes.")] = None,
     workers: Annotated[int | None, typer.Option(help="How many candidates at once.")] = None,
     steps: Annotated[int | None, typer.Option(help="Training steps of a candidate.")] = None,

@@ -40,7 +40,8 @@ def write_whole(path: Path, write: Callable[[Path], None]) -> None:
 
 def save_weights(path: Path, weights: Mapping[str, Tensor], about: Mapping[str, Any]) -> None:
     """Weights with ``about`` (plain values: genotype, scale, protocol) in the file's header."""
-    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
+    # A copy of each: safetensors refuses two names of one tensor, which blocks that share weights have.
+    plain = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in weights.items()}
     header = {"paretosr": json.dumps(dict(about))}
     write_whole(path, lambda temporary: save_file(plain, temporary, metadata=header))
 

@@ -82,7 +82,7 @@ def test_a_search_trains_what_it_should_and_nothing_over_budget(
 
 
 def test_a_tight_budget_rejects_before_training(small_recipe: Make, tmp_path: Path) -> None:
-    recipe = small_recipe(budget={"params": "9k"}, trials=4)
+    recipe = small_recipe(budget={"params": "9k"}, trials=4, sampler="random")
     tally = run(recipe, tmp_path)
     assert tally.rejected > 0
     assert tally.rejected_by == {"params": tally.rejected}

@@ -12,7 +12,7 @@ from torch import nn
 from nas.data import Patches, load_data
 from nas.errors import CheckpointError, DivergedError, Interrupted, OutOfMemoryError, RecipeError
 from nas.training import PLANS, Job, Plan, Progress, bicubic_baseline, named_plan, train
-from nas.training.checkpoint import STATE, WEIGHTS, load_weights
+from nas.training.checkpoint import STATE, WEIGHTS, load_weights, save_weights
 from nas.training.feed import ResidentFeed, make_feed
 from nas.training.loop import _Run
 from nas.training.losses import LOSSES
@@ -308,6 +308,17 @@ def test_a_state_of_another_job_or_a_cut_off_one_is_refused(images: Path, tmp_pa
     state.write_bytes(state.read_bytes()[:1000])
     with pytest.raises(CheckpointError, match=r"state\.pt: no readable training state"):
         train(job_of(images, tmp_path))
+
+
+def test_weights_that_blocks_share_are_kept_under_both_names(tmp_path: Path) -> None:
+    """The mean and the deviation of EFRDN's block share layers, and safetensors writes no tensor twice."""
+    network = replace(TINY, block="acdm", depth=1, share=0.25).build(2)
+    weights = network.state_dict()
+    assert len({tensor.data_ptr() for tensor in weights.values()}) < len(weights)
+    save_weights(tmp_path / WEIGHTS, weights, {})
+    again = weights_of(tmp_path)
+    assert again.keys() == weights.keys()
+    assert all(torch.equal(again[name], tensor) for name, tensor in weights.items())
 
 
 def test_a_checkpoint_that_carries_code_is_not_run(images: Path, tmp_path: Path) -> None:

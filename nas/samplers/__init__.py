@@ -1,0 +1,137 @@
+"""Who proposes the next candidate: Optuna samplers by name.
+
+To add one, write a function from a :class:`Setting` to a BaseSampler and put it in SAMPLERS. Every one of
+them may be told of a rejected candidate as PRUNED with its constraints set: TPE learns from it, the genetic
+samplers take it as never asked, and the others propose nothing that is over the budget.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from optuna.exceptions import ExperimentalWarning
+from optuna.samplers import (
+    BaseSampler,
+    GPSampler,
+    NSGAIIISampler,
+    NSGAIISampler,
+    RandomSampler,
+    TPESampler,
+)
+
+from nas.samplers.candidates import Candidates, RandomChooser
+from nas.samplers.evolution import EvolutionSampler
+from nas.samplers.guided import GuidedSampler
+from nas.samplers.proposing import RUNGS
+from nas.samplers.starts import STARTS, start_points
+from search_spaces import Genotype, Space
+
+__all__ = ["RUNGS", "SAMPLERS", "RandomChooser", "Setting", "spread_starts"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """What a sampler may know of a search.
+
+    ``price`` gives the costs that are objectives (one positive number, or several), ``inside`` says whether a
+    genotype is in the budget. ``floor`` is the quality from which hypervolume counts (bicubic's PSNR), None
+    where that is not known. ``published`` genotypes are worth a look. ``trials`` is how many results are
+    wanted, None where that is not known.
+    """
+
+    seed: int
+    space: Space
+    price: Callable[[Genotype], float | Sequence[float]]
+    inside: Callable[[Genotype], bool]
+    floor: float | None = None
+    published: tuple[Genotype, ...] = ()
+    trials: int | None = None
+
+    @property
+    def starts(self) -> int:
+        """How many start points suit the search: fewer where it is short."""
+        return STARTS if self.trials is None else max(4, min(STARTS, self.trials // 3))
+
+    def candidates(self) -> Candidates:
+        """The space's candidates, drawn from the seed."""
+        return Candidates(self.space.suggest, self.price, self.inside, self.seed)
+
+
+def spread_starts(setting: Setting, count: int) -> tuple[Genotype, ...]:
+    """``count`` different genotypes in the budget, spread over the costs; fewer where there are no more."""
+    found = start_points(setting.candidates(), count)
+    return tuple(one.key for one in found if isinstance(one.key, Genotype))
+
+
+def random(setting: Setting) -> BaseSampler:
+    """Every option with equal probability: with the budget as a filter, the baseline of all comparisons."""
+    return RandomSampler(seed=setting.seed)
+
+
+def tpe(setting: Setting) -> BaseSampler:
+    """Tree-structured Parzen estimator, over whole groups of axes that occur together."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)  # ``group`` has been marked so for years
+        inner = TPESampler(seed=setting.seed, multivariate=True, group=True, n_startup_trials=setting.starts)
+    return GuidedSampler(inner, setting.candidates(), starts=setting.starts)
+
+
+def nsga2(setting: Setting) -> BaseSampler:
+    """NSGA-II with a population of 20."""
+    inner = NSGAIISampler(seed=setting.seed, population_size=20)
+    return GuidedSampler(inner, setting.candidates(), starts=setting.starts)
+
+
+def nsga3(setting: Setting) -> BaseSampler:
+    """NSGA-III with a population of 20: for three objectives and more."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        inner = NSGAIIISampler(seed=setting.seed, population_size=20)
+    return GuidedSampler(inner, setting.candidates(), starts=setting.starts)
+
+
+def gp(setting: Setting) -> BaseSampler:
+    """Optuna's Gaussian process of all objectives, over the axes that always apply.
+
+    It forgets pruned trials and would propose the same again: proposals over the budget are changed until
+    inside.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        inner = GPSampler(seed=setting.seed, n_startup_trials=setting.starts)
+    return GuidedSampler(inner, setting.candidates(), starts=setting.starts, repair=True)
+
+
+def evolution(setting: Setting) -> BaseSampler:
+    """Regularised evolution: mutants of the front of the latest results."""
+    return EvolutionSampler(setting.candidates(), starts=setting.starts)
+
+
+def surrogate(setting: Setting) -> BaseSampler:
+    """A Gaussian process for PSNR alone, and expected hypervolume improvement at known cost."""
+    from nas.samplers.surrogate import SurrogateSampler  # it brings GPyTorch, which takes a second to import
+
+    return SurrogateSampler(
+        setting.space.suggest,
+        setting.price,
+        setting.inside,
+        seed=setting.seed,
+        floor=setting.floor,
+        starts=setting.starts,
+        published=[
+            dict(one.to_dict()) for one in setting.published if isinstance(one, setting.space.genotype)
+        ],
+    )
+
+
+SAMPLERS: dict[str, Callable[[Setting], BaseSampler]] = {
+    "surrogate": surrogate,
+    "tpe": tpe,
+    "evolution": evolution,
+    "nsga2": nsga2,
+    "nsga3": nsga3,
+    "gp": gp,
+    "random": random,
+}
