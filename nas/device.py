@@ -1,4 +1,4 @@
-"""Which device ``auto`` means, whether a named one is there, and how many threads a CPU training takes."""
+"""Devices: which one ``auto`` means, whether a named one is there, a CPU's threads, and full memory."""
 
 from __future__ import annotations
 
@@ -35,3 +35,12 @@ def pick_device(word: str) -> str:
     if device.type not in ("cpu", "cuda"):
         raise RecipeError(f"device {word!r} is not supported (allowed: auto, cpu, cuda, cuda:N)")
     return word
+
+
+def out_of_memory(error: Exception) -> str | None:
+    """What the error says, in one line, if it is about memory; the kinds of device have no common type."""
+    text = str(error).splitlines()[0] if str(error) else type(error).__name__
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return text
+    signs = ("can't allocate memory", "not enough memory", "ALLOC_FAILED")
+    return text if isinstance(error, RuntimeError) and any(sign in str(error) for sign in signs) else None

@@ -7,7 +7,12 @@ from collections.abc import Iterable
 
 
 class NasError(Exception):
-    """Anything below: the command line prints it as one line and exits with status 2."""
+    """Anything below: the command line prints it as one line and exits with status 2.
+
+    ``failure`` is the word that the database keeps where a candidate failed with it.
+    """
+
+    failure = "error"
 
 
 class RecipeError(NasError):
@@ -31,29 +36,23 @@ class CheckpointError(NasError):
 
 
 class TrainingError(NasError):
-    """A training that ended without a result; ``state`` is a word for how."""
-
-    state = "error"
+    """A training that ended without a result."""
 
 
 class DivergedError(TrainingError):
     """A loss that is no number, or far above what it was."""
 
-    state = "diverged"
+    failure = "diverged"
 
 
 class OutOfMemoryError(TrainingError):
-    """A network too large for the device, also at half the batch."""
+    """A candidate that asked for more memory than there is, also at half the batch."""
 
-    state = "out_of_memory"
+    failure = "out_of_memory"
 
 
 class CandidateError(NasError):
     """A candidate that failed with an error of another library: its kind and its first line."""
-
-
-class MemoryFullError(CandidateError):
-    """A candidate that asked for more memory than it may take, on a CPU or on a GPU."""
 
 
 class DiskError(NasError, OSError):
@@ -63,9 +62,13 @@ class DiskError(NasError, OSError):
 class WorkerLostError(NasError):
     """A worker that ended in the middle of a candidate: killed, crashed, or on a machine that went away."""
 
+    failure = "worker_lost"
+
 
 class TimedOutError(NasError):
     """A candidate that was over its time limit."""
+
+    failure = "timed_out"
 
 
 class Interrupted(NasError):  # noqa: N818  (an event, not a mistake)

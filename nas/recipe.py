@@ -6,6 +6,7 @@ A new setting is one field here. ``docs/recipes.md`` lists them.
 from __future__ import annotations
 
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -31,8 +32,17 @@ Count = Annotated[int | None, BeforeValidator(_count)]
 NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
 """What a run may be called: it is also the name of its folder."""
 
-MAY_CHANGE = frozenset({"trials", "executor", "workers", "device", "retrain"})
+MAY_CHANGE = frozenset(
+    {
+        *("trials", "hours", "target_hypervolume", "seeds_for_front"),
+        *("executor", "workers", "device", "ray_address", "gpus_per_worker", "time_limit_seconds"),
+        *("seed_published", "warm_start", "retrain"),
+    }
+)
 """What may differ when a run goes on: how long and where it runs, but not what its numbers mean."""
+
+COST_OBJECTIVES = ("multi_adds", "conv_multi_adds", "params", "activations")
+QUALITY_OBJECTIVES = ("psnr_db", "ssim")
 
 
 class _Section(BaseModel):
@@ -68,9 +78,19 @@ class Recipe(_Section):
     trials: Annotated[int, Field(ge=1)] = 16
     seed: Annotated[int, Field(ge=0)] = 0
     sampler: str = "surrogate"
+    objectives: list[str] = ["psnr_db", "multi_adds"]
+    rungs: list[Annotated[int, Field(ge=1)]] = []
+    seeds_for_front: Annotated[int, Field(ge=1)] = 1
+    hours: Annotated[float | None, Field(gt=0)] = None
+    target_hypervolume: Annotated[float | None, Field(gt=0)] = None
+    seed_published: bool = False
+    warm_start: str | None = None
     executor: str = "inline"
     workers: Annotated[int, Field(ge=1)] = 1
     device: str = "auto"
+    time_limit_seconds: Annotated[float | None, Field(gt=0)] = None
+    ray_address: str | None = None
+    gpus_per_worker: Annotated[float | None, Field(ge=0)] = None
     space: SpaceSection = SpaceSection()
     budget: BudgetSection = BudgetSection()
     proxy: dict[str, Any] = {"plan": "quick"}
@@ -90,10 +110,45 @@ class Recipe(_Section):
             raise RecipeError(
                 f"workers = {self.workers} needs executor = 'processes'; 'inline' is one worker"
             )
+        self._check_objectives()
         self.search_space()
         self.limits()
-        self.plan("proxy")
+        self.rung_plans()
         self.plan("retrain")
+
+    def _check_objectives(self) -> None:
+        allowed = (*QUALITY_OBJECTIVES, *COST_OBJECTIVES)
+        for name in self.objectives:
+            if name not in allowed:
+                raise unknown("objective", name, allowed)
+        told = ", ".join(self.objectives)
+        qualities = [name for name in self.objectives if name in QUALITY_OBJECTIVES]
+        if not 2 <= len(set(self.objectives)) == len(self.objectives) <= 3:
+            raise RecipeError(f"objectives = {told}: two or three different ones are needed")
+        if not qualities or len(qualities) == len(self.objectives) or self.objectives[0] not in qualities:
+            raise RecipeError(f"objectives = {told}: first a quality (psnr_db, ssim), and at least one cost")
+        if self.sampler in ("surrogate", "evolution") and len(qualities) > 1:
+            raise RecipeError(
+                f"objectives = {told}: sampler {self.sampler!r} knows one quality; tpe takes two"
+            )
+
+    def rung_plans(self) -> list[Plan]:
+        """The proxy plan at the length of each rung, or as it is where there are none."""
+        plan = self.plan("proxy")
+        if not self.rungs:
+            return [plan]
+        if sorted(set(self.rungs)) != self.rungs:
+            raise RecipeError(f"rungs = {self.rungs}: growing numbers of steps are needed")
+        if not plan.can_go_on:
+            raise RecipeError(
+                f"rungs need a proxy plan that a longer training can go on from (schedule = 'constant' or "
+                f"'drops'), and {self.proxy.get('plan', 'quick')!r} has {plan.schedule!r}; 'steady' is one"
+            )
+        return [replace(plan, steps=steps) for steps in self.rungs]
+
+    def price(self) -> str:
+        """The first objective that is a cost: what the front trades quality for."""
+        return next(name for name in self.objectives if name in COST_OBJECTIVES)
 
     def search_space(self) -> Space:
         """The space, narrowed."""

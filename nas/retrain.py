@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from leaderboard.errors import LeaderboardError
@@ -14,11 +14,14 @@ from leaderboard.store import Store
 from nas.cost import Cost
 from nas.device import cpu_threads
 from nas.errors import RunError
-from nas.protocol import make_protocol
+from nas.jobs import make_job, record_outcome
+from nas.protocol import make_protocols
 from nas.recipe import Recipe
-from nas.search import LEASE_SECONDS, record_outcome
-from nas.training import Job, Progress, ranks, train
+from nas.training import Progress, ranks, train
 from search_spaces import Genotype
+
+LEASE_SECONDS = 30 * 86400.0
+"""Longer than any training: a re-training does not renew its lease, and one that died is seen to be gone."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,11 +50,11 @@ def choose(store: Store, recipe: Recipe, top: int) -> list[Chosen]:
     from leaderboard.pareto import pareto_mask
 
     study = store.study(recipe.name)
-    done: dict[str, Trial] = {
-        trial.genotype_id: trial for trial in store.trials(study.id, "search") if trial.evaluation is not None
-    }
-    if not done:
+    trained = [trial for trial in store.trials(study.id, "search") if trial.evaluation is not None]
+    if not trained:
         raise RunError(f"run {recipe.name!r} has no results yet; run nas search first")
+    longest = max(trial.rung for trial in trained)  # only equally long trainings are compared
+    done: dict[str, Trial] = {trial.genotype_id: trial for trial in trained if trial.rung == longest}
     space = recipe.search_space().genotype
     found = [
         Chosen(
@@ -62,7 +65,7 @@ def choose(store: Store, recipe: Recipe, top: int) -> list[Chosen]:
         for trial in done.values()
         if trial.evaluation is not None
     ]
-    mask = pareto_mask([c.cost.multi_adds for c in found], [c.proxy_psnr_db for c in found])
+    mask = pareto_mask([getattr(c.cost, recipe.price()) for c in found], [c.proxy_psnr_db for c in found])
     front = [chosen for chosen, member in zip(found, mask, strict=True) if member]
     return sorted(front, key=lambda chosen: -chosen.proxy_psnr_db)[:top]
 
@@ -84,7 +87,7 @@ class Retraining:
         self.validate_every, self.events = validate_every, events
         self.plan = recipe.plan("retrain")
         self.protocol: Protocol
-        self.protocol, _ = make_protocol(recipe, recipe.retrain.get("plan", "longer"), self.plan)
+        (self.protocol,), _ = make_protocols(recipe, recipe.retrain.get("plan", "longer"), [self.plan])
 
     def run(self, chosen: Chosen, report: Callable[[Progress], None]) -> Retrained:
         """Train ``chosen``, going on from an interrupted attempt, and record it.
@@ -99,16 +102,16 @@ class Retraining:
             return Retrained(chosen=chosen, evaluation=known, known=True)
         trial = self._trial(chosen)
         folder = self.runs / self.recipe.name / "retrained" / f"{genotype.id}-{self.protocol.id}"
-        job = Job(
-            genotype=genotype,
-            scale=self.recipe.scale,
-            plan=self.plan,
-            data=self.recipe.data,
-            metric=self.recipe.metric,
-            seed=seed,
-            device=self.device,
-            threads=cpu_threads(),
-            folder=folder,
+        job = replace(
+            make_job(
+                self.recipe,
+                self.plan,
+                genotype,
+                folder,
+                seed=seed,
+                device=self.device,
+                threads=cpu_threads(),
+            ),
             validate_every=self.validate_every,
             events=self.events,
         )
@@ -118,7 +121,7 @@ class Retraining:
             with suppress(LeaderboardError):  # what went wrong first is the news
                 self.store.release(this_process(), [trial.id])
             raise
-        evaluation = record_outcome(self.store, trial, self.protocol.id, outcome, self.runs)
+        evaluation = record_outcome(self.store, trial, this_process(), outcome, self.runs)
         return Retrained(chosen=chosen, evaluation=evaluation, known=False)
 
     def close(self) -> None:

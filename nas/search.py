@@ -1,178 +1,105 @@
-"""The search: ask, cost, budget, train, record, tell. The only module that knows an Optuna study.
+"""The search: ask, cost, budget, train, record, tell, promote.
 
 The results database is the only truth: the study is rebuilt from it at the start, so that a killed search
-goes on from what was recorded. A result is recorded first and told second.
+goes on from what was recorded. A result is recorded first and told second. What is in training is leased to
+this process; leases that run out, or whose process is gone, are taken up again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+import statistics
+import time
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import optuna
-from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
-from optuna.trial import TrialState
-
-from leaderboard.errors import LeaderboardError
+from leaderboard.errors import LeaderboardError, LeaseLostError
 from leaderboard.owners import this_process
-from leaderboard.pareto import hypervolume, pareto_mask
-from leaderboard.records import Evaluation, Study, Trial
+from leaderboard.records import Study, Trial
 from leaderboard.store import Store
 from nas import __version__
-from nas.cost import Budget, Cost, cost_of
-from nas.errors import CheckpointError, Interrupted, RunError, TrainingError
-from nas.executors import EXECUTORS, Executor, Pool, Result
-from nas.protocol import make_protocol
+from nas.cost import Cost, cost_of
+from nas.errors import DiskError, Interrupted, NasError, RunError, WorkerLostError
+from nas.executors import EXECUTORS, Done, Executor, Pool
+from nas.jobs import make_job, record_outcome
+from nas.limits import Measured
+from nas.protocol import make_protocols
 from nas.reach import require_reachable
 from nas.recipe import MAY_CHANGE, Recipe
-from nas.samplers import SAMPLERS, RandomChooser, Setting
+from nas.rungs import next_promotion
+from nas.samplers import Setting
+from nas.study import Candidate, Proposer
+from nas.tally import Event, Listener, Tally
 from nas.training import Job, Outcome, Progress
+from nas.training.checkpoint import STATE
 from nas.units import format_count
-from search_spaces import Axis, Genotype
+from search_spaces import Genotype
+from search_spaces.published import PUBLISHED
 
 PATIENCE = 1000
-"""Rejections in a row after which a search gives up and names the limit."""
+"""Rejections, or repeats, in a row after which a search gives up and says why."""
 
 REPEATS_BEFORE_RANDOM = 20
 """Repeats in a row after which candidates are drawn at random instead of by the sampler."""
 
-LEASE_SECONDS = 30 * 86400.0
-"""Longer than any training: leases are not renewed here, and a search that died is seen to be gone."""
-
 FAILURES_IN_A_ROW = 5
 """Candidates that fail one after another until the search stops: then it is not the candidates."""
 
+LEAST_TO_JUDGE = 10
+"""Candidates after which a search stops when more than half of them failed."""
+
+ATTEMPTS = 3
+"""Trainings of one candidate whose worker is lost each time, until it is the candidate's fault."""
+
+LEASE_SECONDS = 120.0
+"""How long a search is believed to be alive after it last said so."""
+
 
 @dataclass(frozen=True, kw_only=True)
-class Event:
-    """Something that a person watching wants to know.
+class Spread:
+    """What one network reaches with several seeds, in dB."""
 
-    ``kind`` is one of started, progress, finished, rejected, repeated, failed, note.
-    """
-
-    kind: str
-    number: int = -1
-    genotype: Genotype | None = None
-    cost: Cost | None = None
-    psnr_db: float | None = None
-    progress: Progress | None = None
-    text: str = ""
-
-
-Listener = Callable[[Event], None]
-"""Told of each Event; may raise Interrupted, whereupon the search stops cleanly."""
-
-
-@dataclass(kw_only=True)
-class Tally:
-    """Where a search stands. ``results`` maps a genotype id to (multi_adds, psnr_db)."""
-
-    wanted: int
-    bicubic_psnr_db: float = 0.0
-    results: dict[str, tuple[int, float]] = field(default_factory=dict)
-    rejected: int = 0
-    rejected_by: dict[str, int] = field(default_factory=dict)
-    repeated: int = 0
-    failed: int = 0
+    genotype_id: str
+    psnr_db: tuple[float, ...]
 
     @property
-    def best_psnr_db(self) -> float | None:
-        """The best PSNR so far, in dB."""
-        return max((psnr for _, psnr in self.results.values()), default=None)
+    def mean_db(self) -> float:
+        """The mean."""
+        return statistics.fmean(self.psnr_db)
 
-    def front(self) -> list[str]:
-        """The genotype ids that nothing dominates, cheapest first."""
-        if not self.results:
-            return []
-        cost, psnr = np.array(list(self.results.values())).T
-        ids = np.array(list(self.results))[pareto_mask(cost, psnr)]
-        return sorted(ids.tolist(), key=lambda genotype: self.results[genotype])
-
-    def hypervolume(self, multi_adds_limit: float | None = None) -> float:
-        """Area between the front and bicubic, in dB times giga Multi-Adds.
-
-        It reaches up to the limit, or to the costliest result where there is none.
-        """
-        if not self.results:
-            return 0.0
-        cost, psnr = np.array(list(self.results.values())).T
-        limit = float(cost.max()) if multi_adds_limit is None else multi_adds_limit
-        floor = self.bicubic_psnr_db
-        return hypervolume(cost / 1e9, psnr, cost_limit=limit / 1e9, quality_floor=floor)
-
-
-@dataclass
-class _Candidate:
-    """A trial between its proposal and its result; ``asked`` is Optuna's, when a sampler proposed it."""
-
-    trial: Trial
-    genotype: Genotype
-    cost: Cost
-    asked: optuna.trial.Trial | None
+    @property
+    def deviation_db(self) -> float:
+        """The standard deviation of a sample; NaN for a single seed."""
+        return statistics.stdev(self.psnr_db) if len(self.psnr_db) > 1 else math.nan
 
 
 class Search:
     """One run of a recipe against a database.
 
     ``runs`` is the folder of all runs. ``tally`` can be read at any time by the listener. Raises what
-    ``Store.open_study`` raises when the name is taken by another recipe, and BudgetError when no architecture
-    can be inside the budget.
+    ``Store.open_study`` raises when the name is taken by another recipe, StudyTakenError when another process
+    is searching under it, and BudgetError when no architecture can be inside the budget.
     """
 
     def __init__(self, recipe: Recipe, store: Store, runs: Path, device: str, listen: Listener) -> None:
         self.recipe, self.store, self.runs, self.device, self.listen = recipe, store, runs, device, listen
-        self.space, self.budget = recipe.search_space(), recipe.limits()
-        self.plan = recipe.plan("proxy")
-        self.protocol, self.dataset = make_protocol(recipe, recipe.proxy.get("plan", "quick"), self.plan)
-        self.tally = Tally(wanted=recipe.trials, bicubic_psnr_db=self.protocol.bicubic_psnr_db)
+        self.space, self.budget, self.plans = recipe.search_space(), recipe.limits(), recipe.rung_plans()
+        name = recipe.proxy.get("plan", "quick")
+        self.protocols, self.dataset = make_protocols(recipe, name, self.plans)
+        self.tally = Tally(
+            wanted=recipe.trials,
+            rungs=[{} for _ in self.plans],
+            cost=recipe.price(),
+            bicubic_psnr_db=self.protocols[0].bicubic_psnr_db,
+        )
         self.owner = this_process()
-        self._failed: set[str] = set()
-        self._training: dict[int, _Candidate] = {}
+        self.measured = Measured(self.budget, recipe.scale, device)
+        self._training: dict[int, Candidate] = {}
+        self._promoted: list[set[str]] = [set() for _ in self.plans]
+        self._queue: list[Genotype] = []
         self._repeats = self._rejections = self._failures = 0
-
-    def run(self) -> Tally:
-        """Search until the recipe's number of candidates have a result; call :meth:`prepare` first.
-
-        Interrupted leaves through here after everything that was finished is recorded.
-        """
-        study = self._study
-        executor = EXECUTORS[self.recipe.executor](Pool(workers=self.recipe.workers))
-        try:
-            for candidate in self._rebuild(study):
-                self._submit(executor.submit, candidate)
-            while len(self.tally.results) < self.tally.wanted:
-                self._fill(executor, study)
-                if not self._training:
-                    break
-                done = executor.next_result(self._watch)
-                self._finish(self._training.pop(done.key), done.result)
-        except Interrupted:
-            for done in executor.close(save=True):
-                with suppress(Interrupted):
-                    self._finish(self._training.pop(done.key), done.result)
-            raise
-        finally:
-            executor.close(save=False)
-            with suppress(LeaderboardError):  # what ended the search is the news, and leases run out
-                self.store.release(self.owner, [each.trial.id for each in self._training.values()])
-        return self.tally
-
-    def _fill(self, executor: Executor, study: Study) -> None:
-        """Propose until every worker has a candidate, enough are under way, or nothing new is left."""
-        while len(self._training) < executor.capacity:
-            if len(self.tally.results) + len(self._training) >= self.tally.wanted:
-                return
-            if self._repeats >= PATIENCE:
-                text = f"the last {self._repeats} proposals were known already: nothing new fits the budget"
-                self.listen(Event(kind="note", text=text))
-                return
-            candidate = self._propose(study)
-            if candidate is not None:
-                self._submit(executor.submit, candidate)
+        self._began = self._renewed = time.monotonic()
 
     # Starting
 
@@ -181,218 +108,380 @@ class Search:
         known = {study.name for study in self.store.studies()}
         if self.recipe.name not in known:
             require_reachable(self.space, self.recipe.scale, self.budget)
-        self._study = self.store.open_study(
+        self.study: Study = self.store.open_study(
             self.recipe.name,
             recipe=self.recipe.to_dict(),
             space_digest=self.space.digest,
             code_version=__version__,
             may_change=MAY_CHANGE,
         )
-        self.store.ensure_protocol(self.protocol)
+        self.store.own_study(self.study.id, self.owner, LEASE_SECONDS)
+        for protocol in self.protocols:
+            self.store.ensure_protocol(protocol)
         for line in self.dataset.skipped:
             self.listen(Event(kind="note", text=f"skipped {line}"))
 
-    def _rebuild(self, study: Study) -> list[_Candidate]:
-        """An Optuna study of everything recorded; gives back the candidates whose training was cut off."""
-        self.store.reap(study.id)
-        past = self.store.trials(study.id, "search")
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
-        # A resumed sampler must not repeat the draws it began with, hence the shifted seed.
-        self._chooser = RandomChooser(self.recipe.seed + len(past))
+    def run(self) -> Tally:
+        """Search until the recipe's number of candidates have a result; call :meth:`prepare` first.
+
+        Interrupted leaves through here after everything that was finished is recorded.
+        """
+        reason = "failed"
+        executor: Executor | None = None
+        try:
+            self._rebuild()
+            executor = EXECUTORS[self.recipe.executor](self._pool())
+            self._take_up(executor)
+            self._search(executor)
+            reason = "finished"
+        except Interrupted:
+            reason = "interrupted"
+            for done in executor.close(save=True) if executor else []:
+                with suppress(Interrupted):
+                    self._finish(done)
+            raise
+        finally:
+            if executor is not None:
+                executor.close(save=False)
+            with suppress(LeaderboardError):  # what ended the search is the news, and leases run out
+                self.store.release(self.owner, [each.trial.id for each in self._training.values()])
+                self.store.release_study(self.study.id, self.owner, reason)
+        return self.tally
+
+    def _pool(self) -> Pool:
+        devices = tuple(word.strip() for word in self.device.split(",")) if self.device != "cpu" else ()
+        return Pool(
+            workers=self.recipe.workers,
+            devices=devices,
+            time_limit_seconds=self.recipe.time_limit_seconds,
+            ray_address=self.recipe.ray_address,
+            gpus_per_worker=self.recipe.gpus_per_worker,
+        )
+
+    def _rebuild(self) -> None:
+        """The sampler's study, from everything that was recorded."""
+        self.store.reap(self.study.id)
+        past = [*self.store.trials(self.study.id, "search")]
+        published = tuple(p.genotype for p in PUBLISHED.values() if self._fits(p.genotype))
+        scale = self.recipe.scale
+        costs = [name for name in self.recipe.objectives if name in Cost.__dataclass_fields__]
         setting = Setting(
+            # A resumed sampler must not repeat the draws it began with.
             seed=self.recipe.seed + len(past),
             space=self.space,
-            price=lambda genotype: cost_of(genotype, self.recipe.scale).multi_adds,
-            inside=lambda genotype: not self.budget.excess(cost_of(genotype, self.recipe.scale)),
-            floor=self.protocol.bicubic_psnr_db,
+            price=lambda genotype: [float(getattr(cost_of(genotype, scale), name)) for name in costs],
+            inside=lambda genotype: not self.budget.excess(cost_of(genotype, scale)),
+            floor=self.protocols[0].bicubic_psnr_db if self.recipe.objectives[0] == "psnr_db" else None,
+            published=tuple(genotype for genotype in published if genotype is not None),
             trials=self.recipe.trials,
         )
-        sampler = SAMPLERS[self.recipe.sampler](setting)
-        self._optuna = optuna.create_study(directions=["maximize", "minimize"], sampler=sampler)
-        cut_off = []
+        longest = self.plans[-1].steps
+        shares = [plan.steps / longest for plan in self.plans]
+        self._proposer = Proposer(self.recipe.sampler, setting, self.budget, self.recipe.objectives, shares)
+        if self.recipe.warm_start is not None:
+            self._learn_from(self.recipe.warm_start)
         for trial in past:
-            genotype = self.space.genotype.from_dict(trial.choices)
-            candidate = _Candidate(trial, genotype, Cost(**trial.cost), None)
-            if trial.state in ("waiting", "running"):
-                taken = self.store.claim_this(trial.id, self.owner, LEASE_SECONDS)
-                if taken is not None:
-                    cut_off.append(replace(candidate, trial=taken))
+            if trial.rung:
+                self._promoted[trial.rung - 1].add(trial.genotype_id)
+            if trial.state not in ("waiting", "running"):
+                self.tally.count(trial)
+                self._proposer.tell(self._candidate(trial), trial.state, trial.evaluation)
+        if self.recipe.seed_published and not past:
+            self._queue = list(setting.published)
+
+    def _fits(self, genotype: Genotype | None) -> bool:
+        """Whether a published network is a point of the space and inside the budget."""
+        if not isinstance(genotype, self.space.genotype):
+            return False
+        names = {axis.name: axis.options for axis in self.space.axes}
+        inside = all(value in names[name] for name, value in genotype.to_dict().items())
+        return inside and not self.budget.excess(cost_of(genotype, self.recipe.scale))
+
+    def _learn_from(self, name: str) -> None:
+        """Tell the sampler what another run found under a protocol of this one."""
+        ids = {protocol.id: rung for rung, protocol in enumerate(self.protocols)}
+        told = 0
+        for trial in self.store.trials(self.store.study(name).id, "search"):
+            evaluation = trial.evaluation
+            if evaluation is not None and evaluation.protocol_id in ids and trial.space == self.space.name:
+                again = replace(trial, rung=ids[evaluation.protocol_id])
+                self._proposer.tell(self._candidate(again), "finished", evaluation)
+                told += 1
+        self.listen(Event(kind="note", text=f"begins with {told} results of run {name!r}"))
+
+    def _candidate(self, trial: Trial) -> Candidate:
+        return Candidate(trial, self.space.genotype.from_dict(trial.choices), Cost(**trial.cost))
+
+    def _take_up(self, executor: Executor) -> None:
+        """Train what an earlier process left in the middle, before anything new."""
+        while (trial := self.store.claim(self.study.id, self.owner, LEASE_SECONDS, "search")) is not None:
+            self._submit(executor, self._candidate(trial))
+        while (trial := self.store.claim(self.study.id, self.owner, LEASE_SECONDS, "seeds")) is not None:
+            self._submit(executor, self._candidate(trial))
+
+    # The loop
+
+    def _search(self, executor: Executor) -> None:
+        while True:
+            self._fill(executor)
+            if not self._training:
+                break
+            self._finish(executor.next_result(self._watch), executor)
+
+    def _fill(self, executor: Executor) -> None:
+        """Hand out work until every worker has some, or none is left."""
+        while len(self._training) < executor.capacity and not self._is_over():
+            candidate = self._promote()
+            if candidate is None and self._wants_more():
+                candidate = self._propose()
+                if candidate is None:
+                    continue
+            if candidate is None and not self._training:
+                candidate = self._another_seed()
+            if candidate is None:
+                return
+            self._submit(executor, candidate)
+
+    def _is_over(self) -> bool:
+        """Whether time or hypervolume says that nothing more is to be begun."""
+        hours, target = self.recipe.hours, self.recipe.target_hypervolume
+        if hours is not None and time.monotonic() - self._began > hours * 3600:
+            return True
+        if target is None or self.recipe.price() not in ("multi_adds", "conv_multi_adds"):
+            return False
+        return self.tally.hypervolume(self.budget.ceilings().get(self.recipe.price())) >= target
+
+    def _wants_more(self) -> bool:
+        """Whether new candidates are to be proposed."""
+        under_way = sum(
+            each.trial.stage == "search" and not each.trial.rung for each in self._training.values()
+        )
+        if len(self.tally.results) + under_way >= self.tally.wanted:
+            return False
+        if self._repeats >= PATIENCE:
+            text = f"the last {self._repeats} proposals were known already: nothing new fits the budget"
+            self.listen(Event(kind="note", text=text))
+            self.tally.wanted = len(self.tally.results) + under_way
+            return False
+        return True
+
+    def _promote(self) -> Candidate | None:
+        """The next candidate that has earned a longer training."""
+        while (found := next_promotion(self.tally.rungs, self._promoted)) is not None:
+            rung, genotype_id = found
+            self._promoted[rung - 1].add(genotype_id)
+            if genotype_id in self.tally.failed_ids:
                 continue
-            self._count(trial)
-            self._tell(candidate, trial.state, trial.evaluation)
-        return cut_off
+            _, space, choices = self.store.find_genotype(genotype_id)[0]
+            genotype = self.space.genotype.from_dict(choices)
+            assert space == genotype.space
+            candidate = self._enter(genotype, cost_of(genotype, self.recipe.scale), {}, rung=rung)
+            if candidate is not None:
+                return candidate
+        return None
 
-    def _count(self, trial: Trial) -> None:
-        if trial.evaluation is not None:
-            self.tally.results[trial.genotype_id] = (trial.cost["multi_adds"], trial.evaluation.psnr_db)
-        if trial.state == "rejected":
-            self.tally.rejected += 1
-            for name in trial.excess:
-                self.tally.rejected_by[name] = self.tally.rejected_by.get(name, 0) + 1
-        elif trial.state == "repeated":
-            self.tally.repeated += 1
-        elif trial.state == "failed":
-            self.tally.failed += 1
-            self._failed.add(trial.genotype_id)
-
-    # One candidate
-
-    def _propose(self, study: Study) -> _Candidate | None:
-        """The next candidate to train; None where the proposal was rejected, known or in training already."""
-        asked = None if self._repeats >= REPEATS_BEFORE_RANDOM else self._optuna.ask()
-        genotype = self.space.suggest(self._chooser if asked is None else asked)
+    def _propose(self) -> Candidate | None:
+        """The next new candidate; None where the proposal was rejected, known or in training already."""
+        asked = None
+        if self._queue:
+            genotype = self._queue.pop(0)
+        elif self._repeats >= REPEATS_BEFORE_RANDOM:
+            genotype = self._proposer.draw()
+        else:
+            genotype, asked = self._proposer.ask()
         cost = cost_of(genotype, self.recipe.scale)
         excess = self.budget.excess(cost)
-        known = self.store.known(genotype.id, self.protocol.id, self.recipe.seed)
         busy = any(other.genotype == genotype for other in self._training.values())
-        self._rejections = self._rejections + 1 if excess else 0
-        self._repeats = self._repeats + 1 if known or busy or genotype.id in self._failed else 0
-        if busy or genotype.id in self._failed:
+        seen = busy or genotype.id in self.tally.failed_ids or genotype.id in self.tally.results
+        self._repeats = self._repeats + 1 if seen else 0
+        if busy or genotype.id in self.tally.failed_ids:
             if asked is not None:
-                self._optuna.tell(asked, state=TrialState.FAIL)
+                self._proposer.forget(asked)
             self._watch(None)
             return None
+        if not excess and not seen:
+            excess = self.measured.excess(genotype, cost)
+        self._rejections = self._rejections + 1 if excess else 0
+        candidate = self._enter(genotype, cost, excess, asked=asked)
+        if self._rejections >= PATIENCE:
+            raise RunError(self._hopeless())
+        return candidate
+
+    def _enter(
+        self,
+        genotype: Genotype,
+        cost: Cost,
+        excess: dict[str, float],
+        *,
+        rung: int = 0,
+        seed: int | None = None,
+        asked: object = None,
+    ) -> Candidate | None:
+        """Put a proposal into the database; gives it back where it is to be trained."""
+        protocol, taken = self.protocols[rung], self.recipe.seed if seed is None else seed
+        known = None if excess else self.store.known(genotype.id, protocol.id, taken)
         state = "rejected" if excess else "repeated" if known else "running"
         trial = self.store.propose(
-            study.id,
-            stage="search",
+            self.study.id,
+            stage="search" if seed is None else "seeds",
             genotype_id=genotype.id,
             space=genotype.space,
             choices=genotype.to_dict(),
             scale=self.recipe.scale,
             cost=cost.to_dict(),
-            seed=self.recipe.seed,
+            seed=taken,
             state=state,  # type: ignore[arg-type]
+            rung=rung,
+            protocol_id=protocol.id,
             excess=excess,
-            protocol_id=self.protocol.id,
-            evaluation_id=known.id if known and not excess else None,
+            evaluation_id=known.id if known else None,
             owner=self.owner if state == "running" else None,
             seconds=LEASE_SECONDS if state == "running" else None,
         )
-        candidate = _Candidate(trial, genotype, cost, asked)
+        candidate = Candidate(trial, genotype, cost, asked)  # type: ignore[arg-type]
         if state == "running":
             return candidate
-        self._count(trial)
-        self._tell(candidate, state, trial.evaluation)
-        psnr_db = None if trial.evaluation is None else trial.evaluation.psnr_db
-        self.listen(Event(kind=state, number=trial.number, genotype=genotype, cost=cost, psnr_db=psnr_db))
-        if self._rejections >= PATIENCE:
-            raise RunError(self._hopeless(excess))
+        if trial.stage == "search":
+            self.tally.count(trial)
+            self._proposer.tell(candidate, state, trial.evaluation)
+        self._say(state, candidate, psnr_db=None if known is None else known.psnr_db)
         return None
 
-    def _hopeless(self, excess: dict[str, float]) -> str:
+    def _another_seed(self) -> Candidate | None:
+        """A member of the front with a seed that it has not been trained with."""
+        rung = max((r for r, results in enumerate(self.tally.rungs) if results), default=0)
+        for genotype_id in self.tally.front():
+            for seed in range(self.recipe.seed + 1, self.recipe.seed + self.recipe.seeds_for_front):
+                if (genotype_id, seed) in self._seeded():
+                    continue
+                genotype = self.space.genotype.from_dict(self.store.find_genotype(genotype_id)[0][2])
+                cost = cost_of(genotype, self.recipe.scale)
+                candidate = self._enter(genotype, cost, {}, rung=rung, seed=seed)
+                if candidate is not None:
+                    return candidate
+        return None
+
+    def spread(self) -> list[Spread]:
+        """What the members of the front reach with all their seeds, cheapest first."""
+        found = {genotype_id: [self.tally.top[genotype_id][1]] for genotype_id in self.tally.front()}
+        rung = max((r for r, results in enumerate(self.tally.rungs) if results), default=0)
+        for trial in self.store.trials(self.study.id, "seeds"):
+            if trial.evaluation is not None and trial.rung == rung and trial.genotype_id in found:
+                found[trial.genotype_id].append(trial.evaluation.psnr_db)
+        return [Spread(genotype_id=name, psnr_db=tuple(values)) for name, values in found.items()]
+
+    def _seeded(self) -> set[tuple[str, int]]:
+        return {(trial.genotype_id, trial.seed) for trial in self.store.trials(self.study.id, "seeds")}
+
+    def _hopeless(self) -> str:
         tightest = max(self.tally.rejected_by, key=self.tally.rejected_by.__getitem__)
         limit = format_count(self.budget.limits()[tightest])
         return (
             f"{PATIENCE} proposals in a row were over budget; the tightest limit is {tightest} = {limit}, "
             f"which rejected {self.tally.rejected_by[tightest]} of {self.tally.rejected}. "
-            "Raise it, or narrow the space to smaller options with [space.only]"
+            "Change it, or narrow the space with [space.only]"
         )
 
-    def _submit(self, submit: Callable[[int, Job], None], candidate: _Candidate) -> None:
-        number, genotype = candidate.trial.number, candidate.genotype
-        self._training[number] = candidate
-        self.listen(Event(kind="started", number=number, genotype=genotype, cost=candidate.cost))
-        folder = self.runs / self.recipe.name / "candidates" / f"{genotype.id}-{self.protocol.id}"
-        submit(
-            number,
-            Job(
-                genotype=genotype,
-                scale=self.recipe.scale,
-                plan=self.plan,
-                data=self.recipe.data,
-                metric=self.recipe.metric,
-                seed=candidate.trial.seed,
-                device=self.device,
-                folder=folder,
-            ),
+    # One candidate
+
+    def _submit(self, executor: Executor, candidate: Candidate) -> None:
+        self._training[candidate.trial.id] = candidate
+        self._say("started", candidate)
+        executor.submit(candidate.trial.id, self._job(candidate))
+
+    def _job(self, candidate: Candidate) -> Job:
+        """The training of a candidate; on a higher rung it goes on from the state of the rung below."""
+        trial = candidate.trial
+        job = make_job(
+            self.recipe,
+            self.plans[trial.rung],
+            candidate.genotype,
+            self._folder(trial, trial.rung),
+            seed=trial.seed,
+            device=self.device.split(",")[0],
         )
+        if trial.stage != "search":
+            return job
+        before = self._folder(trial, trial.rung - 1) / STATE if trial.rung else None
+        return replace(
+            job,
+            begin=before if before is not None and before.exists() else None,
+            keep_state=trial.rung < len(self.plans) - 1,
+        )
+
+    def _folder(self, trial: Trial, rung: int) -> Path:
+        seed = "" if trial.stage == "search" else f"-seed{trial.seed}"
+        name = f"{trial.genotype_id}-{self.protocols[rung].id}{seed}"
+        return self.runs / self.recipe.name / "candidates" / name
 
     def _watch(self, seen: tuple[int, Progress] | None) -> None:
-        number, progress = seen or (-1, None)
+        """Between two steps, or a few times a second: stay the owner; the listener may stop the search."""
+        now = time.monotonic()
+        if now - self._renewed > LEASE_SECONDS / 4:
+            self._renewed = now
+            self.store.own_study(self.study.id, self.owner, LEASE_SECONDS)
+            self.store.renew(self.owner, list(self._training), LEASE_SECONDS)
+        key, progress = seen or (-1, None)
+        candidate = self._training.get(key)
+        number = -1 if candidate is None else candidate.trial.number
         self.listen(Event(kind="progress", number=number, progress=progress))
 
-    def _finish(self, candidate: _Candidate, result: Result) -> None:
-        """Record first, tell second."""
-        trial = candidate.trial
-        told: dict[str, Any] = {
-            "number": trial.number,
-            "genotype": candidate.genotype,
-            "cost": candidate.cost,
-        }
-        if isinstance(result, Outcome):
-            evaluation = record_outcome(self.store, trial, self.protocol.id, result, self.runs)
-            self.tally.results[candidate.genotype.id] = (candidate.cost.multi_adds, result.psnr_db)
-            self._failures = 0
-            self._tell(candidate, "finished", evaluation)
-            self.listen(Event(kind="finished", psnr_db=result.psnr_db, **told))
-            return
-        if isinstance(result, OSError | CheckpointError):
+    def _finish(self, done: Done, executor: Executor | None = None) -> None:
+        """Record first, tell second; without an executor nothing is begun again."""
+        candidate, result = self._training[done.key], done.result
+        if isinstance(result, DiskError):
             raise result  # the disk's failure and not the candidate's, which is trained again later
-        kind = result.state if isinstance(result, TrainingError) else "error"
-        reason = str(result).splitlines()[0] if kind != "error" else f"{type(result).__name__}: {result}"
-        self.store.fail(trial.id, reason, owner=self.owner, failure=kind)
-        self.tally.failed += 1
-        self._failed.add(candidate.genotype.id)
+        if isinstance(result, WorkerLostError) and candidate.attempts < ATTEMPTS:
+            if executor is not None:
+                candidate.attempts += 1
+                self.listen(Event(kind="note", text=f"trial {candidate.trial.number}: {result}; once more"))
+                executor.submit(done.key, self._job(candidate))
+            return
+        try:
+            if isinstance(result, Outcome):
+                self._finished(candidate, result, done.worker)
+            else:
+                self._failed(candidate, result, done.worker)
+        except LeaseLostError as error:
+            self.listen(Event(kind="note", text=f"{error}; this result is not kept"))
+        finally:
+            del self._training[done.key]
+
+    def _finished(self, candidate: Candidate, outcome: Outcome, worker: str) -> None:
+        trial = candidate.trial
+        evaluation = record_outcome(self.store, trial, self.owner, outcome, self.runs, worker)
+        self._failures = 0
+        if trial.stage == "search":
+            self.tally.count(replace(trial, state="finished", evaluation=evaluation))
+            self._proposer.tell(candidate, "finished", evaluation)
+        self._say("finished", candidate, psnr_db=outcome.psnr_db)
+
+    def _failed(self, candidate: Candidate, error: NasError, worker: str) -> None:
+        trial = candidate.trial
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        self.store.fail(trial.id, reason, owner=self.owner, failure=error.failure, worker=worker)
         self._failures += 1
-        self._tell(candidate, "failed", None)
-        self.listen(Event(kind="failed", text=reason, **told))
+        if trial.stage == "search":
+            self.tally.count(replace(trial, state="failed"))
+            self._proposer.tell(candidate, "failed", None)
+        self._say("failed", candidate, text=f"{error.failure}: {reason}")
         if self._failures >= FAILURES_IN_A_ROW:
             raise RunError(f"{self._failures} candidates failed one after another; the last one: {reason}")
+        over = self.tally.failed + sum(len(results) for results in self.tally.rungs)
+        if over >= LEAST_TO_JUDGE and self.tally.failed > over / 2:
+            raise RunError(f"{self.tally.failed} of {over} candidates failed; the last one: {reason}")
 
-    def _tell(self, candidate: _Candidate, state: str, evaluation: Evaluation | None) -> None:
-        """Let the sampler know; PRUNED and not FAIL for a rejected one, since samplers forget failures."""
-        values = None if evaluation is None else [evaluation.psnr_db, candidate.cost.multi_adds]
-        kind = {"rejected": TrialState.PRUNED, "failed": TrialState.FAIL}.get(state, TrialState.COMPLETE)
-        constraints = _constraints(self.budget, candidate.cost)
-        if candidate.asked is not None:
-            for name, violation in constraints.items():
-                candidate.asked.set_constraint(name, violation)
-            self._optuna.tell(candidate.asked, values=values, state=kind)
-            return
-        chosen = list(self.space.applicable(candidate.genotype))
-        asked_about = [(axis, option) for axis, option in chosen if len(axis.options) > 1]
-        trial = optuna.trial.create_trial(
-            state=kind,
-            values=values,
-            params={axis.name: option for axis, option in asked_about},
-            distributions={axis.name: distribution(axis) for axis, _ in asked_about},
-            constraints=constraints,
+    def _say(self, kind: str, candidate: Candidate, *, psnr_db: float | None = None, text: str = "") -> None:
+        trial = candidate.trial
+        told = f"seed {trial.seed}" if trial.stage == "seeds" and not text else text
+        self.listen(
+            Event(
+                kind=kind,
+                number=trial.number,
+                rung=trial.rung,
+                genotype=candidate.genotype,
+                cost=candidate.cost,
+                psnr_db=psnr_db,
+                text=told,
+            )
         )
-        self._optuna.add_trial(trial)
-
-
-def record_outcome(store: Store, trial: Trial, protocol_id: str, outcome: Outcome, runs: Path) -> Evaluation:
-    """Put a training's outcome into the database and end its trial, in one transaction."""
-    weights = outcome.weights
-    assert trial.owner is not None
-    return store.record(
-        trial.id,
-        owner=trial.owner,
-        genotype_id=trial.genotype_id,
-        protocol_id=protocol_id,
-        seed=trial.seed,
-        psnr_db=outcome.psnr_db,
-        ssim=outcome.ssim,
-        train_seconds=outcome.train_seconds,
-        device=outcome.device,
-        torch_version=outcome.torch_version,
-        code_version=__version__,
-        checkpoint=None if weights is None else weights.relative_to(runs).as_posix(),
-        curve=[list(entry) for entry in outcome.curve],
-        per_image={name: list(scores) for name, scores in outcome.per_image.items()},
-    )
-
-
-def distribution(axis: Axis) -> BaseDistribution:
-    """Optuna's word for an axis, equal to what :meth:`Axis.ask` asks a trial for."""
-    if axis.step is None:
-        return CategoricalDistribution(list(axis.options))
-    low, high = axis.options[0], axis.options[-1]
-    assert isinstance(low, int) and isinstance(high, int)
-    return IntDistribution(low, high, step=axis.step)
-
-
-def _constraints(budget: Budget, cost: Cost) -> dict[str, float]:
-    """How far over each limit, as fractions, in one fixed order; zero or less is inside."""
-    return budget.violations(cost)

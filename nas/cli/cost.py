@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nas.cli.options import DATABASE, Runs, open_store
+from nas.cli.options import Db, Runs, has_store, open_store
 
 if TYPE_CHECKING:
     from nas.architectures import Architecture
@@ -25,14 +25,15 @@ def cost(
     check: Annotated[bool, typer.Option(help="Count with fvcore, ptflops and torch, too.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
     runs: Runs = Path("runs"),
+    db: Db = None,
 ) -> None:
     """Print the parameters and the Multi-Adds of a network for an output of 1280x720 pixels."""
     import json
 
     from nas.architectures import find_architecture
 
-    there = (runs / DATABASE).exists()
-    found = find_architecture(arch, (lambda: open_store(runs, read_only=True)) if there else None)
+    there = has_store(runs, db)
+    found = find_architecture(arch, (lambda: open_store(runs, db, read_only=True)) if there else None)
     counted = found.cost(scale)
     told = _told(found, scale, counted, check)
     if as_json:

@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 
 from leaderboard.tables import words
 from nas import training
-from nas.search import Event, Tally
+from nas.tally import Event, Tally
 from nas.units import format_count, format_seconds
 
 PLAIN_SECONDS = 15.0
@@ -88,8 +88,9 @@ class SearchDisplay(_Bars):
         done = f"[{len(tally.results):>{len(str(tally.wanted))}}/{tally.wanted}]"
         psnr = f"{event.psnr_db:6.3f} dB" if event.psnr_db is not None else "failed".rjust(9)
         size = f"{format_count(cost.params):>6} params  {format_count(cost.multi_adds):>6} Multi-Adds"
-        what = {"repeated": "known already", "failed": event.text}.get(event.kind, "")
-        state = f"front {len(tally.front())}  rejected {tally.rejected}"
+        what = "known already" if event.kind == "repeated" else event.text
+        rung = f"rung {event.rung + 1}  " if len(tally.rungs) > 1 else ""
+        state = f"{rung}front {len(tally.front())}  rejected {tally.rejected}"
         clock = "" if self.live else f"  {self._clock()}"
         told = f"  {what}" if what else ""
         return (
@@ -103,14 +104,16 @@ class SearchDisplay(_Bars):
         if self._done_before is None:
             self._done_before = len(tally.results)
         best = "" if tally.best_psnr_db is None else f"best {tally.best_psnr_db:.2f} dB  "
-        note = f"{best}front {len(tally.front())}  rejected {tally.rejected}  {self._clock()}"
+        longer = sum(len(results) for results in tally.rungs[1:])
+        promoted = f"promoted {longer}  " if len(tally.rungs) > 1 else ""
+        note = f"{best}{promoted}front {len(tally.front())}  rejected {tally.rejected}  {self._clock()}"
         self.bar("search", len(tally.results), tally.wanted, note)
 
     def _clock(self) -> str:
         assert self.tally is not None
         done = len(self.tally.results) - (self._done_before or 0)
         elapsed = f"elapsed {format_seconds(self.elapsed)}"
-        if done <= 0:
+        if done <= 0 or len(self.tally.rungs) > 1:  # how many will be promoted, nobody knows
             return elapsed
         left = (self.tally.wanted - len(self.tally.results)) * self.elapsed / done
         return f"{elapsed}  left about {format_seconds(left)}"

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nas.cli.options import DATABASE, Device, Runs, open_store
+from nas.cli.options import Db, Device, Runs, has_store, open_store
 
 if TYPE_CHECKING:
+    from leaderboard.store import Store
     from nas.data.benchmarks import BenchmarkSet
     from nas.evaluate import Network, Scores
     from nas.tiles import Tiling
@@ -41,6 +43,7 @@ def evaluate(
     as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
     device: Device = None,
     runs: Runs = Path("runs"),
+    db: Db = None,
 ) -> None:
     """Measure a network, bicubic, or a folder of images: a row a benchmark set."""
     import json
@@ -62,7 +65,7 @@ def evaluate(
     else:
         chosen = _sets(data_dir, sets)
         if what == "bicubic":
-            told = _bicubic(chosen, scale, metric, runs if record else None)
+            told = _bicubic(chosen, scale, metric, (lambda: open_store(runs, db)) if record else None)
         else:
             told = _network(
                 what,
@@ -70,6 +73,7 @@ def evaluate(
                 scale,
                 metric,
                 runs,
+                db=db,
                 weights=weights,
                 tile=tile,
                 device=device,
@@ -98,7 +102,9 @@ def _folders(sr: Path, hr: Path, scale: int | None, metric: str) -> dict[str, An
     return {**_about(str(sr), f"against {hr}", scale, metric), "sets": [_row(hr.name, scores)]}
 
 
-def _bicubic(chosen: list[BenchmarkSet], scale: int | None, metric: str, runs: Path | None) -> dict[str, Any]:
+def _bicubic(
+    chosen: list[BenchmarkSet], scale: int | None, metric: str, keep: Callable[[], Store] | None
+) -> dict[str, Any]:
     from nas.data.benchmarks import read_benchmark
     from nas.evaluate import BICUBIC, SCALE, measure_bicubic
 
@@ -106,7 +112,7 @@ def _bicubic(chosen: list[BenchmarkSet], scale: int | None, metric: str, runs: P
     rows = []
     for one in chosen:
         scores = measure_bicubic(read_benchmark(one, at), at, metric)
-        _keep(scores, None, one.name, at, metric, "cpu", runs)
+        _keep(scores, None, one.name, at, metric, "cpu", keep)
         rows.append(_row(one.name, scores))
     how = "as papers print it: LR not rounded" if metric == "y_float" else "from 8-bit LR"
     return {**_about(BICUBIC, how, at, metric), "sets": rows}
@@ -119,6 +125,7 @@ def _network(
     metric: str,
     runs: Path,
     *,
+    db: str | None,
     weights: Path | None,
     tile: int,
     device: str | None,
@@ -131,13 +138,14 @@ def _network(
     from nas.evaluate import load_network, measure_network
     from nas.tiles import plan_tiling
 
-    there = (runs / DATABASE).exists()
+    there = has_store(runs, db)
+    keep = (lambda: open_store(runs, db)) if record else None
     network = load_network(
         what,
         scale=scale,
         weights=weights,
         runs=runs,
-        open_store=(lambda: open_store(runs, read_only=True)) if there else None,
+        open_store=(lambda: open_store(runs, db, read_only=True)) if there else None,
     )
     place = torch.device(pick_device(device or "auto"))
     if place.type == "cpu":
@@ -148,7 +156,7 @@ def _network(
     for one in chosen:
         images = read_benchmark(one, network.scale)
         scores = measure_network(network, images, metric, place, tiling)
-        _keep(scores, network, one.name, network.scale, metric, str(place), runs if record else None)
+        _keep(scores, network, one.name, network.scale, metric, str(place), keep)
         rows.append(_row(one.name, scores))
     about = _about(network.name, network.source, network.scale, metric)
     about["genotype"] = None if network.genotype is None else network.genotype.id
@@ -164,18 +172,18 @@ def _keep(
     scale: int,
     metric: str,
     device: str,
-    runs: Path | None,
+    keep: Callable[[], Store] | None,
 ) -> None:
     """Write it into the database, where that is wanted."""
     from nas.evaluate import measurement_of
 
-    if runs is None:
+    if keep is None:
         return
     measurement = measurement_of(
         scores, network, benchmark=benchmark, scale=scale, metric=metric, device=device
     )
     genotype = None if network is None else network.genotype
-    with open_store(runs) as store:
+    with keep() as store:
         store.record_measurement(
             measurement,
             space="" if genotype is None else genotype.space,

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from nas.cli.options import RunName, Runs, open_store
+from nas.cli.options import Db, RunName, Runs, open_store
 
 
 def front(
@@ -21,6 +21,7 @@ def front(
     ] = "multi_adds",
     png: Annotated[Path | None, typer.Option(help="Write the front as a picture, too.")] = None,
     runs: Runs = Path("runs"),
+    db: Db = None,
 ) -> None:
     """Print the networks that no other beats in both PSNR and cost, of one protocol."""
     from leaderboard.tables import FORMATS, front_frame
@@ -28,7 +29,7 @@ def front(
 
     if format not in FORMATS:
         raise unknown("format", format, FORMATS)
-    with open_store(runs, read_only=True) as store:
+    with open_store(runs, db, read_only=True) as store:
         study = store.study(name)
         frame = store.frame(name)
     typer.echo(FORMATS[format](front_frame(frame, name, protocol, cost)))
@@ -40,6 +41,6 @@ def front(
         typer.echo(f"wrote {save_front_png(frame, png, show)}", err=True)
 
 
-def print_front(name: str, runs: Path) -> None:
+def print_front(name: str, runs: Path, db: str | None, protocol: str, cost: str) -> None:
     """The table, as the end of other commands."""
-    front(name, format="table", protocol=None, cost="multi_adds", png=None, runs=runs)
+    front(name, format="table", protocol=protocol, cost=cost, png=None, runs=runs, db=db)

@@ -16,21 +16,42 @@ Runs = Annotated[
 Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 RunName = Annotated[str, typer.Argument(metavar="NAME", help="The run, as its search was called.")]
 
+Db = Annotated[
+    str | None,
+    typer.Option(
+        "--db",
+        envvar="NAS_DB",
+        show_envvar=True,
+        help="Results database; results.db in --runs if not given. For several machines: "
+        "postgresql+psycopg://HOST/NAME.",
+    ),
+]
+
 DATABASE = "results.db"
 
 
-def open_store(runs: Path, *, read_only: bool = False) -> Store:
-    """The results database of ``runs``; it is made when a writer asks and it is not there."""
+def open_store(runs: Path, db: str | None = None, *, read_only: bool = False) -> Store:
+    """The results database: at ``db``, or in ``runs``; it is made when a writer asks and it is not there."""
     from leaderboard.store import Store
 
     if not read_only:
         runs.mkdir(parents=True, exist_ok=True)
+    if db is not None:
+        return Store(db, read_only=read_only)
     return Store.at(runs / DATABASE, read_only=read_only)
 
 
-def again(*command: str, runs: Path) -> str:
-    """A ``nas`` command to show, with ``--runs`` where it is not the usual folder."""
+def has_store(runs: Path, db: str | None) -> bool:
+    """Whether there is a database to read."""
+    return db is not None or (runs / DATABASE).exists()
+
+
+def again(*command: str, runs: Path, db: str | None = None) -> str:
+    """A ``nas`` command to show, with ``--runs`` and ``--db`` where they are not the usual ones."""
+    import os
     import shlex
 
     extra = [] if runs == Path("runs") else ["--runs", str(runs)]
+    if db is not None and db != os.environ.get("NAS_DB"):
+        extra += ["--db", db]
     return shlex.join(["nas", *command, *extra])

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nas.cli.options import Device, RunName, Runs, again, open_store
+from nas.cli.options import Db, Device, RunName, Runs, again, open_store
 
 if TYPE_CHECKING:
     from leaderboard.store import Store
@@ -27,6 +27,7 @@ def retrain(
     tensorboard: Annotated[bool, typer.Option(help="Write TensorBoard's files into the folder.")] = False,
     device: Device = None,
     runs: Runs = Path("runs"),
+    db: Db = None,
 ) -> None:
     """Train the best candidates of a search with the recipe's longer plan, and record the results.
 
@@ -43,7 +44,7 @@ def retrain(
             if rank:
                 follow(lambda progress: stop.check())
                 return
-            with open_store(runs) as store:
+            with open_store(runs, db) as store:
                 recipe = _recipe(store, name, plan, steps)
                 retraining = Retraining(
                     recipe,
@@ -60,7 +61,7 @@ def retrain(
                 typer.echo("Stopped. The training's state is kept; the same command goes on from there.")
             raise typer.Exit(stop.status) from None
     typer.echo("Next:")
-    site = again("board", name, "--site", str(runs / name / "site"), runs=runs)
+    site = again("board", name, "--site", str(runs / name / "site"), runs=runs, db=db)
     typer.echo(f"  {site}   write the leaderboard page")
 
 

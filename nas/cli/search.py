@@ -7,11 +7,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nas.cli.options import Device, Runs
+from nas.cli.options import Db, Device, Runs
 
 if TYPE_CHECKING:
     from nas.recipe import Recipe
     from nas.search import Search
+
+BUDGET = (
+    *("params", "multi_adds", "conv_multi_adds", "min_params", "min_multi_adds"),
+    *("memory", "latency_ms"),
+)
 
 
 def search(
@@ -23,19 +28,56 @@ def search(
     scale: Annotated[int | None, typer.Option(help="2, 3 or 4.")] = None,
     max_params: Annotated[str | None, typer.Option(help="Most parameters: 300k, 1.5M.")] = None,
     max_multi_adds: Annotated[str | None, typer.Option(help="Most Multi-Adds at 1280x720: 15G.")] = None,
+    max_conv_multi_adds: Annotated[
+        str | None, typer.Option(help="The same for convolutions alone, as several papers count.")
+    ] = None,
+    max_memory: Annotated[str | None, typer.Option(help="Most bytes of one inference: 2G.")] = None,
+    max_latency_ms: Annotated[
+        float | None, typer.Option(help="Longest inference at 1280x720 on the device at hand.")
+    ] = None,
+    min_params: Annotated[str | None, typer.Option(help="Least parameters.")] = None,
+    min_multi_adds: Annotated[str | None, typer.Option(help="Least Multi-Adds.")] = None,
     data: Annotated[
         str | None, typer.Option(help="photos, folder:PATH, div2k:PATH, ...; joined by +.")
     ] = None,
     trials: Annotated[int | None, typer.Option(help="How many candidates to train.")] = None,
+    hours: Annotated[float | None, typer.Option(help="Begin nothing new after so many hours.")] = None,
+    target_hypervolume: Annotated[
+        float | None, typer.Option(help="Begin nothing new once it is reached, in dB G.")
+    ] = None,
     sampler: Annotated[
         str | None, typer.Option(help="surrogate, tpe, evolution, nsga2, nsga3, gp or random.")
     ] = None,
-    executor: Annotated[str | None, typer.Option(help="inline or processes.")] = None,
+    objectives: Annotated[
+        str | None, typer.Option(help="psnr_db,multi_adds, or others; see the docs' recipes page.")
+    ] = None,
+    rungs: Annotated[
+        str | None, typer.Option(help="500,2000,8000: steps to which ever fewer candidates train.")
+    ] = None,
+    seeds_for_front: Annotated[
+        int | None, typer.Option(help="Train the front with so many seeds in all, at the end.")
+    ] = None,
+    seed_published: Annotated[
+        bool | None, typer.Option(help="Begin with the published networks inside the budget.")
+    ] = None,
+    warm_start: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Let the sampler know the results of another run.")
+    ] = None,
+    executor: Annotated[str | None, typer.Option(help="inline, processes or ray.")] = None,
     workers: Annotated[int | None, typer.Option(help="How many candidates at once.")] = None,
+    time_limit_seconds: Annotated[
+        float | None, typer.Option(help="Longest that one candidate may train.")
+    ] = None,
+    ray_address: Annotated[str | None, typer.Option(help="auto: the cluster that is running.")] = None,
+    gpus_per_worker: Annotated[
+        float | None, typer.Option(help="With ray: 0.25 lets four candidates share a GPU.")
+    ] = None,
+    plan: Annotated[str | None, typer.Option(help="How candidates are trained: quick, steady, ...")] = None,
     steps: Annotated[int | None, typer.Option(help="Training steps of a candidate.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of sampling, weights and patches.")] = None,
     device: Device = None,
     runs: Runs = Path("runs"),
+    db: Db = None,
 ) -> None:
     """Search for the networks with the best PSNR for their cost, none of them over budget.
 
@@ -50,17 +92,37 @@ def search(
         "scale": scale,
         "params": max_params,
         "multi_adds": max_multi_adds,
+        "conv_multi_adds": max_conv_multi_adds,
+        "memory": max_memory,
+        "latency_ms": max_latency_ms,
+        "min_params": min_params,
+        "min_multi_adds": min_multi_adds,
         "data": data,
         "trials": trials,
+        "hours": hours,
+        "target_hypervolume": target_hypervolume,
         "sampler": sampler,
+        "objectives": _words(objectives),
+        "rungs": _words(rungs),
+        "seeds_for_front": seeds_for_front,
+        "seed_published": seed_published,
+        "warm_start": warm_start,
         "executor": executor,
         "workers": workers,
+        "time_limit_seconds": time_limit_seconds,
+        "ray_address": ray_address,
+        "gpus_per_worker": gpus_per_worker,
+        "plan": plan,
         "steps": steps,
         "seed": seed,
         "device": device,
     }
     given = {key: value for key, value in options.items() if value is not None}
-    _run(_with_options(base, given), runs)
+    _run(_with_options(base, given), runs, db)
+
+
+def _words(text: str | None) -> list[str] | None:
+    return None if text is None else [word.strip() for word in text.split(",") if word.strip()]
 
 
 def _with_options(recipe: Recipe, given: dict[str, Any]) -> Recipe:
@@ -69,8 +131,10 @@ def _with_options(recipe: Recipe, given: dict[str, Any]) -> Recipe:
 
     table = recipe.model_dump(exclude_none=True)
     for key, value in given.items():
-        if key in ("params", "multi_adds"):
+        if key in BUDGET:
             table["budget"][key] = value
+        elif key == "plan":
+            table["proxy"] = {"plan": value}
         elif key == "steps":
             table["proxy"]["steps"] = value
         elif key == "space":
@@ -81,18 +145,16 @@ def _with_options(recipe: Recipe, given: dict[str, Any]) -> Recipe:
     return make_recipe(table, where="options")
 
 
-def _run(recipe: Recipe, runs: Path) -> None:
-    from filelock import FileLock, Timeout
-
+def _run(recipe: Recipe, runs: Path, db: str | None) -> None:
     from nas.cli.display import SearchDisplay
-    from nas.cli.options import again, open_store
+    from nas.cli.options import open_store
     from nas.cli.stop import watch_signals
     from nas.device import pick_device
-    from nas.errors import Interrupted, RunError
+    from nas.errors import Interrupted
     from nas.search import Event, Search
 
-    device = pick_device(recipe.device)
-    with open_store(runs) as store, SearchDisplay() as display, watch_signals() as stop:
+    device = ",".join(pick_device(word.strip()) for word in recipe.device.split(","))
+    with open_store(runs, db) as store, SearchDisplay() as display, watch_signals() as stop:
 
         def listen(event: Event) -> None:
             stop.check()
@@ -106,15 +168,14 @@ def _run(recipe: Recipe, runs: Path) -> None:
         (folder / "recipe.toml").write_text(recipe.to_toml(), encoding="utf-8")
         display.say(_headline(recipe, search, device))
         try:
-            with FileLock(folder / ".lock", timeout=0):
-                search.run()
-        except Timeout:
-            raise RunError(f"run {recipe.name!r} is being searched by another process already") from None
+            search.run()
         except Interrupted:
             done = len(search.tally.results)
             display.say(f"Stopped. {done} of {recipe.trials} results are kept; the same command goes on.")
             raise typer.Exit(stop.status) from None
-    _report(recipe, search, runs, again)
+        if recipe.seeds_for_front > 1:
+            display.say(_spread(recipe, search))
+    _report(recipe, search, runs, db)
 
 
 def _headline(recipe: Recipe, search: Search, device: str) -> str:
@@ -124,23 +185,37 @@ def _headline(recipe: Recipe, search: Search, device: str) -> str:
     words |= {f"min_{name}": f"{name} at least" for name in search.budget.floors()}
     limits = ", ".join(f"{words[name]} {format_count(v)}" for name, v in search.budget.limits().items())
     narrowed = "; ".join(f"{axis} = {', '.join(map(str, o))}" for axis, o in search.space.only.items())
-    data = search.dataset
+    data, plan = search.dataset, search.plans[0]
     held_out = ", ".join(data.valid.names[:6]) + (", ..." if len(data.valid) > 6 else "")
+    steps = ", then ".join(str(each.steps) for each in search.plans)
+    bicubic = search.protocols[0].bicubic_psnr_db
     lines = [
         f"Search {recipe.name!r}: x{recipe.scale}, {limits or 'no budget'}",
         f"  space     {search.space.name}, {search.space.count():,} architectures"
         + (f" (only {narrowed})" if narrowed else ""),
         f"  data      {data.source}: {len(data.train)} images to train on, "
         f"{len(data.valid)} held out ({held_out})",
-        f"  training  {search.plan.steps} steps of {search.plan.batch} patches of "
-        f"{search.plan.lr_patch}x{search.plan.lr_patch} a candidate, on {device}",
-        f"  bicubic   {search.protocol.bicubic_psnr_db:.3f} dB on the held-out images ({recipe.metric})",
+        f"  training  {steps} steps of {plan.batch} patches of {plan.lr_patch}x{plan.lr_patch} a candidate, "
+        f"on {device}" + (f", {recipe.workers} at once" if recipe.workers > 1 else ""),
+        f"  sampler   {recipe.sampler}, for {' against '.join(recipe.objectives)}",
+        f"  bicubic   {bicubic:.3f} dB on the held-out images ({recipe.metric})",
     ]
     return "\n".join(lines)
 
 
-def _report(recipe: Recipe, search: Search, runs: Path, again: Any) -> None:
+def _spread(recipe: Recipe, search: Search) -> str:
+    """Mean and spread of the front's members over their seeds."""
+    lines = [f"The front with {recipe.seeds_for_front} seeds each, mean and standard deviation:"]
+    lines += [
+        f"  {one.genotype_id}  {one.mean_db:.3f} dB +- {one.deviation_db:.3f}  ({len(one.psnr_db)} seeds)"
+        for one in search.spread()
+    ]
+    return "\n".join(lines)
+
+
+def _report(recipe: Recipe, search: Search, runs: Path, db: str | None) -> None:
     from nas.cli.front import print_front
+    from nas.cli.options import again
 
     tally = search.tally
     limits = ", ".join(f"{name}: {count}" for name, count in tally.rejected_by.items())
@@ -149,14 +224,20 @@ def _report(recipe: Recipe, search: Search, runs: Path, again: Any) -> None:
         + (f" ({limits})" if limits else "")
         + f", {tally.repeated} known already, {tally.failed} failed."
     )
-    print_front(recipe.name, runs)
+    for rung, (plan, results) in enumerate(zip(search.plans, tally.rungs, strict=True), start=1):
+        if len(search.plans) > 1:
+            typer.echo(f"  rung {rung}: {len(results)} trained for {plan.steps} steps")
+    longest = max((rung for rung, results in enumerate(tally.rungs) if results), default=0)
+    if tally.top:
+        print_front(recipe.name, runs, db, search.protocols[longest].id, tally.cost)
     if tally.best_psnr_db is not None:
         best, bicubic = tally.best_psnr_db, tally.bicubic_psnr_db
-        area = tally.hypervolume(search.budget.multi_adds)
+        area = tally.hypervolume(search.budget.ceilings().get(tally.cost))
         typer.echo(
             f"Best candidate {best:.3f} dB, bicubic {bicubic:.3f} dB ({best - bicubic:+.3f}); "
             f"hypervolume over bicubic {area:.3g} dB G."
         )
     typer.echo("Next:")
-    typer.echo(f"  {again('retrain', recipe.name, '--top', '1', runs=runs)}   train the best one for longer")
-    typer.echo(f"  {again('board', runs=runs)}   browse the results")
+    longer = again("retrain", recipe.name, "--top", "1", runs=runs, db=db)
+    typer.echo(f"  {longer}   train the best one for longer")
+    typer.echo(f"  {again('board', runs=runs, db=db)}   browse the results")

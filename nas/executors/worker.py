@@ -18,7 +18,8 @@ from multiprocessing.connection import Connection
 import torch
 
 from nas import errors
-from nas.errors import CandidateError, DiskError, Interrupted, MemoryFullError, NasError, TimedOutError
+from nas.device import out_of_memory
+from nas.errors import CandidateError, DiskError, Interrupted, NasError, OutOfMemoryError, TimedOutError
 from nas.executors.pool import Place, Result, Work, worker_name
 from nas.training import Progress
 
@@ -124,8 +125,8 @@ def portable(error: BaseException) -> NasError:
     kind: type[NasError] = CandidateError
     if isinstance(error, OSError):
         kind = DiskError
-    elif isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in first:
-        kind = MemoryFullError  # torch's CPU allocator raises a bare RuntimeError
+    elif isinstance(error, Exception) and out_of_memory(error) is not None:
+        kind = OutOfMemoryError
     made = kind(text)
     made.add_note("".join(traceback.format_exception(error)))
     return made

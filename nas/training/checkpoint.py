@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from nas.errors import CheckpointError
+from nas.errors import CheckpointError, DiskError
 
 WEIGHTS = "weights.safetensors"
 STATE = "state.pt"
@@ -23,7 +23,7 @@ STATE = "state.pt"
 def write_whole(path: Path, write: Callable[[Path], None]) -> None:
     """``write`` a temporary file beside ``path``, flush it to the disk, then rename it over ``path``.
 
-    Raises OSError or CheckpointError, with ``path`` as it was, where the disk refuses.
+    Raises OSError, with ``path`` as it was, where the disk refuses.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
@@ -33,7 +33,7 @@ def write_whole(path: Path, write: Callable[[Path], None]) -> None:
             os.fsync(file.fileno())
         temporary.replace(path)
     except (SafetensorError, RuntimeError) as error:  # their words for a full disk
-        raise CheckpointError(f"{path}: cannot be written ({error})") from error
+        raise DiskError(f"{path}: cannot be written ({error})") from error
     finally:
         temporary.unlink(missing_ok=True)
 

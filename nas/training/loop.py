@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from nas.data import Patches, load_data
+from nas.device import out_of_memory
 from nas.errors import CheckpointError, Interrupted, OutOfMemoryError, TrainingError
 from nas.training import ranks
 from nas.training.checkpoint import STATE, WEIGHTS, load_state, save_state, save_weights
@@ -46,7 +47,7 @@ def train(job: Job, report: Report | None = None) -> Outcome:
         try:
             return _attempt(job, report, accumulate=1)
         except Exception as error:
-            reason = _out_of_memory(error)
+            reason = out_of_memory(error)
             if reason is None:
                 raise
         # Outside of the handler: its traceback held everything that the attempt had allocated.
@@ -56,7 +57,7 @@ def train(job: Job, report: Report | None = None) -> Outcome:
         try:
             return _attempt(job, report, accumulate=2)
         except Exception as error:
-            reason = _out_of_memory(error)
+            reason = out_of_memory(error)
             if reason is None:
                 raise
         _free(job.device)
@@ -312,15 +313,6 @@ def _rounding(*, allowed: bool) -> Iterator[None]:
         yield
     finally:
         convolutions.allow_tf32, products.allow_tf32 = before
-
-
-def _out_of_memory(error: Exception) -> str | None:
-    """What the error says, in one line, if it is about memory; the kinds of device have no common type."""
-    text = str(error).splitlines()[0] if str(error) else type(error).__name__
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return text
-    signs = ("can't allocate memory", "not enough memory", "ALLOC_FAILED")
-    return text if isinstance(error, RuntimeError) and any(sign in str(error) for sign in signs) else None
 
 
 def _free(device: str) -> None:

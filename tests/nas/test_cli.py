@@ -287,7 +287,7 @@ def test_a_second_search_of_one_run_is_refused(nas: Nas, tmp_path: Path, images:
         wait_for_results(tmp_path / "runs" / "results.db", 1, first)
         second = nas("search", "long.toml")
         assert second.returncode == 2
-        assert "another process" in second.stderr
+        assert "is being searched by" in second.stderr
     finally:
         first.kill()
         first.communicate()

@@ -20,7 +20,7 @@ from nas.errors import (
     CandidateError,
     DiskError,
     Interrupted,
-    MemoryFullError,
+    OutOfMemoryError,
     RunError,
     TimedOutError,
     TrainingError,
@@ -74,8 +74,8 @@ FAILURES: dict[str, tuple[type[Exception], str]] = {
     "unpicklable": (CandidateError, "^UnpicklableError: a reason$"),
     "ours": (TrainingError, "^ours$"),
     "disk": (DiskError, r"^OSError: \[Errno 28\] No space left on device: 'state.pt'$"),
-    "tensors": (MemoryFullError, "^RuntimeError: .*can't allocate memory"),
-    "bytes": (MemoryFullError, "^MemoryError$"),
+    "tensors": (OutOfMemoryError, "^RuntimeError: .*can't allocate memory"),
+    "bytes": (OutOfMemoryError, "^MemoryError$"),
     "threads": (CandidateError, "^RuntimeError: OMP 1, torch 1$"),
 }
 

@@ -107,7 +107,7 @@ class Exploding(Genotype):
 def test_a_loss_that_is_no_number_ends_the_candidate_with_its_reason(images: Path) -> None:
     with pytest.raises(DivergedError, match=r"loss became (nan|inf).*lower learning rate") as caught:
         train(replace(job_of(images), genotype=Exploding()))
-    assert caught.value.state == "diverged"
+    assert caught.value.failure == "diverged"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,7 +160,7 @@ def test_too_little_memory_halves_the_batch_once_and_changes_nothing_else(images
     job = replace(job_of(images, batch=4), genotype=Greedy(most=1))
     with pytest.raises(OutOfMemoryError, match=r"allocate.*at half the batch as well") as caught:
         train(job)
-    assert caught.value.state == "out_of_memory"
+    assert caught.value.failure == "out_of_memory"
     roomy = train(replace(job_of(images, batch=2), genotype=Greedy(most=2), device="cpu", seed=3))
     assert roomy.accumulate == 2
 

@@ -1,0 +1,54 @@
+"""From a recipe and a candidate to a Job, and from an Outcome to the database: the same for every stage."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from leaderboard.records import Evaluation, Trial
+from leaderboard.store import Store
+from nas import __version__
+from nas.recipe import Recipe
+from nas.training import Job, Outcome, Plan
+from search_spaces import Genotype
+
+
+def make_job(
+    recipe: Recipe, plan: Plan, genotype: Genotype, folder: Path, *, seed: int, device: str, threads: int = 0
+) -> Job:
+    """The training of ``genotype`` under ``plan`` as the recipe has it; its files lie in ``folder``."""
+    return Job(
+        genotype=genotype,
+        scale=recipe.scale,
+        plan=plan,
+        data=recipe.data,
+        metric=recipe.metric,
+        seed=seed,
+        device=device,
+        threads=threads,
+        folder=folder,
+    )
+
+
+def record_outcome(
+    store: Store, trial: Trial, owner: str, outcome: Outcome, runs: Path, worker: str | None = None
+) -> Evaluation:
+    """Put a training's outcome into the database and end its trial, in one transaction."""
+    assert trial.protocol_id is not None
+    weights = outcome.weights
+    return store.record(
+        trial.id,
+        owner=owner,
+        genotype_id=trial.genotype_id,
+        protocol_id=trial.protocol_id,
+        seed=trial.seed,
+        psnr_db=outcome.psnr_db,
+        ssim=outcome.ssim,
+        train_seconds=outcome.train_seconds,
+        device=outcome.device,
+        torch_version=outcome.torch_version,
+        code_version=__version__,
+        checkpoint=None if weights is None else weights.relative_to(runs).as_posix(),
+        curve=[list(entry) for entry in outcome.curve],
+        per_image={name: list(scores) for name, scores in outcome.per_image.items()},
+        worker=worker,
+    )

@@ -1,0 +1,128 @@
+"""The Optuna study of a search, in memory: rebuilt from the database, asked for candidates, told results."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
+from optuna.trial import TrialState
+
+from leaderboard.records import Evaluation, Trial
+from nas.cost import Budget, Cost
+from nas.samplers import RUNGS, SAMPLERS, RandomChooser, Setting
+from search_spaces import Axis, Genotype, Space
+
+QUALITIES = ("psnr_db", "ssim")
+"""Objectives that are to be high; all others are costs."""
+
+
+@dataclass
+class Candidate:
+    """A trial between its proposal and its result.
+
+    ``asked`` is Optuna's, when a sampler proposed it; ``attempts`` counts the trainings that this process
+    began.
+    """
+
+    trial: Trial
+    genotype: Genotype
+    cost: Cost
+    asked: optuna.trial.Trial | None = None
+    attempts: int = 1
+
+
+class Proposer:
+    """Asks the sampler, or chance, and tells it what came of it.
+
+    ``objectives`` are names of qualities and costs; ``shares`` the parts of the longest training that each
+    rung is.
+    """
+
+    def __init__(
+        self, sampler: str, setting: Setting, budget: Budget, objectives: list[str], shares: list[float]
+    ) -> None:
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        self.space, self.budget, self.objectives, self.shares = setting.space, budget, objectives, shares
+        self._chooser = RandomChooser(setting.seed)
+        # A Gaussian process knows what a rung is; other samplers compare the rung that all have reached.
+        self._knows_rungs = sampler == "surrogate" and len(shares) > 1
+        self.study = optuna.create_study(
+            directions=["maximize" if name in QUALITIES else "minimize" for name in objectives],
+            sampler=SAMPLERS[sampler](setting),
+        )
+
+    def ask(self) -> tuple[Genotype, optuna.trial.Trial]:
+        """What the sampler proposes."""
+        asked = self.study.ask()
+        return self.space.suggest(asked), asked
+
+    def draw(self) -> Genotype:
+        """What chance proposes."""
+        return self.space.suggest(self._chooser)
+
+    def forget(self, asked: optuna.trial.Trial) -> None:
+        """End a proposal that came to nothing."""
+        self.study.tell(asked, state=TrialState.FAIL)
+
+    def tell(self, candidate: Candidate, state: str, evaluation: Evaluation | None) -> None:
+        """Let the sampler know; PRUNED and not FAIL for a rejected one, since samplers forget failures."""
+        rung = candidate.trial.rung
+        if rung and not self._knows_rungs:
+            return
+        values = None if evaluation is None else self._values(candidate.cost, evaluation)
+        kind = {"rejected": TrialState.PRUNED, "failed": TrialState.FAIL}.get(state, TrialState.COMPLETE)
+        attributes: dict[str, Any] = {}
+        if self._knows_rungs and evaluation is not None:
+            attributes[RUNGS] = [[self.shares[rung], evaluation.psnr_db]]
+            if rung < len(self.shares) - 1:
+                kind, values = TrialState.PRUNED, None
+        constraints = self._violations(candidate)
+        asked, candidate.asked = candidate.asked, None
+        if asked is None or rung:
+            self.study.add_trial(self._frozen(candidate, kind, values, attributes))
+            return
+        for name, violation in constraints.items():
+            asked.set_constraint(name, violation)
+        for name, value in attributes.items():
+            asked.set_user_attr(name, value)
+        self.study.tell(asked, values=values, state=kind)
+
+    def _values(self, cost: Cost, evaluation: Evaluation) -> list[float]:
+        return [float(getattr(evaluation if name in QUALITIES else cost, name)) for name in self.objectives]
+
+    def _violations(self, candidate: Candidate) -> dict[str, float]:
+        """In one fixed order; what was measured for the trial stands in its row."""
+        return {**self.budget.violations(candidate.cost), **candidate.trial.excess}
+
+    def _frozen(
+        self, candidate: Candidate, kind: TrialState, values: list[float] | None, attributes: dict[str, Any]
+    ) -> optuna.trial.FrozenTrial:
+        return frozen_trial(
+            self.space,
+            candidate.genotype,
+            state=kind,
+            values=values,
+            constraints=self._violations(candidate),
+            user_attrs=attributes,
+        )
+
+
+def frozen_trial(space: Space, genotype: Genotype, **fields: Any) -> optuna.trial.FrozenTrial:
+    """A trial as if ``genotype`` had been asked for; ``fields`` are those of Optuna's ``create_trial``."""
+    asked_about = [(axis, option) for axis, option in space.applicable(genotype) if len(axis.options) > 1]
+    return optuna.trial.create_trial(
+        params={axis.name: option for axis, option in asked_about},
+        distributions={axis.name: distribution(axis) for axis, _ in asked_about},
+        **fields,
+    )
+
+
+def distribution(axis: Axis) -> BaseDistribution:
+    """Optuna's word for an axis, equal to what :meth:`Axis.ask` asks a trial for."""
+    if axis.step is None:
+        return CategoricalDistribution(list(axis.options))
+    low, high = axis.options[0], axis.options[-1]
+    assert isinstance(low, int) and isinstance(high, int)
+    return IntDistribution(low, high, step=axis.step)
