@@ -105,9 +105,7 @@ class Trials(Database):
             tell(session, kind, now, study_id=study_id, trial_id=row.id, details=details)
             if owner:
                 _tell_of(session, row, "started", now, worker=owner)
-            found = session.get_one(GenotypeRow, genotype_id), session.get_one(CostRow, (genotype_id, scale))
-            evaluation = None if evaluation_id is None else session.get(EvaluationRow, evaluation_id)
-            return trial_of(row, *found, evaluation)
+            return whole_trial(session, row.id)
 
         return self._write(work)
 
@@ -225,7 +223,7 @@ class Trials(Database):
         query = whole_trials().where(TrialRow.study_id == study_id)
         if stage is not None:
             query = query.where(TrialRow.stage == stage)
-        return self._read(lambda session: [trial_of(*row) for row in session.execute(query)])
+        return self._read(lambda session: [trial_of(row) for row in session.execute(query)])
 
     def find_genotype(self, prefix: str) -> list[tuple[str, str, dict[str, Any]]]:
         """`(id, space, choices)` of the genotype with that id, or of all whose id begins with `prefix`."""
