@@ -191,7 +191,7 @@ class Search:
     def _rebuild(self, study: Study) -> list[_Candidate]:
         """An Optuna study of everything recorded; gives back the candidates whose training was cut off."""
         self.store.reap(study.id)
-        past = self.store.trials(study.id, "search")
+        past = self.store.trials(study.id, "search", curves=False)
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         # A resumed sampler must not repeat the draws it began with, hence the shifted seed.
         self._chooser = RandomChooser(self.recipe.seed + len(past))

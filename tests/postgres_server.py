@@ -36,10 +36,11 @@ class PostgresServer:
             raise FileNotFoundError(MISSING)
         self._programs = folder
         # Not below pytest's folders: those are closed to the user that the server runs as.
-        self._folder = Path(tempfile.mkdtemp(prefix="paretosr-postgres-"))
+        root = os.geteuid() == 0
+        self._folder = Path(tempfile.mkdtemp(prefix="paretosr-postgres-", dir="/tmp" if root else None))  # noqa: S108
         # The server refuses to run as root, and then runs as the user that its package made.
         self._as: list[str] = []
-        if os.geteuid() == 0:
+        if root:
             shutil.chown(self._folder, "postgres", "postgres")
             self._as = ["runuser", "-u", "postgres", "--"]
         self._data = self._folder / "data"

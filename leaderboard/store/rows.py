@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, bindparam, case, select
+from sqlalchemy import Select, bindparam, case, null, select
 from sqlalchemy.orm import Session
 
 from leaderboard.errors import StoreError, UnknownStudyError, unknown_name
@@ -54,17 +54,25 @@ _OWN = [name for name in Trial.__dataclass_fields__ if name not in _ELSEWHERE]
 _EVALUATION = list(Evaluation.__dataclass_fields__)
 
 
-def whole_trials() -> Select[*tuple[Any, ...]]:
+_LONG = {"curve": list, "per_image": dict}
+
+
+def whole_trials(*, curves: bool = True) -> Select[*tuple[Any, ...]]:
     """What `trial_of` wants of every trial, by stage in the order of `STAGES`, then by number.
 
-    Columns and no row objects: a study of 10,000 trials is read in half the time.
+    Columns and no row objects, which takes half the time; without `curves`, the long parts of the
+    evaluations are empty, which takes half of that.
     """
+    left_out = () if curves else _LONG
+    of_evaluation = (
+        (name, null() if name in left_out else getattr(EvaluationRow, name)) for name in _EVALUATION
+    )
     return (
         select(
             *(getattr(TrialRow, name) for name in _OWN),
             *(GenotypeRow.space, GenotypeRow.choices),
             *(getattr(CostRow, name) for name in COSTS),
-            *(getattr(EvaluationRow, name).label(f"evaluation_{name}") for name in _EVALUATION),
+            *(column.label(f"evaluation_{name}") for name, column in of_evaluation),
         )
         .join(GenotypeRow, GenotypeRow.id == TrialRow.genotype_id)
         .join(CostRow, (CostRow.genotype_id == TrialRow.genotype_id) & (CostRow.scale == TrialRow.scale))
@@ -83,6 +91,7 @@ def trial_of(row: Sequence[Any]) -> Trial:
     space, choices = next(values), next(values)
     cost = {name: next(values) for name in COSTS}
     evaluation = {name: next(values) for name in _EVALUATION}
+    evaluation |= {name: empty() for name, empty in _LONG.items() if evaluation[name] is None}
     kept = None if evaluation["id"] is None else Evaluation(**evaluation)
     return Trial(**own, space=space, choices=choices, cost=cost, evaluation=kept)
 

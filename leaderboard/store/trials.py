@@ -218,9 +218,13 @@ class Trials(Database):
         """The trial as it stands; raises `StoreError` when there is none."""
         return self._read(lambda session: whole_trial(session, trial_id))
 
-    def trials(self, study_id: int, stage: Stage | None = None) -> list[Trial]:
-        """The trials of a study, by stage (search, seeds, retrain) and number."""
-        query = whole_trials().where(TrialRow.study_id == study_id)
+    def trials(self, study_id: int, stage: Stage | None = None, *, curves: bool = True) -> list[Trial]:
+        """The trials of a study, by stage (search, seeds, retrain) and number.
+
+        Without `curves`, each evaluation's `curve` and `per_image` are left empty: for a long study that
+        is most of what is to be read.
+        """
+        query = whole_trials(curves=curves).where(TrialRow.study_id == study_id)
         if stage is not None:
             query = query.where(TrialRow.stage == stage)
         return self._read(lambda session: [trial_of(row) for row in session.execute(query)])

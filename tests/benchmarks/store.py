@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
+import os
 import platform
 import statistics
 import sys
@@ -196,6 +197,7 @@ def measure(kind: str, url: str, sizes: list[int], jobs: int, repeats: int) -> N
             print(f"{kind}: with {size:6,} trials: {1000 * statistics.median(taken):6.1f} ms a trial")
         read = {
             "trials": timed(lambda: store.trials(study.id)),
+            "trials without curves": timed(lambda: store.trials(study.id, curves=False)),
             "frame": timed(lambda: store.frame("long")),
             "events": timed(lambda: store.events("long")),
         }
@@ -213,7 +215,8 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=50)
     chosen = parser.parse_args()
     rest = chosen.trials, chosen.jobs, chosen.repeats
-    print(f"{platform.machine()}, Python {platform.python_version()}")
+    busy = ", ".join(f"{load:.1f}" for load in os.getloadavg())
+    print(f"{platform.machine()}, {os.cpu_count()} cores, load {busy}, Python {platform.python_version()}")
     if chosen.db:
         measure("--db", chosen.db, *rest)
         return
