@@ -24,11 +24,6 @@ from leaderboard.store import Store
 OPENING: dict[str, Any] = {"recipe": {}, "space_digest": "5d1f", "code_version": "0.1.0"}
 
 
-@pytest.fixture
-def address(postgres: PostgresServer, empty_postgres: str) -> str:
-    return postgres.new_database(like=empty_postgres)
-
-
 def write(url: str, name: str, count: int, proposal: dict[str, Any], result: dict[str, Any]) -> None:
     """Proposes, claims and records `count` jobs of its own stage and seed."""
     with Store(url) as store:
