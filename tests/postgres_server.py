@@ -86,7 +86,7 @@ class PostgresServer:
         return self.address(name)
 
     def empty(self, address: str) -> None:
-        """Takes all rows out of a results database, and whoever is still in it: far cheaper than a new one."""
+        """Takes all rows out of a results database, and whoever is still in it: cheaper than a new one."""
         from leaderboard.schema import Table
 
         name = address.rpartition("/")[2]

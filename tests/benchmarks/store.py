@@ -1,4 +1,4 @@
-"""The results database's own cost, on SQLite and PostgreSQL: one trial, a whole study, claims by 8 processes.
+"""The results database's own cost, on SQLite and PostgreSQL: one trial, a whole study, claims by 1 and by 8.
 
 A trial is what the parent of a search does with the database for one candidate: look it up, propose, claim,
 renew, record. The study that it is added to has 100, 1,000 and 10,000 recorded trials, put in in bulk.
@@ -160,12 +160,12 @@ def claim_all(url: str, owner: str, together: Barrier, record: bool) -> None:
         together.wait(300)
 
 
-def claims(url: str, jobs: int, record: bool, processes: int = 8) -> float:
+def claims(url: str, jobs: int, record: bool, processes: int) -> float:
     """Jobs a second: claimed, or claimed and recorded."""
     with Store(url) as store:
         study = store.open_study("claims", **OPENING)
         for number in range(jobs):
-            store.propose(study.id, **proposal(f"{record}{number}"), state="waiting")
+            store.propose(study.id, **proposal(f"{processes}{record}{number}"), state="waiting")
     context = multiprocessing.get_context("spawn")
     together = context.Barrier(processes + 1)
     workers = [
@@ -204,7 +204,8 @@ def measure(kind: str, url: str, sizes: list[int], jobs: int, repeats: int) -> N
         said = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in read.items())
         print(f"{kind}: reading {len(store.trials(study.id)):,} trials: {said}")
     for record, words in ((False, "claimed"), (True, "claimed and recorded")):
-        print(f"{kind}: {claims(url, jobs, record):6.0f} jobs a second {words} by 8 processes")
+        one, eight = (claims(url, jobs, record, processes) for processes in (1, 8))
+        print(f"{kind}: {one:.0f} jobs a second {words} by 1 process, {eight:.0f} by 8")
 
 
 def main() -> None:
