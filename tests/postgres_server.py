@@ -36,10 +36,11 @@ class PostgresServer:
             raise FileNotFoundError(MISSING)
         self._programs = folder
         # Not below pytest's folders: those are closed to the user that the server runs as.
-        self._folder = Path(tempfile.mkdtemp(prefix="paretosr-postgres-"))
+        root = os.geteuid() == 0
+        self._folder = Path(tempfile.mkdtemp(prefix="paretosr-postgres-", dir="/tmp" if root else None))  # noqa: S108
         # The server refuses to run as root, and then runs as the user that its package made.
         self._as: list[str] = []
-        if os.geteuid() == 0:
+        if root:
             shutil.chown(self._folder, "postgres", "postgres")
             self._as = ["runuser", "-u", "postgres", "--"]
         self._data = self._folder / "data"
@@ -78,16 +79,29 @@ class PostgresServer:
     def address(self, database: str) -> str:
         return f"postgresql+psycopg://postgres@127.0.0.1:{self.port}/{database}"
 
-    def new_database(self, like: str = "template1") -> str:
-        """The address of a new database, a copy of `like`."""
+    def new_database(self) -> str:
+        """The address of a new database."""
+        name = f"paretosr_{next(self._count)}"
+        self._say("postgres", f"CREATE DATABASE {name}")
+        return self.address(name)
+
+    def empty(self, address: str) -> None:
+        """Takes all rows out of a results database, and whoever is still in it: cheaper than a new one."""
+        from leaderboard.schema import Table
+
+        name = address.rpartition("/")[2]
+        others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
+        tables = ", ".join(Table.metadata.tables)
+        self._say(name, f"{others} AND pid <> pg_backend_pid()")
+        self._say(name, f"TRUNCATE {tables} RESTART IDENTITY")
+
+    def _say(self, database: str, statement: str) -> None:
         import psycopg
 
-        name = f"paretosr_{next(self._count)}"
         with psycopg.connect(
-            host="127.0.0.1", port=self.port, user="postgres", dbname="postgres", autocommit=True
+            host="127.0.0.1", port=self.port, user="postgres", dbname=database, autocommit=True
         ) as connection:
-            connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{like}"'.encode())
-        return self.address(name)
+            connection.execute(statement.encode())
 
     def _call(self, program: str, *arguments: object) -> None:
         command = [*self._as, str(self._programs / program), *map(str, arguments)]

@@ -105,9 +105,7 @@ class Trials(Database):
             tell(session, kind, now, study_id=study_id, trial_id=row.id, details=details)
             if owner:
                 _tell_of(session, row, "started", now, worker=owner)
-            found = session.get_one(GenotypeRow, genotype_id), session.get_one(CostRow, (genotype_id, scale))
-            evaluation = None if evaluation_id is None else session.get(EvaluationRow, evaluation_id)
-            return trial_of(row, *found, evaluation)
+            return whole_trial(session, row.id)
 
         return self._write(work)
 
@@ -220,12 +218,16 @@ class Trials(Database):
         """The trial as it stands; raises `StoreError` when there is none."""
         return self._read(lambda session: whole_trial(session, trial_id))
 
-    def trials(self, study_id: int, stage: Stage | None = None) -> list[Trial]:
-        """The trials of a study, by stage (search, seeds, retrain) and number."""
-        query = whole_trials().where(TrialRow.study_id == study_id)
+    def trials(self, study_id: int, stage: Stage | None = None, *, curves: bool = True) -> list[Trial]:
+        """The trials of a study, by stage (search, seeds, retrain) and number.
+
+        Without `curves`, each evaluation's `curve` and `per_image` are left empty: for a long study that
+        is most of what is to be read.
+        """
+        query = whole_trials(curves=curves).where(TrialRow.study_id == study_id)
         if stage is not None:
             query = query.where(TrialRow.stage == stage)
-        return self._read(lambda session: [trial_of(*row) for row in session.execute(query)])
+        return self._read(lambda session: [trial_of(row) for row in session.execute(query)])
 
     def find_genotype(self, prefix: str) -> list[tuple[str, str, dict[str, Any]]]:
         """`(id, space, choices)` of the genotype with that id, or of all whose id begins with `prefix`."""

@@ -125,11 +125,18 @@ def fill(store: Store, name: str = "x4-300k", trials: int = 60, retrained: int =
 
 
 @pytest.fixture(scope="session")
-def empty_postgres(postgres: PostgresServer) -> str:
-    """The name of a database with all tables and no rows, to be copied."""
+def shared_address(postgres: PostgresServer) -> str:
+    """The address of a results database on the server that one test after the other uses."""
     url = postgres.new_database()
     Store(url).close()
-    return url.rpartition("/")[2]
+    return url
+
+
+@pytest.fixture
+def address(postgres: PostgresServer, shared_address: str) -> str:
+    """The address of an empty results database on the server."""
+    postgres.empty(shared_address)
+    return shared_address
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -137,8 +144,8 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The address of an empty results database of each kind."""
     if request.param == "sqlite":
         return sqlite_url(tmp_path / "results.db")
-    server: PostgresServer = request.getfixturevalue("postgres")
-    return server.new_database(like=request.getfixturevalue("empty_postgres"))
+    found: str = request.getfixturevalue("address")
+    return found
 
 
 @pytest.fixture

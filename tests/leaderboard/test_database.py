@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 from pathlib import Path
 
 import pytest
 
+from leaderboard import database
 from leaderboard.errors import NewerSchemaError, StoreError
 from leaderboard.store import Store
 
@@ -72,6 +74,25 @@ def test_a_full_disk_is_one_line_and_loses_nothing(tmp_path: Path) -> None:
         with pytest.raises(StoreError, match=r"results\.db: cannot be written: the disk is full"):
             store.open_study("big", recipe={"text": "x" * 100_000}, space_digest="5d1f", code_version="0.1.0")
         assert store.studies() == [first]
+
+
+def test_a_writer_waits_for_another_a_bounded_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "results.db"
+    with Store.at(path) as store:
+        other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        other.execute("BEGIN IMMEDIATE")
+        later = threading.Timer(0.3, lambda: other.execute("COMMIT"))
+        later.start()
+        store.open_study("demo", **OPENING)
+        later.join()
+        other.execute("BEGIN IMMEDIATE")
+        monkeypatch.setattr(database, "BUSY_SECONDS", 0.2)
+        with pytest.raises(
+            StoreError, match=r"results\.db: is locked by another program for more than 0\.2 s$"
+        ):
+            store.open_study("late", **OPENING)
+        other.close()
+        assert [study.name for study in store.studies()] == ["demo"]
 
 
 def test_a_newer_database_is_left_alone(tmp_path: Path) -> None:

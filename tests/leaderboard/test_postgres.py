@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,11 +22,6 @@ from leaderboard.errors import StoreError
 from leaderboard.store import Store
 
 OPENING: dict[str, Any] = {"recipe": {}, "space_digest": "5d1f", "code_version": "0.1.0"}
-
-
-@pytest.fixture
-def address(postgres: PostgresServer, empty_postgres: str) -> str:
-    return postgres.new_database(like=empty_postgres)
 
 
 def write(url: str, name: str, count: int, proposal: dict[str, Any], result: dict[str, Any]) -> None:
@@ -230,6 +226,26 @@ def test_reading_needs_no_right_to_write(postgres: PostgresServer, address: str,
         raw.execute("GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader")
     with Store(address.replace("postgres@", "reader@"), read_only=True) as reader:
         assert len(reader.frame()) == 5
+
+
+def test_the_examples_of_the_page_on_databases_run(
+    address: str, filled: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "databases.md").read_text(encoding="utf-8")
+    examples = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
+    assert len(examples) == 2
+    real = {
+        "postgresql+psycopg://127.0.0.1:5433/paretosr": address,
+        "runs/results.db": str(filled),
+        '"demo"': '"x4-300k"',
+    }
+    for example in examples:
+        for shown, meant in real.items():
+            example = example.replace(shown, meant)
+        exec(compile(example, "databases.md", "exec"), {})  # noqa: S102
+    said = capsys.readouterr().out
+    assert said.startswith("[]\n")
+    assert "finished" in said
 
 
 def test_leases_follow_the_clock_of_the_server(address: str, make_proposal: Any) -> None:

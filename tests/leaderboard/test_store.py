@@ -95,6 +95,8 @@ def test_a_trial_goes_from_proposal_to_result(
         worker="somewhere:1",
     )
     assert store.trial(trial.id) == trial
+    short = replace(trial, evaluation=replace(done, curve=[], per_image={}))
+    assert store.trials(study.id, curves=False) == [short]
     assert trial.finished_at is not None
     assert trial.finished_at >= trial.created_at
     with pytest.raises(FrozenInstanceError):
