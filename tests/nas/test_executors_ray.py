@@ -176,7 +176,7 @@ def test_what_a_killed_machine_trained_goes_on_elsewhere_from_its_last_state(
     cluster: Any, join: Join, images: Path, tmp_path: Path
 ) -> None:
     jobs = [
-        replace(job_of(Slow(milliseconds=200), images, tmp_path / f"{seed}", steps=16), seed=seed)
+        replace(job_of(Slow(milliseconds=50), images, tmp_path / f"{seed}", steps=60), seed=seed)
         for seed in range(3)
     ]
     for job in jobs[:2]:
