@@ -22,7 +22,7 @@ from leaderboard.records import Evaluation, Study, Trial
 from leaderboard.store import Store
 from nas import __version__
 from nas.cost import Budget, Cost, cost_of
-from nas.errors import CheckpointError, Interrupted, RunError
+from nas.errors import CandidateError, CheckpointError, Interrupted, RunError
 from nas.executors import EXECUTORS, Executor, Pool, Result
 from nas.protocol import make_protocol
 from nas.reach import require_reachable
@@ -307,7 +307,7 @@ class Search:
             return
         if isinstance(result, OSError | CheckpointError):
             raise result  # the disk's failure and not the candidate's, which is trained again later
-        reason = f"{type(result).__name__}: {result}".splitlines()[0]
+        reason = str(result) if type(result) is CandidateError else f"{type(result).__name__}: {result}"
         self.store.fail(trial.id, reason)
         self.tally.failed += 1
         self._failed.add(candidate.genotype.id)

@@ -28,7 +28,7 @@ def search(
     ] = None,
     trials: Annotated[int | None, typer.Option(help="How many candidates to train.")] = None,
     sampler: Annotated[str | None, typer.Option(help="tpe, nsga2 or random.")] = None,
-    executor: Annotated[str | None, typer.Option(help="inline or processes.")] = None,
+    executor: Annotated[str | None, typer.Option(help="inline, processes or ray.")] = None,
     workers: Annotated[int | None, typer.Option(help="How many candidates at once.")] = None,
     steps: Annotated[int | None, typer.Option(help="Training steps of a candidate.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of sampling, weights and patches.")] = None,

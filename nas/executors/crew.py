@@ -216,8 +216,11 @@ class Crew(ABC):
                     desk.due = float("inf")
                     if not fit:
                         self._replace(desk, closing)
-                case Stopped():
-                    desk.task = None
+                case Stopped() if desk.task is not None:
+                    if not closing:  # a candidate that says so by itself
+                        error = CandidateError("it stopped, and nobody had asked it to")
+                        self._news.put(Done(key=desk.task.key, worker=desk.name, result=error))
+                    desk.task, desk.due = None, float("inf")
                 case Lost(reason):
                     self._lose(desk, reason, closing)
 

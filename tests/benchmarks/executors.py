@@ -2,9 +2,9 @@
 
 Ours beside concurrent.futures.ProcessPoolExecutor (spawned workers, too), in one run. The work is a plain
 function that an executor is given instead of ``train``; it does nothing, or sleeps, so that more workers than
-cores can be measured. Idle is what is missing when all seconds worked are divided by all that the workers had,
-from the first job's start to the last one's end. "Thinking" is what the parent does between two results, as a
-sampler and a database would: no worker should have to wait for it.
+cores can be measured. Idle is what is missing when all seconds worked are divided by all that the workers
+had, from the first job's start to the last one's end. "Thinking" is what the parent does between two results,
+as a sampler and a database would: no worker should have to wait for it.
 
 python tests/benchmarks/executors.py [--jobs 4000] [--rounds 5] [--sleep 2]
 """

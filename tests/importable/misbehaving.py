@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from nas.errors import TrainingError
+from nas.errors import Interrupted, TrainingError
 from nas.training import Job, Outcome, Plan, Progress
 from search_spaces import Genotype, choice
 
@@ -89,6 +89,10 @@ def _say_threads() -> None:
     raise RuntimeError(f"OMP {os.environ['OMP_NUM_THREADS']}, torch {torch.get_num_threads()}")
 
 
+def _stop_by_itself() -> None:
+    raise Interrupted("I had enough")
+
+
 BEHAVIOURS: dict[str, Callable[[], None]] = {
     "kill": _kill_itself,
     "crash": _crash,
@@ -102,6 +106,7 @@ BEHAVIOURS: dict[str, Callable[[], None]] = {
     "bytes": _fill_memory_with_bytes,
     "gpu": _fill_half_the_gpu,
     "threads": _say_threads,
+    "stop": _stop_by_itself,
 }
 
 

@@ -77,6 +77,7 @@ FAILURES: dict[str, tuple[type[Exception], str]] = {
     "tensors": (MemoryFullError, "^RuntimeError: .*can't allocate memory"),
     "bytes": (MemoryFullError, "^MemoryError$"),
     "threads": (CandidateError, "^RuntimeError: OMP 1, torch 1$"),
+    "stop": (CandidateError, "^it stopped, and nobody had asked it to$"),
 }
 
 

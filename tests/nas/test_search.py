@@ -11,7 +11,6 @@ from leaderboard.errors import StudyMismatchError
 from leaderboard.store import Store
 from nas.cost import Cost, measure
 from nas.errors import BudgetError, Interrupted, RunError
-from nas.executors import EXECUTORS
 from nas.recipe import Recipe
 from nas.retrain import Retraining, choose
 from nas.samplers import SAMPLERS
@@ -224,10 +223,6 @@ def test_processes_give_what_one_process_gives(small_recipe: Make, tmp_path: Pat
     for key, evaluation in alone.items():
         # The number of threads may change the last digits of a sum.
         assert both[key].psnr_db == pytest.approx(evaluation.psnr_db, abs=1e-3)
-
-
-def test_the_executors_are_the_ones_that_are_tested() -> None:
-    assert set(EXECUTORS) == {"inline", "processes"}
 
 
 def test_the_front_and_its_hypervolume_are_those_of_the_results() -> None:
