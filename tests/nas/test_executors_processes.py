@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import random
 import re
 import signal
 import subprocess
@@ -207,7 +209,8 @@ def test_stopped_jobs_save_their_state_and_end_as_if_they_had_not_been_stopped(
     with_pauses.close(save=False)
     assert all(step > 1 for step in first.values())
     for job in jobs:
-        whole = train(replace(job, folder=tmp_path / f"whole{job.seed}"))
+        # The same network without its sleep.
+        whole = train(replace(job, genotype=Slow(), folder=tmp_path / f"whole{job.seed}"))
         result = done[job.seed]
         assert isinstance(result, Outcome)
         assert (result.psnr_db, result.curve) == (whole.psnr_db, whole.curve)
@@ -342,3 +345,26 @@ def test_a_program_that_forgets_to_close_ends_all_the_same(images: Path, tmp_pat
     assert parent.returncode == 1
     assert "and no close" in err
     wait_until(lambda: not any(lives(int(pid)) for pid in out.split()[:2]), seconds=20)
+
+
+@pytest.mark.thorough
+def test_however_often_workers_are_killed_every_job_has_exactly_one_result(images: Path) -> None:
+    dice = random.Random(0)  # noqa: S311
+    executor = Processes(Pool(workers=3, threads=1))
+    keys: list[int] = []
+    lost = submitted = kills = 0
+    while len(keys) < 400:
+        while submitted < min(400, len(keys) + executor.capacity):
+            executor.submit(submitted, job_of(Slow(), images))
+            submitted += 1
+        done = executor.next_result(ignore)
+        keys.append(done.key)
+        lost += isinstance(done.result, WorkerLostError)
+        assert isinstance(done.result, Outcome | WorkerLostError), done
+        if kills < 20 and dice.random() < 0.1:
+            with contextlib.suppress(ProcessLookupError):  # it may have been killed before
+                os.kill(pid_of(done), signal.SIGKILL)
+            kills += 1
+    assert executor.close(save=False) == []
+    assert sorted(keys) == list(range(400))
+    assert 0 < lost <= kills == 20
