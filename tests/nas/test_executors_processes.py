@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -218,6 +219,26 @@ def test_stopped_jobs_save_their_state_and_end_as_if_they_had_not_been_stopped(
             load_weights(folder / WEIGHTS)[0] for folder in (tmp_path / f"{job.seed}", whole.weights.parent)
         )
         assert all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_a_worker_that_dies_while_others_save_does_not_keep_them_from_it(
+    images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sign = tmp_path / "die"
+    monkeypatch.setenv("MISBEHAVING_SIGN", str(sign))
+    executor = Processes(Pool(workers=2, threads=1))
+    executor.submit(0, job_of(Misbehaving(how="sign"), images))
+    executor.submit(1, job_of(Slow(milliseconds=3000), images, tmp_path / "job"))
+
+    def watch(seen: tuple[int, Progress] | None) -> None:
+        if seen is not None and seen[0] == 1 and sign.with_suffix(".waiting").exists():
+            raise Interrupted("enough")
+
+    with pytest.raises(Interrupted):
+        executor.next_result(watch)
+    threading.Timer(0.5, sign.touch).start()  # long before the other has ended its step
+    assert executor.close(save=True) == []
+    assert (tmp_path / "job" / STATE).exists()
 
 
 def test_a_job_that_does_not_stop_within_the_grace_is_ended(images: Path) -> None:
