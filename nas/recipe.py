@@ -108,7 +108,7 @@ class Recipe(_Section):
                 raise unknown(field, getattr(self, field), table)
         if self.workers > 1 and self.executor == "inline":
             raise RecipeError(
-                f"workers = {self.workers} needs executor = 'processes'; 'inline' is one worker"
+                f"workers = {self.workers} needs executor = 'processes' or 'ray'; 'inline' is one worker"
             )
         self._check_objectives()
         self.search_space()

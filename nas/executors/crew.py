@@ -165,13 +165,13 @@ class Crew(ABC):
         if hasattr(signal, "pthread_sigmask"):
             signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
         try:
-            self._desks = [_Desk(place, self._hire(place)) for place in places]
-            save = None
-            while save is None:
-                save = self._take_orders()
+            for place in places:
+                self._desks.append(_Desk(place, self._hire(place)))
+            while (save := self._take_orders()) is None:
                 self._deal()
-                self._hear(LISTEN_SECONDS if save is None else 0)
+                self._hear(LISTEN_SECONDS)
                 self._end_overdue()
+            self._hear(0, closing=True)
             if save:
                 self._let_save()
         except Exception as error:  # told to whoever waits for a result
@@ -216,8 +216,11 @@ class Crew(ABC):
                     desk.due = float("inf")
                     if not fit:
                         self._replace(desk, closing)
-                case Stopped():
-                    desk.task = None
+                case Stopped() if desk.task is not None:
+                    if not closing:  # a candidate that says so by itself
+                        error = CandidateError("it stopped, and nobody had asked it to")
+                        self._news.put(Done(key=desk.task.key, worker=desk.name, result=error))
+                    desk.task, desk.due = None, float("inf")
                 case Lost(reason):
                     self._lose(desk, reason, closing)
 
@@ -240,7 +243,9 @@ class Crew(ABC):
     def _replace(self, desk: _Desk, closing: bool = False) -> None:
         desk.hand.end()
         desk.name, desk.task, desk.due = "", None, float("inf")
-        if not closing:
+        if closing:
+            self._desks.remove(desk)
+        else:
             desk.hand = self._hire(desk.place)
 
     def _end_overdue(self) -> None:

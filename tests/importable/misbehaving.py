@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from nas.errors import TrainingError
+from nas.errors import Interrupted, TrainingError
 from nas.training import Job, Outcome, Plan, Progress
 from search_spaces import Genotype, choice
 
@@ -89,6 +89,18 @@ def _say_threads() -> None:
     raise RuntimeError(f"OMP {os.environ['OMP_NUM_THREADS']}, torch {torch.get_num_threads()}")
 
 
+def _die_on_a_sign() -> None:
+    sign = Path(os.environ["MISBEHAVING_SIGN"])
+    sign.with_suffix(".waiting").touch()
+    while not sign.exists():
+        time.sleep(0.05)
+    _kill_itself()
+
+
+def _stop_by_itself() -> None:
+    raise Interrupted("I had enough")
+
+
 BEHAVIOURS: dict[str, Callable[[], None]] = {
     "kill": _kill_itself,
     "crash": _crash,
@@ -102,6 +114,8 @@ BEHAVIOURS: dict[str, Callable[[], None]] = {
     "bytes": _fill_memory_with_bytes,
     "gpu": _fill_half_the_gpu,
     "threads": _say_threads,
+    "sign": _die_on_a_sign,
+    "stop": _stop_by_itself,
 }
 
 
@@ -130,7 +144,7 @@ class _Sleep(nn.Module):
 class Slow(Genotype):
     """A small network whose every step takes a while, and whose numbers are a network's all the same."""
 
-    milliseconds: int = choice(0, 50, 200)
+    milliseconds: int = choice(0, 50, 200, 3000)
     width: int = choice(4, 8)
 
     def build(self, scale: int) -> nn.Module:

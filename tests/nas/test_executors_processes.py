@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import random
 import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -77,6 +80,7 @@ FAILURES: dict[str, tuple[type[Exception], str]] = {
     "tensors": (OutOfMemoryError, "^RuntimeError: .*can't allocate memory"),
     "bytes": (OutOfMemoryError, "^MemoryError$"),
     "threads": (CandidateError, "^RuntimeError: OMP 1, torch 1$"),
+    "stop": (CandidateError, "^it stopped, and nobody had asked it to$"),
 }
 
 
@@ -206,7 +210,8 @@ def test_stopped_jobs_save_their_state_and_end_as_if_they_had_not_been_stopped(
     with_pauses.close(save=False)
     assert all(step > 1 for step in first.values())
     for job in jobs:
-        whole = train(replace(job, folder=tmp_path / f"whole{job.seed}"))
+        # The same network without its sleep.
+        whole = train(replace(job, genotype=Slow(), folder=tmp_path / f"whole{job.seed}"))
         result = done[job.seed]
         assert isinstance(result, Outcome)
         assert (result.psnr_db, result.curve) == (whole.psnr_db, whole.curve)
@@ -214,6 +219,26 @@ def test_stopped_jobs_save_their_state_and_end_as_if_they_had_not_been_stopped(
             load_weights(folder / WEIGHTS)[0] for folder in (tmp_path / f"{job.seed}", whole.weights.parent)
         )
         assert all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_a_worker_that_dies_while_others_save_does_not_keep_them_from_it(
+    images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sign = tmp_path / "die"
+    monkeypatch.setenv("MISBEHAVING_SIGN", str(sign))
+    executor = Processes(Pool(workers=2, threads=1))
+    executor.submit(0, job_of(Misbehaving(how="sign"), images))
+    executor.submit(1, job_of(Slow(milliseconds=3000), images, tmp_path / "job"))
+
+    def watch(seen: tuple[int, Progress] | None) -> None:
+        if seen is not None and seen[0] == 1 and sign.with_suffix(".waiting").exists():
+            raise Interrupted("enough")
+
+    with pytest.raises(Interrupted):
+        executor.next_result(watch)
+    threading.Timer(0.5, sign.touch).start()  # long before the other has ended its step
+    assert executor.close(save=True) == []
+    assert (tmp_path / "job" / STATE).exists()
 
 
 def test_a_job_that_does_not_stop_within_the_grace_is_ended(images: Path) -> None:
@@ -341,3 +366,26 @@ def test_a_program_that_forgets_to_close_ends_all_the_same(images: Path, tmp_pat
     assert parent.returncode == 1
     assert "and no close" in err
     wait_until(lambda: not any(lives(int(pid)) for pid in out.split()[:2]), seconds=20)
+
+
+@pytest.mark.thorough
+def test_however_often_workers_are_killed_every_job_has_exactly_one_result(images: Path) -> None:
+    dice = random.Random(0)  # noqa: S311
+    executor = Processes(Pool(workers=3, threads=1))
+    keys: list[int] = []
+    lost = submitted = kills = 0
+    while len(keys) < 400:
+        while submitted < min(400, len(keys) + executor.capacity):
+            executor.submit(submitted, job_of(Slow(), images))
+            submitted += 1
+        done = executor.next_result(ignore)
+        keys.append(done.key)
+        lost += isinstance(done.result, WorkerLostError)
+        assert isinstance(done.result, Outcome | WorkerLostError), done
+        if kills < 20 and dice.random() < 0.1:
+            with contextlib.suppress(ProcessLookupError):  # it may have been killed before
+                os.kill(pid_of(done), signal.SIGKILL)
+            kills += 1
+    assert executor.close(save=False) == []
+    assert sorted(keys) == list(range(400))
+    assert 0 < lost <= kills == 20

@@ -105,7 +105,7 @@ def test_jobs_give_the_numbers_of_one_process_and_failures_their_reasons(join: J
 def test_a_hung_candidate_is_ended_and_a_deadly_one_fails_after_three_attempts(
     join: Join, images: Path
 ) -> None:
-    executor = join(workers=2, time_limit_seconds=5)
+    executor = join(workers=2, time_limit_seconds=4)
     jobs = [job_of(Misbehaving(how="hang"), images), job_of(Misbehaving(how="kill"), images)]
     hung, deadly, good = results_of(executor, [*jobs, job_of(Slow(), images)])
     executor.close(save=False)
@@ -143,7 +143,7 @@ def test_stopped_jobs_save_their_state_and_end_as_if_they_had_not_been_stopped(
         executor.next_result(watch)
     assert executor.close(save=True) == []
     assert (tmp_path / "cut" / STATE).exists()
-    whole = train(replace(job, folder=tmp_path / "whole"))
+    whole = train(replace(job, genotype=Slow(), folder=tmp_path / "whole"))  # the same, without sleep
     assert_equal(train(job), whole)
     a, b = (load_weights(tmp_path / name / WEIGHTS)[0] for name in ("cut", "whole"))
     assert all(torch.equal(a[name], b[name]) for name in a)
@@ -176,7 +176,7 @@ def test_what_a_killed_machine_trained_goes_on_elsewhere_from_its_last_state(
     cluster: Any, join: Join, images: Path, tmp_path: Path
 ) -> None:
     jobs = [
-        replace(job_of(Slow(milliseconds=200), images, tmp_path / f"{seed}", steps=16), seed=seed)
+        replace(job_of(Slow(milliseconds=50), images, tmp_path / f"{seed}", steps=60), seed=seed)
         for seed in range(3)
     ]
     for job in jobs[:2]:
@@ -198,7 +198,7 @@ def test_what_a_killed_machine_trained_goes_on_elsewhere_from_its_last_state(
     assert len(again) == 1, steps
     assert min(steps[0] + steps[1]) == 5
     for one, job in zip(done, jobs, strict=True):
-        assert_equal(one.result, train(replace(job, folder=None)))
+        assert_equal(one.result, train(replace(job, genotype=Slow(), folder=None)))  # the same, without sleep
 
 
 def test_no_room_for_a_worker_is_said_at_once(join: Join) -> None:
