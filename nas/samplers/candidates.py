@@ -23,6 +23,9 @@ from optuna.distributions import (
 
 Params = Mapping[str, Any]
 
+MOST_PRICED = 50_000
+"""Prices that are remembered; the oldest are forgotten first."""
+
 
 class RandomChooser:
     """Chooses every option with equal probability; for candidates that no sampler proposes."""
@@ -51,7 +54,7 @@ class Candidate:
 
 
 class Candidates:
-    """Makes candidates and prices each of them once.
+    """Makes candidates and remembers their prices.
 
     ``suggest(chooser)`` asks the chooser's ``suggest_categorical``, ``suggest_int`` and ``suggest_float`` and
     returns what was chosen; ``cost`` and ``inside`` take what it returned: the costs to keep low (one number
@@ -143,6 +146,10 @@ class Candidates:
         known = self._priced.get(key)
         if known is None:
             costs = np.atleast_1d(np.asarray(self._cost(value), dtype=np.float64))
+            if not np.all(np.isfinite(costs) & (costs > 0)):
+                raise ValueError(f"a cost of {value!r} is {self._cost(value)}: positive numbers are needed")
+            if len(self._priced) >= MOST_PRICED:
+                del self._priced[next(iter(self._priced))]
             known = self._priced[key] = (costs, bool(self._inside(value)))
         return Candidate(
             params=recorder.params,
