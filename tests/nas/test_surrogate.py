@@ -360,6 +360,24 @@ def test_a_mutant_differs_on_as_many_axes_as_asked_and_a_crossover_on_none_from_
         assert all(value in (one.get(name) for one in allowed) for name, value in mixed.items())
 
 
+def test_answers_tell_candidates_apart_where_what_is_returned_cannot() -> None:
+    class Net:
+        def __init__(self, width: int) -> None:
+            self.width = width
+
+    def build(trial: Any) -> Net:
+        return Net(trial.suggest_int("width", 1, 4))
+
+    made = Candidates(build, lambda net: net.width, lambda net: True, 0)
+    assert len(made.gather(20)) == 4
+
+
+def test_a_mistake_in_a_space_is_not_taken_for_another_space() -> None:
+    made = Candidates(lambda trial: {}["width"], lambda net: 1.0, lambda net: True, 0)
+    with pytest.raises(KeyError, match="width"):
+        made.recall({})
+
+
 def test_an_answer_that_is_not_allowed_is_not_recalled() -> None:
     made = Candidates(suggest, cost, feasible, 0)
     answers = {"width": 8, "kind": "deep", "rate": 0.01, "links": "a", "depth": 3}
