@@ -111,7 +111,7 @@ def make_evolution(setting: Setting) -> BaseSampler:
 
 def make_surrogate(setting: Setting) -> BaseSampler:
     """A Gaussian process for PSNR alone, and expected hypervolume improvement at known cost."""
-    from nas.samplers.surrogate import SurrogateSampler  # it brings GPyTorch, which takes a second to import
+    from nas.samplers.surrogate import SurrogateSampler  # it brings GPyTorch, which few need
 
     return SurrogateSampler(
         setting.space.suggest,

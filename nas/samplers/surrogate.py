@@ -58,8 +58,9 @@ class SurrogateSampler(ProposingSampler):
     is predicted of them, failed ones as reaching the worst that was seen. Should the arithmetic ever fail,
     the proposal is a random candidate.
 
-    ``floor`` is the quality from which hypervolume counts; None takes what is a little worse than the worst
-    result. ``fresh`` bounds how many candidates are priced for a proposal.
+    ``floor`` is the quality from which hypervolume counts; None, like a floor that nothing is above, takes
+    what is a little worse than the worst result. ``fresh`` bounds how many candidates are priced for a
+    proposal.
     """
 
     def __init__(
@@ -142,8 +143,11 @@ class SurrogateSampler(ProposingSampler):
         return self._process.condition(*rows.all())
 
     def _level(self, history: History, means: Array) -> float:
-        """The quality from which hypervolume counts, turned as the history's."""
-        if self._floor is not None:
+        """The quality from which hypervolume counts, turned as the history's.
+
+        Nothing could be preferred as long as everything is below ``floor``: then it does not count yet.
+        """
+        if self._floor is not None and history.sign * self._floor < means.max():
             return history.sign * self._floor
         return float(means.min() - 0.1 * np.ptp(means))
 

@@ -125,6 +125,11 @@ def test_a_quality_to_be_minimised_is_minimised() -> None:
         down.tell(trials[1], [-quality(nets[1]), cost(nets[1])])
 
 
+def test_as_long_as_everything_is_below_the_floor_better_is_still_better() -> None:
+    found = [reached(optimise(surrogate(seed, floor=1e6), 30)) for seed in range(3)]
+    assert found == [reached(optimise(surrogate(seed, floor=None), 30)) for seed in range(3)]
+
+
 def test_two_costs_are_traded_at_once() -> None:
     def costs(net: dict[str, Any]) -> tuple[float, float]:
         return cost(net), 1 + net["width"] / (1 + KINDS.index(net["kind"]))
