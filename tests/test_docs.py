@@ -45,6 +45,15 @@ def test_every_nas_command_and_option_of_the_pages_exists(page: Path) -> None:
                 assert not word.startswith("--") or word in known, line
 
 
+def test_the_example_of_the_samplers_page_runs() -> None:
+    (code,) = blocks(ROOT / "docs" / "samplers.md", "python")
+    names = {"train_and_score": lambda net: net["width"] + net["depth"] / 10}
+    exec(code.replace("n_trials=100", "n_trials=15"), names)  # noqa: S102  (our own page)
+    trials = names["study"].trials  # type: ignore[attr-defined]
+    assert len(trials) == 15
+    assert all(trial.values[1] < 20_000 for trial in trials)
+
+
 def test_the_readme_is_short_and_names_the_two_commands() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     assert len(text.splitlines()) <= 100

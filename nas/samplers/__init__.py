@@ -65,12 +65,12 @@ def spread_starts(setting: Setting, count: int) -> tuple[Genotype, ...]:
     return tuple(one.key for one in found if isinstance(one.key, Genotype))
 
 
-def random(setting: Setting) -> BaseSampler:
+def make_random(setting: Setting) -> BaseSampler:
     """Every option with equal probability: with the budget as a filter, the baseline of all comparisons."""
     return RandomSampler(seed=setting.seed)
 
 
-def tpe(setting: Setting) -> BaseSampler:
+def make_tpe(setting: Setting) -> BaseSampler:
     """Tree-structured Parzen estimator, over whole groups of axes that occur together."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)  # ``group`` has been marked so for years
@@ -78,13 +78,13 @@ def tpe(setting: Setting) -> BaseSampler:
     return GuidedSampler(inner, setting.candidates(), starts=setting.starts)
 
 
-def nsga2(setting: Setting) -> BaseSampler:
+def make_nsga2(setting: Setting) -> BaseSampler:
     """NSGA-II with a population of 20."""
     inner = NSGAIISampler(seed=setting.seed, population_size=20)
     return GuidedSampler(inner, setting.candidates(), starts=setting.starts)
 
 
-def nsga3(setting: Setting) -> BaseSampler:
+def make_nsga3(setting: Setting) -> BaseSampler:
     """NSGA-III with a population of 20: for three objectives and more."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
@@ -92,7 +92,7 @@ def nsga3(setting: Setting) -> BaseSampler:
     return GuidedSampler(inner, setting.candidates(), starts=setting.starts)
 
 
-def gp(setting: Setting) -> BaseSampler:
+def make_gp(setting: Setting) -> BaseSampler:
     """Optuna's Gaussian process of all objectives, over the axes that always apply.
 
     It forgets pruned trials and would propose the same again: proposals over the budget are changed until
@@ -104,14 +104,14 @@ def gp(setting: Setting) -> BaseSampler:
     return GuidedSampler(inner, setting.candidates(), starts=setting.starts, repair=True)
 
 
-def evolution(setting: Setting) -> BaseSampler:
+def make_evolution(setting: Setting) -> BaseSampler:
     """Regularised evolution: mutants of the front of the latest results."""
     return EvolutionSampler(setting.candidates(), starts=setting.starts)
 
 
-def surrogate(setting: Setting) -> BaseSampler:
+def make_surrogate(setting: Setting) -> BaseSampler:
     """A Gaussian process for PSNR alone, and expected hypervolume improvement at known cost."""
-    from nas.samplers.surrogate import SurrogateSampler  # it brings GPyTorch, which takes a second to import
+    from nas.samplers.surrogate import SurrogateSampler  # it brings GPyTorch, which few need
 
     return SurrogateSampler(
         setting.space.suggest,
@@ -127,11 +127,11 @@ def surrogate(setting: Setting) -> BaseSampler:
 
 
 SAMPLERS: dict[str, Callable[[Setting], BaseSampler]] = {
-    "surrogate": surrogate,
-    "tpe": tpe,
-    "evolution": evolution,
-    "nsga2": nsga2,
-    "nsga3": nsga3,
-    "gp": gp,
-    "random": random,
+    "surrogate": make_surrogate,
+    "tpe": make_tpe,
+    "evolution": make_evolution,
+    "nsga2": make_nsga2,
+    "nsga3": make_nsga3,
+    "gp": make_gp,
+    "random": make_random,
 }

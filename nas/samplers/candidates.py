@@ -23,6 +23,9 @@ from optuna.distributions import (
 
 Params = Mapping[str, Any]
 
+MOST_PRICED = 50_000
+"""Prices that are remembered; the oldest are forgotten first."""
+
 
 class RandomChooser:
     """Chooses every option with equal probability; for candidates that no sampler proposes."""
@@ -51,13 +54,13 @@ class Candidate:
 
 
 class Candidates:
-    """Makes candidates and prices each of them once.
+    """Makes candidates and remembers their prices.
 
     ``suggest(chooser)`` asks the chooser's ``suggest_categorical``, ``suggest_int`` and ``suggest_float`` and
     returns what was chosen; ``cost`` and ``inside`` take what it returned: the costs to keep low (one number
     or several, positive) and whether it may be proposed. What ``suggest`` returns tells candidates apart
-    where it can be hashed, otherwise the answers do. Everything depends on ``seed`` and the order of calls
-    alone.
+    where it can be hashed and compared, otherwise the answers do. Everything depends on ``seed`` and the
+    order of calls alone.
     """
 
     def __init__(
@@ -100,7 +103,7 @@ class Candidates:
         recorder = _Recorder(params, None, self.distributions)
         try:
             return self._made(recorder, self._suggest(recorder))
-        except LookupError:
+        except _NoAnswerError:
             return None
 
     def completed(self, params: Params) -> Candidate:
@@ -115,7 +118,7 @@ class Candidates:
         """
         found: dict[Hashable, Candidate] = {}
         cheapest: list[Candidate] = []
-        for attempt in range(20 * count):
+        for attempt in range(20 * max(count, 20)):
             if len(found) == count:
                 break
             parents = list(found.values()) or cheapest
@@ -135,14 +138,14 @@ class Candidates:
         return self._made(recorder, self._suggest(recorder))
 
     def _made(self, recorder: _Recorder, value: Any) -> Candidate:
-        try:
-            hash(value)
-            key = value
-        except TypeError:
-            key = tuple(recorder.params.items())
+        key = value if _can_be_told_apart(value) else tuple(recorder.params.items())
         known = self._priced.get(key)
         if known is None:
             costs = np.atleast_1d(np.asarray(self._cost(value), dtype=np.float64))
+            if not np.all(np.isfinite(costs) & (costs > 0)):
+                raise ValueError(f"a cost of {value!r} is {self._cost(value)}: positive numbers are needed")
+            if len(self._priced) >= MOST_PRICED:
+                del self._priced[next(iter(self._priced))]
             known = self._priced[key] = (costs, bool(self._inside(value)))
         return Candidate(
             params=recorder.params,
@@ -151,6 +154,10 @@ class Candidates:
             costs=known[0],
             inside=known[1],
         )
+
+
+class _NoAnswerError(Exception):
+    """The space asked for what was not given, or not allowed."""
 
 
 class _Recorder:
@@ -189,13 +196,21 @@ class _Recorder:
         answer = self._given.get(name, _NOTHING)
         if answer is _NOTHING or not _allowed(kind, answer):
             if self._random is None:
-                raise LookupError(name)
+                raise _NoAnswerError(name)
             answer = _draw(kind, self._random)
         self.params[name] = answer
         return answer
 
 
 _NOTHING = object()
+
+
+def _can_be_told_apart(value: Any) -> bool:
+    try:
+        hash(value)
+    except TypeError:
+        return False
+    return type(value).__eq__ is not object.__eq__
 
 
 def _allowed(kind: BaseDistribution, answer: Any) -> bool:

@@ -30,6 +30,7 @@ class GuidedSampler(ProposingSampler):
         super().__init__(candidates, starts=starts)
         self._inner, self._repair = inner, repair
         self._spaces: dict[int, dict[str, BaseDistribution]] = {}
+        self._started = False
 
     def propose(self, history: History) -> Candidate | None:
         """Nothing: ``inner`` proposes by its own way."""
@@ -44,8 +45,12 @@ class GuidedSampler(ProposingSampler):
         """Decide whether this is a start."""
         self._inner.before_trial(study, trial)
         with self._lock:
-            start = None if trial.system_attrs.get("fixed_params") else self._start(self.history(study))
-            if start is not None:
+            if self._started or trial.system_attrs.get("fixed_params"):
+                return
+            start = self._start(self.history(study))
+            if start is None:
+                self._started = True
+            else:
                 self._proposed[trial.number] = start
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:

@@ -63,7 +63,7 @@ class ProposingSampler(BaseSampler):
         self._candidates, self._quality, self._count = candidates, quality, starts
         self._published = [one for one in map(candidates.recall, published) if one is not None and one.inside]
         self._starts: list[Candidate] | None = None
-        self._recalled: dict[int, Candidate | None] = {}
+        self._recalled: dict[int, tuple[dict[str, Any], Candidate | None]] = {}
         self._proposed: dict[int, Candidate] = {}
         self._independent = RandomSampler(seed=candidates.random.randrange(2**32))
         self._lock = threading.RLock()
@@ -125,8 +125,11 @@ class ProposingSampler(BaseSampler):
                 continue
             history.known.add(candidate.key)
             quality = None if trial.values is None else trial.values[self._quality]
-            rungs = trial.user_attrs.get(RUNGS, ())
-            history.rungs += [(candidate, share, sign * value) for share, value in rungs if share < 1]
+            for share, value in trial.user_attrs.get(RUNGS, ()):
+                if not 0 < share <= 1:
+                    raise ValueError(f"trial {trial.number}: rungs has the share {share}, not within (0, 1]")
+                if share < 1 and np.isfinite(value):
+                    history.rungs.append((candidate, share, sign * value))
             if trial.state == TrialState.COMPLETE and quality is not None and np.isfinite(quality):
                 history.results.append((candidate, sign * quality))
             elif trial.state == TrialState.RUNNING:
@@ -141,9 +144,11 @@ class ProposingSampler(BaseSampler):
         if trial.state == TrialState.RUNNING:
             proposed = self._proposed.get(trial.number)
             return self._candidates.recall(trial.params) if proposed is None else proposed
-        if trial.number not in self._recalled:
-            self._recalled[trial.number] = self._candidates.recall(trial.params)
-        return self._recalled[trial.number]
+        params, recalled = self._recalled.get(trial.number, (None, None))
+        if params != trial.params:  # not seen yet, or of another study
+            params, recalled = trial.params, self._candidates.recall(trial.params)
+            self._recalled[trial.number] = params, recalled
+        return recalled
 
     def _start(self, history: History) -> Candidate | None:
         """The next start point: as many as there are results already count as given."""

@@ -28,8 +28,11 @@ were kept make up for it: ``docs/samplers.md`` has both measured.
 KEPT = 2000
 """The most promising candidates that are kept for the next proposal."""
 
-MOST_RUNGS = 500
-"""Results of lower rungs that are taken into account, the latest."""
+MOST_RESULTS = 1500
+"""Results that predictions are made from, since their time grows with the cube: the fronts and the latest."""
+
+MOST_OTHERS = 300
+"""Results of lower rungs, and failed candidates, that are taken into account: the latest."""
 
 
 class SurrogateSampler(ProposingSampler):
@@ -55,8 +58,9 @@ class SurrogateSampler(ProposingSampler):
     is predicted of them, failed ones as reaching the worst that was seen. Should the arithmetic ever fail,
     the proposal is a random candidate.
 
-    ``floor`` is the quality from which hypervolume counts; None takes what is a little worse than the worst
-    result. ``fresh`` bounds how many candidates are priced for a proposal.
+    ``floor`` is the quality from which hypervolume counts; None, like a floor that nothing is above, takes
+    what is a little worse than the worst result. ``fresh`` bounds how many candidates are priced for a
+    proposal.
     """
 
     def __init__(
@@ -117,6 +121,7 @@ class SurrogateSampler(ProposingSampler):
         )
         order = np.argsort(-worth, kind="stable")
         self._kept = {pool[index].key: pool[index] for index in order[1 : KEPT + 1]}
+        self._encoded().keep([*members, *self._kept.values()])
         return pool[order[0]]
 
     def _encoded(self) -> Encoding:
@@ -138,8 +143,11 @@ class SurrogateSampler(ProposingSampler):
         return self._process.condition(*rows.all())
 
     def _level(self, history: History, means: Array) -> float:
-        """The quality from which hypervolume counts, turned as the history's."""
-        if self._floor is not None:
+        """The quality from which hypervolume counts, turned as the history's.
+
+        Nothing could be preferred as long as everything is below ``floor``: then it does not count yet.
+        """
+        if self._floor is not None and history.sign * self._floor < means.max():
             return history.sign * self._floor
         return float(means.min() - 0.1 * np.ptp(means))
 
@@ -172,13 +180,12 @@ class _Rows:
     """
 
     def __init__(self, history: History, encoding: Encoding) -> None:
-        worst = [quality for _, quality in history.results]
-        self.worst = min(worst)
-        full = {one.key: (one, quality) for one, quality in history.results}
-        self.measured = [one for one, _ in full.values()]
-        observed = [(one, 1.0, quality) for one, quality in history.results]
-        observed += [(one, 1.0, self.worst) for one in history.failed]
-        observed += history.rungs[-MOST_RUNGS:]
+        results = _most_telling(history.results)
+        worst = min(quality for _, quality in results)
+        self.measured = list({one.key: one for one, _ in results}.values())
+        observed = [(one, 1.0, quality) for one, quality in results]
+        observed += [(one, 1.0, worst) for one in history.failed[-MOST_OTHERS:]]
+        observed += history.rungs[-MOST_OTHERS:]
         self._observed = observed
         self._encoding = encoding
         logs = np.log(_costs([one for one, _, _ in observed]))
@@ -215,13 +222,24 @@ class _Rows:
         return np.hstack(columns), np.hstack(basis)
 
 
+def _most_telling(results: list[tuple[Candidate, float]]) -> list[tuple[Candidate, float]]:
+    """All, or the two fronts and the latest others where there are too many."""
+    if len(results) <= MOST_RESULTS:
+        return results
+    fronts = _in_two_fronts(_costs([one for one, _ in results]), np.array([q for _, q in results]))
+    others = np.flatnonzero(~fronts)[-max(1, MOST_RESULTS - int(fronts.sum())) :]
+    return [results[index] for index in sorted([*np.flatnonzero(fronts), *others])]
+
+
 def _costs(candidates: Sequence[Candidate]) -> Array:
     return np.array([one.costs for one in candidates])
 
 
 def _two_fronts(candidates: list[Candidate], qualities: Array) -> list[Candidate]:
     """The members of the front, and of the front without them."""
-    costs = _costs(candidates)
+    return [candidates[index] for index in np.flatnonzero(_in_two_fronts(_costs(candidates), qualities))]
+
+
+def _in_two_fronts(costs: Array, qualities: Array) -> NDArray[np.bool_]:
     first = pareto_mask(costs, qualities)
-    second = pareto_mask(costs, np.where(first, np.nan, qualities))
-    return [candidates[index] for index in np.flatnonzero(first | second)]
+    return first | pareto_mask(costs, np.where(first, np.nan, qualities))

@@ -9,13 +9,13 @@ import optuna
 import pytest
 from optuna.trial import Trial, TrialState, create_trial
 
-from leaderboard.pareto import hypervolume
+from leaderboard.pareto import hypervolume, pareto_mask
 from nas.samplers.candidates import Candidates
 from nas.samplers.encoding import Encoding
 from nas.samplers.evolution import EvolutionSampler
 from nas.samplers.process import JITTER, Process, ProcessError
 from nas.samplers.proposing import RUNGS
-from nas.samplers.surrogate import SurrogateSampler
+from nas.samplers.surrogate import SurrogateSampler, _most_telling
 
 KINDS = ("plain", "wide", "deep", "gated", "dense")
 
@@ -123,6 +123,11 @@ def test_a_quality_to_be_minimised_is_minimised() -> None:
         assert nets[0] == nets[1]
         up.tell(trials[0], [quality(nets[0]), cost(nets[0])])
         down.tell(trials[1], [-quality(nets[1]), cost(nets[1])])
+
+
+def test_as_long_as_everything_is_below_the_floor_better_is_still_better() -> None:
+    found = [reached(optimise(surrogate(seed, floor=1e6), 30)) for seed in range(3)]
+    assert found == [reached(optimise(surrogate(seed, floor=None), 30)) for seed in range(3)]
 
 
 def test_two_costs_are_traded_at_once() -> None:
@@ -296,6 +301,45 @@ def test_a_number_of_an_objective_that_does_not_exist_is_named() -> None:
         study.ask()
 
 
+def test_a_cost_that_has_no_logarithm_is_named() -> None:
+    sampler = SurrogateSampler(suggest, lambda net: 0.0, seed=0)
+    study = optuna.create_study(directions=["maximize", "minimize"], sampler=sampler)
+    with pytest.raises(ValueError, match=r"a cost of .*'width'.* is 0\.0: positive numbers are needed"):
+        study.ask()
+
+
+def test_a_rung_beyond_the_full_training_is_named() -> None:
+    study = optuna.create_study(directions=["maximize", "minimize"], sampler=surrogate())
+    trial = study.ask()
+    suggest(trial)
+    trial.set_user_attr(RUNGS, [[500, 29.0]])
+    with pytest.raises(ValueError, match=r"trial 0: rungs has the share 500, not within \(0, 1\]"):
+        study.ask()
+
+
+def test_a_sampler_can_serve_one_study_after_another() -> None:
+    sampler = surrogate()
+    for _ in range(2):
+        study = optuna.create_study(directions=["maximize", "minimize"], sampler=sampler)
+        for _ in range(9):
+            trial = study.ask()
+            net = suggest(trial)
+            study.tell(trial, [quality(net), cost(net)])
+        assert len(sampler.history(study).results) == 9
+
+
+def test_of_very_many_results_the_fronts_and_the_latest_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nas.samplers.surrogate.MOST_RESULTS", 30)
+    made = Candidates(suggest, cost, feasible, 0)
+    results = [(one, quality(one.params)) for one in made.gather(100)]
+    kept = _most_telling(results)
+    assert len(kept) == 30
+    costs, qualities = [cost(one.params) for one, _ in results], [value for _, value in results]
+    front = [results[index] for index in np.flatnonzero(pareto_mask(costs, qualities))]
+    assert all(any(one is member for one, _ in kept) for member, _ in front)
+    assert kept[-1] is results[-1]
+
+
 def test_an_option_that_does_not_apply_is_no_option_to_the_process() -> None:
     made = Candidates(suggest, cost, feasible, 0)
     ones = made.gather(50)
@@ -319,6 +363,24 @@ def test_a_mutant_differs_on_as_many_axes_as_asked_and_a_crossover_on_none_from_
         mixed = made.crossover(parent, other).params
         allowed = ({**parent.params}, {**other.params})
         assert all(value in (one.get(name) for one in allowed) for name, value in mixed.items())
+
+
+def test_answers_tell_candidates_apart_where_what_is_returned_cannot() -> None:
+    class Net:
+        def __init__(self, width: int) -> None:
+            self.width = width
+
+    def build(trial: Any) -> Net:
+        return Net(trial.suggest_int("width", 1, 4))
+
+    made = Candidates(build, lambda net: net.width, lambda net: True, 0)
+    assert len(made.gather(20)) == 4
+
+
+def test_a_mistake_in_a_space_is_not_taken_for_another_space() -> None:
+    made = Candidates(lambda trial: {}["width"], lambda net: 1.0, lambda net: True, 0)
+    with pytest.raises(KeyError, match="width"):
+        made.recall({})
 
 
 def test_an_answer_that_is_not_allowed_is_not_recalled() -> None:
