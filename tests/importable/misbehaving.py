@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from nas.errors import Interrupted, TrainingError
+from nas.executors import Executor
 from nas.training import Job, Outcome, Plan, Progress
 from search_spaces import Genotype, choice
 
@@ -195,3 +196,13 @@ only_at_home = _OnlyAtHome()
 def many(job: Job, count: int) -> list[Job]:
     """The same job with seeds from 0."""
     return [replace(job, seed=seed) for seed in range(count)]
+
+
+def wait_for_workers(executor: Executor, count: int, images: Path) -> set[str]:
+    """The names of ``count`` workers, once all of them have done a job and are free again."""
+    names: set[str] = set()
+    while len(names) < count:
+        for key in range(count):
+            executor.submit(key, job_of(Slow(milliseconds=50), images))
+        names |= {executor.next_result(lambda seen: None).worker for _ in range(count)}
+    return names

@@ -17,7 +17,16 @@ from pathlib import Path
 
 import pytest
 import torch
-from misbehaving import Misbehaving, Slow, break_the_gpu, instantly, job_of, many, only_at_home
+from misbehaving import (
+    Misbehaving,
+    Slow,
+    break_the_gpu,
+    instantly,
+    job_of,
+    many,
+    only_at_home,
+    wait_for_workers,
+)
 
 from nas.errors import (
     CandidateError,
@@ -133,30 +142,27 @@ def test_progress_of_every_worker_arrives_under_its_jobs_key(pair: Processes, im
 
 
 def test_workers_are_deaf_to_signals_that_mean_their_parent(pair: Processes, images: Path) -> None:
-    jobs = many(job_of(Slow(), images), 4)
-    for job in jobs:
-        pair.submit(job.seed, job)
-    workers = {pid_of(pair.next_result(ignore)) for _ in jobs}
+    names = wait_for_workers(pair, 2, images)
     for job in many(job_of(Slow(milliseconds=50), images), 2):
         pair.submit(job.seed, job)
-    for pid in workers:
-        os.kill(pid, signal.SIGINT)
-        os.kill(pid, signal.SIGTERM)
+    for name in names:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            os.kill(int(name.split(":")[1]), number)
     done = [pair.next_result(ignore) for _ in range(2)]
     assert all(isinstance(one.result, Outcome) for one in done)
-    assert {pid_of(one) for one in done} <= workers
+    assert {one.worker for one in done} <= names
 
 
 def test_a_worker_that_is_killed_while_it_has_no_job_is_replaced(pair: Processes, images: Path) -> None:
-    for round_ in range(2):
-        for job in many(job_of(Slow(milliseconds=50), images), 2):
-            pair.submit(job.seed, job)
-        done = [pair.next_result(ignore) for _ in range(2)]
-        assert all(isinstance(one.result, Outcome) for one in done)
-        if round_ == 0:
-            for one in done:
-                os.kill(pid_of(one), signal.SIGKILL)
-            wait_until(lambda: not any(lives(pid_of(one)) for one in done))  # noqa: B023
+    pids = [int(name.split(":")[1]) for name in wait_for_workers(pair, 2, images)]
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: not any(lives(pid) for pid in pids))
+    for job in many(job_of(Slow(), images), 2):
+        pair.submit(job.seed, job)
+    done = [pair.next_result(ignore) for _ in range(2)]
+    assert all(isinstance(one.result, Outcome) for one in done)
+    assert not {pid_of(one) for one in done} & set(pids)
 
 
 def test_a_hung_candidate_is_ended_and_a_slow_one_stops_by_itself(images: Path) -> None:
@@ -183,6 +189,7 @@ def test_stopped_jobs_save_their_state_and_end_as_if_they_had_not_been_stopped(
         for seed in (0, 1)
     ]
     executor = Processes(Pool(workers=2, threads=1))
+    wait_for_workers(executor, 2, images)
     for job in jobs:
         executor.submit(job.seed, job)
     running: set[int] = set()

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 import torch
-from misbehaving import Misbehaving, Slow, job_of
+from misbehaving import Misbehaving, Slow, job_of, wait_for_workers
 
 from leaderboard.store import Store
 from nas.errors import CandidateError, Interrupted, RunError, TimedOutError, WorkerLostError
@@ -82,6 +82,7 @@ def assert_equal(result: object, wanted: Outcome) -> None:
 def test_jobs_give_the_numbers_of_one_process_and_failures_their_reasons(join: Join, images: Path) -> None:
     handler = signal.getsignal(signal.SIGTERM)
     executor = join(workers=2, time_limit_seconds=20)
+    names = wait_for_workers(executor, 2, images)
     assert signal.getsignal(signal.SIGTERM) is handler
     good = [replace(job_of(Slow(width=width), images), seed=width) for width in (4, 8)]
     bad = [job_of(Misbehaving(how=how), images) for how in ("unpicklable", "exit", "threads")]
@@ -99,7 +100,7 @@ def test_jobs_give_the_numbers_of_one_process_and_failures_their_reasons(join: J
     steps = [now[1].step for now in seen if now is not None and now[0] == 5]
     assert steps[0] == 1
     assert steps == sorted(steps)
-    assert len({one.worker for one in done}) == 2
+    assert {one.worker for one in done} <= names
 
 
 def test_a_hung_candidate_is_ended_and_a_deadly_one_fails_after_three_attempts(
@@ -182,6 +183,7 @@ def test_what_a_killed_machine_trained_goes_on_elsewhere_from_its_last_state(
     for job in jobs[:2]:
         stopped_at(4, job)
     executor = join(workers=2)
+    wait_for_workers(executor, 2, images)
     steps: dict[int, list[int]] = defaultdict(list)
     machines = list(cluster.worker_nodes)
 
