@@ -1,12 +1,12 @@
 # make demo: the whole job in a few minutes.  make test: the tests.  make thorough: long ones, some minutes.
-# make lint: style and types.
+# make soak: a search killed a hundred times, a quarter of an hour.  make lint: style and types.
 # PYTHON chooses the interpreter of the virtual environment (3.11 or newer).
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test thorough lint format clean help
+.PHONY: demo test thorough soak lint format clean help
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -25,10 +25,13 @@ demo: $(STAMP)
 	$(BIN)/nas board demo --site runs/demo/site
 
 test: $(STAMP)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2
 
 thorough: $(STAMP)
 	$(BIN)/python -m pytest -m thorough -n 2
+
+soak: $(STAMP)
+	PARETOSR_SOAK=100 $(BIN)/python -m pytest -m thorough tests/nas/test_soak.py
 
 lint: $(STAMP)
 	$(BIN)/ruff check

@@ -38,7 +38,7 @@ from search_spaces import Genotype
 from search_spaces.published import PUBLISHED
 
 PATIENCE = 1000
-"""Rejections, or repeats, in a row after which a search gives up and says why."""
+"""Proposals in a row that lead to nothing, after which a search gives up and says why."""
 
 REPEATS_BEFORE_RANDOM = 20
 """Repeats in a row after which candidates are drawn at random instead of by the sampler."""
@@ -98,7 +98,7 @@ class Search:
         self._training: dict[int, Candidate] = {}
         self._promoted: list[set[str]] = [set() for _ in self.plans]
         self._queue: list[Genotype] = []
-        self._repeats = self._rejections = self._failures = 0
+        self._repeats = self._rejections = self._fruitless = self._failures = 0
         self._began = self._renewed = time.monotonic()
 
     # Starting
@@ -161,7 +161,7 @@ class Search:
     def _rebuild(self) -> None:
         """The sampler's study, from everything that was recorded."""
         self.store.reap(self.study.id)
-        past = [*self.store.trials(self.study.id, "search")]
+        past = self.store.trials(self.study.id, "search", curves=False)
         published = tuple(p.genotype for p in PUBLISHED.values() if self._fits(p.genotype))
         scale = self.recipe.scale
         costs = [name for name in self.recipe.objectives if name in Cost.__dataclass_fields__]
@@ -201,7 +201,7 @@ class Search:
         """Tell the sampler what another run found under a protocol of this one."""
         ids = {protocol.id: rung for rung, protocol in enumerate(self.protocols)}
         told = 0
-        for trial in self.store.trials(self.store.study(name).id, "search"):
+        for trial in self.store.trials(self.store.study(name).id, "search", curves=False):
             evaluation = trial.evaluation
             if evaluation is not None and evaluation.protocol_id in ids and trial.space == self.space.name:
                 again = replace(trial, rung=ids[evaluation.protocol_id])
@@ -258,8 +258,8 @@ class Search:
         )
         if len(self.tally.results) + under_way >= self.tally.wanted:
             return False
-        if self._repeats >= PATIENCE:
-            text = f"the last {self._repeats} proposals were known already: nothing new fits the budget"
+        if self._fruitless >= PATIENCE:
+            text = f"the last {self._fruitless} proposals were known or over budget: nothing new fits"
             self.listen(Event(kind="note", text=text))
             self.tally.wanted = len(self.tally.results) + under_way
             return False
@@ -295,14 +295,17 @@ class Search:
         seen = busy or genotype.id in self.tally.failed_ids or genotype.id in self.tally.results
         self._repeats = self._repeats + 1 if seen else 0
         if busy or genotype.id in self.tally.failed_ids:
+            self._fruitless += 1
             if asked is not None:
                 self._proposer.forget(asked)
             self._watch(None)
             return None
         if not excess and not seen:
             excess = self.measured.excess(genotype, cost)
-        self._rejections = self._rejections + 1 if excess else 0
         candidate = self._enter(genotype, cost, excess, asked=asked)
+        fresh = candidate is not None or (genotype.id in self.tally.results and not seen)
+        self._fruitless = 0 if fresh else self._fruitless + 1
+        self._rejections = self._rejections + 1 if excess else 0
         if self._rejections >= PATIENCE:
             raise RunError(self._hopeless())
         return candidate
@@ -365,13 +368,14 @@ class Search:
         """What the members of the front reach with all their seeds, cheapest first."""
         found = {genotype_id: [self.tally.top[genotype_id][1]] for genotype_id in self.tally.front()}
         rung = max((r for r, results in enumerate(self.tally.rungs) if results), default=0)
-        for trial in self.store.trials(self.study.id, "seeds"):
+        for trial in self.store.trials(self.study.id, "seeds", curves=False):
             if trial.evaluation is not None and trial.rung == rung and trial.genotype_id in found:
                 found[trial.genotype_id].append(trial.evaluation.psnr_db)
         return [Spread(genotype_id=name, psnr_db=tuple(values)) for name, values in found.items()]
 
     def _seeded(self) -> set[tuple[str, int]]:
-        return {(trial.genotype_id, trial.seed) for trial in self.store.trials(self.study.id, "seeds")}
+        trials = self.store.trials(self.study.id, "seeds", curves=False)
+        return {(trial.genotype_id, trial.seed) for trial in trials}
 
     def _hopeless(self) -> str:
         tightest = max(self.tally.rejected_by, key=self.tally.rejected_by.__getitem__)
@@ -431,7 +435,8 @@ class Search:
         candidate, result = self._training[done.key], done.result
         if isinstance(result, DiskError):
             raise result  # the disk's failure and not the candidate's, which is trained again later
-        if isinstance(result, WorkerLostError) and candidate.attempts < ATTEMPTS:
+        tries = ATTEMPTS if executor is None else ATTEMPTS // executor.attempts
+        if isinstance(result, WorkerLostError) and candidate.attempts < tries:
             if executor is not None:
                 candidate.attempts += 1
                 self.listen(Event(kind="note", text=f"trial {candidate.trial.number}: {result}; once more"))

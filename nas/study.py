@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
+from optuna.exceptions import DuplicatedStudyError, ExperimentalWarning, StorageInternalError
+from optuna.storages import BaseStorage, JournalStorage
+from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
+from leaderboard.database import said
 from leaderboard.records import Evaluation, Trial
 from nas.cost import Budget, Cost
+from nas.errors import RunError
+from nas.recipe import Recipe
 from nas.samplers import RUNGS, SAMPLERS, RandomChooser, Setting
 from search_spaces import Axis, Genotype, Space
 
@@ -126,3 +134,63 @@ def distribution(axis: Axis) -> BaseDistribution:
     low, high = axis.options[0], axis.options[-1]
     assert isinstance(low, int) and isinstance(high, int)
     return IntDistribution(low, high, step=axis.step)
+
+
+def export(recipe: Recipe, trials: Sequence[Trial], storage: str) -> int:
+    """Write ``trials`` as a study called ``recipe.name`` into ``storage``; gives back how many.
+
+    ``storage`` is an address (``sqlite:///study.db``) or a file for Optuna's journal. Where there are rungs,
+    the longest training of each candidate counts. Raises RunError where the study exists or the storage
+    cannot be written.
+    """
+    space, budget, objectives = recipe.search_space(), recipe.limits(), recipe.objectives
+    latest: dict[tuple[str, str], Trial] = {}
+    for trial in trials:
+        if trial.state in ("finished", "rejected", "failed"):
+            key = trial.genotype_id, "rejected" if trial.state == "rejected" else "trained"
+            if key not in latest or trial.evaluation is not None:
+                latest[key] = trial
+    frozen = []
+    for trial in sorted(latest.values(), key=lambda one: one.id):
+        cost, evaluation = Cost(**trial.cost), trial.evaluation
+        values = None
+        if evaluation is not None:
+            values = [float(getattr(evaluation if n in QUALITIES else cost, n)) for n in objectives]
+        frozen.append(
+            frozen_trial(
+                space,
+                space.genotype.from_dict(trial.choices),
+                state=_STATES.get(trial.state, TrialState.COMPLETE),
+                values=values,
+                constraints={**budget.violations(cost), **trial.excess},
+                user_attrs={"genotype": trial.genotype_id, "rung": trial.rung, **trial.cost},
+            )
+        )
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        with said(storage):
+            study = optuna.create_study(
+                study_name=recipe.name,
+                storage=_storage(storage),
+                directions=["maximize" if name in QUALITIES else "minimize" for name in objectives],
+            )
+            with warnings.catch_warnings():
+                warnings.simplefilter(
+                    "ignore", ExperimentalWarning
+                )  # names of objectives have been so for years
+                study.set_metric_names(objectives)
+            study.add_trials(frozen)
+    except DuplicatedStudyError:
+        raise RunError(f"{storage}: a study called {recipe.name!r} is there already") from None
+    except (StorageInternalError, OSError) as error:
+        raise RunError(f"{storage}: cannot be written ({' '.join(str(error).split())[:200]})") from error
+    return len(frozen)
+
+
+_STATES = {"rejected": TrialState.PRUNED, "failed": TrialState.FAIL}
+
+
+def _storage(word: str) -> BaseStorage | str:
+    if "://" in word:
+        return word
+    return JournalStorage(JournalFileBackend(word))

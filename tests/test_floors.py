@@ -100,6 +100,7 @@ FLOORS = [
         "nas.cli.space",
         "nas.cli.evaluate",
         "nas.cli.data",
+        "nas.cli.export",
     },
     {"nas.cli.search"},
     {"nas.cli"},

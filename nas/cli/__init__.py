@@ -17,6 +17,7 @@ from nas.cli.board import board
 from nas.cli.cost import cost
 from nas.cli.data import data
 from nas.cli.evaluate import evaluate
+from nas.cli.export import export_study
 from nas.cli.front import front
 from nas.cli.retrain import retrain
 from nas.cli.search import search
@@ -30,7 +31,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (search, front, board, retrain, evaluate, cost, space, data):
+for command in (search, front, board, retrain, evaluate, cost, space, data, export_study):
     app.command()(command)
 
 

@@ -18,6 +18,7 @@ class Inline:
     """
 
     capacity = 1
+    attempts = 1
 
     def __init__(self, pool: Pool, work: Work = train) -> None:
         if pool.workers > 1:

@@ -153,6 +153,9 @@ class Executor(Protocol):
     capacity: int
     """How many jobs it wants at once."""
 
+    attempts: int
+    """How often it begins a job whose worker is lost, before WorkerLostError is the job's result."""
+
     def submit(self, key: int, job: Job) -> None:
         """Queue ``job`` under ``key``, which no other job that is under way has."""
 

@@ -11,7 +11,7 @@ import torch
 from misbehaving import Misbehaving, Slow, instantly, job_of, many
 
 from nas.device import cpu_threads
-from nas.errors import CandidateError, DiskError, Interrupted, MemoryFullError, RecipeError, TimedOutError
+from nas.errors import CandidateError, DiskError, Interrupted, OutOfMemoryError, RecipeError, TimedOutError
 from nas.executors import EXECUTORS, Done, Executor, Pool
 from nas.executors.inline import Inline
 from nas.executors.pool import places, worker_name
@@ -110,7 +110,7 @@ def test_gpus_are_dealt_out_in_turn_with_a_share_of_their_memory() -> None:
 def test_workers_that_share_a_gpu_train_there_and_one_that_wants_too_much_fails_alone(images: Path) -> None:
     jobs = [job_of(Misbehaving(how="gpu"), images), *many(job_of(Slow(), images), 4)]
     greedy, *modest = results_of(Processes(Pool(workers=2, devices=("cuda:0",), memory_share=0.2)), jobs)
-    assert isinstance(greedy.result, MemoryFullError)
+    assert isinstance(greedy.result, OutOfMemoryError)
     assert all(isinstance(one.result, Outcome) and not one.result.device.startswith("cpu") for one in modest)
 
 
@@ -125,8 +125,8 @@ def test_inline_is_one_worker() -> None:
         ("unpicklable", CandidateError, "UnpicklableError: a reason"),
         ("exit", CandidateError, "SystemExit: no more"),
         ("disk", DiskError, r"OSError: \[Errno 28\] No space left on device: 'state.pt'"),
-        ("tensors", MemoryFullError, "RuntimeError: .*can't allocate memory"),
-        ("bytes", MemoryFullError, "MemoryError"),
+        ("tensors", OutOfMemoryError, ".*can't allocate memory"),
+        ("bytes", OutOfMemoryError, "MemoryError"),
     ],
 )
 def test_a_failure_inline_is_a_result_in_the_words_that_processes_use(

@@ -86,8 +86,8 @@ FAILURES: dict[str, tuple[type[Exception], str]] = {
     "unpicklable": (CandidateError, "^UnpicklableError: a reason$"),
     "ours": (TrainingError, "^ours$"),
     "disk": (DiskError, r"^OSError: \[Errno 28\] No space left on device: 'state.pt'$"),
-    "tensors": (OutOfMemoryError, "^RuntimeError: .*can't allocate memory"),
-    "bytes": (OutOfMemoryError, "^MemoryError$"),
+    "tensors": (OutOfMemoryError, "can't allocate memory.*at half the batch as well"),
+    "bytes": (OutOfMemoryError, "^MemoryError .at half the batch as well.$"),
     "threads": (CandidateError, "^RuntimeError: OMP 1, torch 1$"),
     "stop": (CandidateError, "^it stopped, and nobody had asked it to$"),
 }

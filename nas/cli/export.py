@@ -1,0 +1,33 @@
+"""``nas export-study``: a run as an Optuna study, for Optuna's own views and dashboard."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nas.cli.options import Db, RunName, Runs, open_store
+
+
+def export_study(
+    name: RunName,
+    storage: Annotated[str, typer.Option(help="Where to: sqlite:///study.db, or a file: study.log.")],
+    runs: Runs = Path("runs"),
+    db: Db = None,
+) -> None:
+    """Write a run's trials as an Optuna study, with values, parameters and constraints.
+
+    optuna-dashboard and Optuna's visualisations open it. A study of that name must not be there yet.
+    """
+    from nas.recipe import make_recipe
+    from nas.study import export
+
+    with open_store(runs, db, read_only=True) as store:
+        study = store.study(name)
+        recipe = make_recipe({k: v for k, v in {**study.recipe, "name": name}.items() if v is not None})
+        trials = store.trials(study.id, "search", curves=False)
+    count = export(recipe, trials, storage)
+    typer.echo(f"wrote {count} trials of run {name!r} to {storage}")
+    typer.echo("Next:")
+    typer.echo(f"  optuna-dashboard {storage}   (pip install optuna-dashboard)")

@@ -1,0 +1,118 @@
+"""What the search itself costs for each candidate, and how long a long search takes to go on.
+
+The real loop, with an executor whose candidates are trained in no time (PSNR is a formula), so that
+what remains is asking, cost, database and telling; the time that the sampler thinks is printed apart.
+
+python tests/benchmarks/search.py [--trials 100 1000 10000] [--sampler random surrogate] [--db URL]
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import platform
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+from leaderboard.store import Store, sqlite_url
+from nas.executors import EXECUTORS, Done, Pool, Watch
+from nas.recipe import make_recipe
+from nas.search import Search
+from nas.study import Proposer
+from nas.tally import Event
+from nas.training import Job, Outcome
+
+
+class Instant:
+    """Every job is done before it is asked for."""
+
+    capacity = attempts = 1
+
+    def __init__(self, pool: Pool) -> None:
+        self._jobs: list[tuple[int, Job]] = []
+
+    def submit(self, key: int, job: Job) -> None:
+        self._jobs.append((key, job))
+
+    def next_result(self, watch: Watch) -> Done:
+        watch(None)
+        key, job = self._jobs.pop(0)
+        psnr = 28 + 0.001 * (int(job.genotype.id, 16) % 1000) + math.log(job.genotype.to_dict()["width"])  # type: ignore[arg-type]
+        outcome = Outcome(psnr_db=psnr, ssim=0.8, per_image={}, train_seconds=0.0, curve=[(1, 0.1, None)])
+        return Done(key=key, worker="here", result=outcome)
+
+    def close(self, save: bool) -> list[Done]:
+        return []
+
+
+def measure(sampler: str, trials: int, url: str, folder: Path) -> None:
+    recipe = make_recipe(
+        {
+            "name": f"{sampler}-{trials}",
+            "trials": trials,
+            "sampler": sampler,
+            "executor": "instant",
+            "budget": {"params": "300k", "multi_adds": "15G"},
+            "device": "cpu",
+            "seed": trials,
+        }
+    )
+    asking: list[float] = []
+    ask = Proposer.ask
+
+    def timed(proposer: Proposer) -> object:
+        start = time.perf_counter()
+        try:
+            return ask(proposer)
+        finally:
+            asking.append(time.perf_counter() - start)
+
+    Proposer.ask = timed  # type: ignore[assignment, method-assign]
+    moments: list[float] = []
+
+    def listen(event: Event) -> None:
+        if event.kind == "finished":
+            moments.append(time.perf_counter())
+
+    try:
+        with Store(url) as store:
+            search = Search(recipe, store, folder, "cpu", listen)
+            search.prepare()
+            search.run()
+            last = max(2, min(100, trials // 2))
+            thinking = sum(asking[-last:])
+            own = (moments[-1] - moments[-last - 1] - thinking) / last
+            again = Search(recipe, store, folder, "cpu", listen)
+            start = time.perf_counter()
+            again.prepare()
+            again.run()
+            resumed = time.perf_counter() - start
+    finally:
+        Proposer.ask = ask  # type: ignore[method-assign]
+    print(
+        f"  {sampler:<10}{trials:>7} trials   own {own * 1e3:>6.1f} ms a candidate   "
+        f"sampler {statistics.median(asking[-last:]) * 1e3:>7.1f} ms (longest {max(asking[-last:]):.2f} s)   "
+        f"going on {resumed:>5.2f} s",
+        flush=True,
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--trials", type=int, nargs="+", default=[100, 1000])
+    parser.add_argument("--sampler", nargs="+", default=["random", "surrogate"])
+    parser.add_argument("--db", default=None)
+    given = parser.parse_args()
+    EXECUTORS["instant"] = Instant
+    print(f"{platform.machine()}, Python {platform.python_version()}, {given.db or 'SQLite'}")
+    with tempfile.TemporaryDirectory() as place:
+        url = given.db or sqlite_url(Path(place) / "results.db")
+        for sampler in given.sampler:
+            for trials in given.trials:
+                measure(sampler, trials, url, Path(place))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,38 @@
+"""The commands of docs/searching.md, run from the first to the last in one folder, as a reader would."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from postgres_server import PostgresServer
+
+PAGE = Path(__file__).parents[2] / "docs" / "searching.md"
+Nas = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", PAGE.read_text(encoding="utf-8"), flags=re.DOTALL)
+
+
+@pytest.mark.thorough
+def test_every_command_of_the_page_works(nas: Nas, tmp_path: Path, postgres: PostgresServer) -> None:
+    [recipe] = blocks("toml")
+    (tmp_path / "small.toml").write_text(recipe)
+    address = postgres.new_database()
+    commands = [line for block in blocks("sh") for line in block.splitlines()]
+    assert len(commands) > 15
+    printed = {}
+    for command in commands:
+        words = shlex.split(command.replace("postgresql+psycopg://HOST/DATABASE", address))
+        done = nas(*words[1:], timeout=300)
+        assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+        printed[command] = done.stdout
+    whole = "\n".join(printed.values())
+    assert "rung 3: " in whole
+    assert "+-" in whole
+    assert "begins with" in whole
