@@ -73,23 +73,21 @@ class Budget:
 
     def limits(self) -> dict[str, float]:
         """Every limit that is set, in one fixed order."""
-        return {name: limit for name, limit in asdict(self).items() if limit is not None}
+        return {name: limit for name, limit in vars(self).items() if limit is not None}
 
     def ceilings(self) -> dict[str, int]:
         """What a Cost may be at most."""
-        return {
-            name: getattr(self, name)
-            for name in ("params", "multi_adds", "conv_multi_adds")
-            if name in self.limits()
+        limits = {
+            "params": self.params,
+            "multi_adds": self.multi_adds,
+            "conv_multi_adds": self.conv_multi_adds,
         }
+        return {name: limit for name, limit in limits.items() if limit is not None}
 
-    def floors(self) -> dict[str, float]:
+    def floors(self) -> dict[str, int]:
         """What a Cost must be at least."""
-        return {
-            name: self.limits()[f"min_{name}"]
-            for name in ("params", "multi_adds")
-            if f"min_{name}" in self.limits()
-        }
+        limits = {"params": self.min_params, "multi_adds": self.min_multi_adds}
+        return {name: limit for name, limit in limits.items() if limit is not None}
 
     def measured(self) -> dict[str, float]:
         """The limits of what a Cost does not know."""

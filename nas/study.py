@@ -89,7 +89,16 @@ class Proposer:
         constraints = self._violations(candidate)
         asked, candidate.asked = candidate.asked, None
         if asked is None or rung:
-            self.study.add_trial(self._frozen(candidate, kind, values, attributes))
+            self.study.add_trial(
+                frozen_trial(
+                    self.space,
+                    candidate.genotype,
+                    state=kind,
+                    values=values,
+                    constraints=constraints,
+                    user_attrs=attributes,
+                )
+            )
             return
         for name, violation in constraints.items():
             asked.set_constraint(name, violation)
@@ -103,18 +112,6 @@ class Proposer:
     def _violations(self, candidate: Candidate) -> dict[str, float]:
         """In one fixed order; what was measured for the trial stands in its row."""
         return {**self.budget.violations(candidate.cost), **candidate.trial.excess}
-
-    def _frozen(
-        self, candidate: Candidate, kind: TrialState, values: list[float] | None, attributes: dict[str, Any]
-    ) -> optuna.trial.FrozenTrial:
-        return frozen_trial(
-            self.space,
-            candidate.genotype,
-            state=kind,
-            values=values,
-            constraints=self._violations(candidate),
-            user_attrs=attributes,
-        )
 
 
 def frozen_trial(space: Space, genotype: Genotype, **fields: Any) -> optuna.trial.FrozenTrial:

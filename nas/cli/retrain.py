@@ -50,7 +50,7 @@ def retrain(
                     recipe,
                     store,
                     runs,
-                    pick_device(device or recipe.device),
+                    pick_device((device or recipe.device).split(",")[0]),
                     validate_every=validate_every,
                     events=tensorboard,
                 )

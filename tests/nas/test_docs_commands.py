@@ -11,6 +11,9 @@ from pathlib import Path
 import pytest
 from postgres_server import PostgresServer
 
+from leaderboard.store import Store
+from nas.executors import EXECUTORS
+
 PAGE = Path(__file__).parents[2] / "docs" / "searching.md"
 Nas = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -36,3 +39,20 @@ def test_every_command_of_the_page_works(nas: Nas, tmp_path: Path, postgres: Pos
     assert "rung 3: " in whole
     assert "+-" in whole
     assert "begins with" in whole
+
+
+@pytest.mark.thorough
+def test_the_tracked_recipe_gives_the_same_on_every_executor(nas: Nas, tmp_path: Path) -> None:
+    """At two steps a candidate: what differs between executors would differ there, too."""
+    recipe = Path(__file__).parents[2] / "runs" / "x4-300k.toml"
+    found = {}
+    for executor in EXECUTORS:
+        runs = tmp_path / executor
+        options = ("--trials", "2", "--steps", "2", "--executor", executor, "--device", "cpu")
+        done = nas("search", str(recipe), *options, "--runs", str(runs), timeout=300)
+        assert done.returncode == 0, done.stderr
+        with Store.at(runs / "results.db", read_only=True) as store:
+            trials = store.trials(store.study("x4-300k").id, "search")
+        found[executor] = [(t.genotype_id, t.state, t.evaluation and t.evaluation.psnr_db) for t in trials]
+    assert len(found["inline"]) >= 2
+    assert all(trials == found["inline"] for trials in found.values())

@@ -85,7 +85,8 @@ def test_whatever_is_killed_every_candidate_is_finished_exactly_once(tmp_path: P
         _, said = search.communicate(timeout=90)
         stops += 1
         if how == "term":
-            assert search.returncode == 128 + signal.SIGTERM, said
+            # Before it listens, the signal ends it as it ends any program.
+            assert search.returncode in (128 + signal.SIGTERM, -signal.SIGTERM), said
         until = time.monotonic() + 20
         while any(Path(f"/proc/{worker}").exists() for worker in workers) and time.monotonic() < until:
             time.sleep(0.1)
