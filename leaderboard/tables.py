@@ -73,9 +73,13 @@ def _phrase(axis: str, value: Any, ambiguous: bool) -> str:
 
 
 def main_protocol(frame: pd.DataFrame) -> str | None:
-    """The protocol with the most results of the search stage (of any stage if there are none), or None."""
+    """The protocol with the most results of the search stage (of any stage if there are none), or None.
+
+    Where a study trained ever fewer networks for ever longer, its longest trainings are looked at.
+    """
     measured = frame[frame["psnr_db"].notna()]
     searched = measured[measured["stage"] == "search"]
+    searched = searched[searched["rung"] == searched.groupby("study")["rung"].transform("max")]
     counts = (searched if len(searched) else measured)["protocol"].value_counts()
     return None if counts.empty else str(min(counts[counts == counts.max()].index))
 

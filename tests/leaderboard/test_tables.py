@@ -26,6 +26,10 @@ def test_the_front_is_of_one_protocol_cheapest_first(frame: pd.DataFrame) -> Non
     assert front["psnr_db"].max() < 30.5  # the re-trained ones are better and are not among them
     assert front["gain_db"].iloc[0] == pytest.approx(front["psnr_db"].iloc[0] - 28.42)
     assert main_protocol(frame) == "proxy-81c2e0"
+    measured = frame[frame["psnr_db"].notna() & (frame["stage"] == "search")]
+    longer = frame.copy()
+    longer.loc[measured.index[:2], ["rung", "protocol"]] = [1, "longer-000001"]
+    assert main_protocol(longer) == "longer-000001"
 
 
 def test_a_protocol_is_named_by_id_start_or_plan(frame: pd.DataFrame) -> None:
