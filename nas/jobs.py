@@ -30,16 +30,22 @@ def make_job(
 
 
 def record_outcome(
-    store: Store, trial: Trial, owner: str, outcome: Outcome, runs: Path, worker: str | None = None
+    store: Store,
+    trial: Trial,
+    protocol_id: str,
+    outcome: Outcome,
+    runs: Path,
+    *,
+    owner: str,
+    worker: str | None = None,
 ) -> Evaluation:
     """Put a training's outcome into the database and end its trial, in one transaction."""
-    assert trial.protocol_id is not None
     weights = outcome.weights
     return store.record(
         trial.id,
         owner=owner,
         genotype_id=trial.genotype_id,
-        protocol_id=trial.protocol_id,
+        protocol_id=protocol_id,
         seed=trial.seed,
         psnr_db=outcome.psnr_db,
         ssim=outcome.ssim,

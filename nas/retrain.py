@@ -121,7 +121,9 @@ class Retraining:
             with suppress(LeaderboardError):  # what went wrong first is the news
                 self.store.release(this_process(), [trial.id])
             raise
-        evaluation = record_outcome(self.store, trial, this_process(), outcome, self.runs)
+        evaluation = record_outcome(
+            self.store, trial, self.protocol.id, outcome, self.runs, owner=this_process()
+        )
         return Retrained(chosen=chosen, evaluation=evaluation, known=False)
 
     def close(self) -> None:
@@ -133,8 +135,10 @@ class Retraining:
         study = self.store.study(self.recipe.name)
         owner = this_process()
         self.store.reap(study.id)
-        for trial in self.store.trials(study.id, "retrain"):
-            if trial.state == "waiting" and trial.genotype_id == chosen.genotype.id:
+        for trial in self.store.trials(study.id, "retrain", curves=False):
+            same = trial.genotype_id == chosen.genotype.id
+            # Rows of older databases do not say what they are to be trained under.
+            if trial.state == "waiting" and same and trial.protocol_id in (None, self.protocol.id):
                 taken = self.store.claim_this(trial.id, owner, LEASE_SECONDS)
                 if taken is not None:
                     return taken

@@ -18,6 +18,7 @@ from leaderboard.errors import LeaderboardError, LeaseLostError
 from leaderboard.owners import this_process
 from leaderboard.records import Study, Trial
 from leaderboard.store import Store
+from leaderboard.store.trials import Stage
 from nas import __version__
 from nas.cost import Cost, cost_of
 from nas.errors import DiskError, Interrupted, NasError, RunError, WorkerLostError
@@ -214,10 +215,10 @@ class Search:
 
     def _take_up(self, executor: Executor) -> None:
         """Train what an earlier process left in the middle, before anything new."""
-        while (trial := self.store.claim(self.study.id, self.owner, LEASE_SECONDS, "search")) is not None:
-            self._submit(executor, self._candidate(trial))
-        while (trial := self.store.claim(self.study.id, self.owner, LEASE_SECONDS, "seeds")) is not None:
-            self._submit(executor, self._candidate(trial))
+        stages: tuple[Stage, ...] = ("search", "seeds")
+        for stage in stages:
+            while (trial := self.store.claim(self.study.id, self.owner, LEASE_SECONDS, stage)) is not None:
+                self._submit(executor, self._candidate(trial))
 
     # The loop
 
@@ -272,13 +273,16 @@ class Search:
             self._promoted[rung - 1].add(genotype_id)
             if genotype_id in self.tally.failed_ids:
                 continue
-            _, space, choices = self.store.find_genotype(genotype_id)[0]
-            genotype = self.space.genotype.from_dict(choices)
-            assert space == genotype.space
+            genotype = self._recorded(genotype_id)
             candidate = self._enter(genotype, cost_of(genotype, self.recipe.scale), {}, rung=rung)
             if candidate is not None:
                 return candidate
         return None
+
+    def _recorded(self, genotype_id: str) -> Genotype:
+        """The genotype of that id, which the database holds."""
+        _, _, choices = self.store.find_genotype(genotype_id)[0]
+        return self.space.genotype.from_dict(choices)
 
     def _propose(self) -> Candidate | None:
         """The next new candidate; None where the proposal was rejected, known or in training already."""
@@ -352,14 +356,18 @@ class Search:
 
     def _another_seed(self) -> Candidate | None:
         """A member of the front with a seed that it has not been trained with."""
-        rung = max((r for r, results in enumerate(self.tally.rungs) if results), default=0)
+        seeds = range(self.recipe.seed + 1, self.recipe.seed + self.recipe.seeds_for_front)
+        if not seeds:
+            return None
+        trials = self.store.trials(self.study.id, "seeds", curves=False)
+        begun = {(trial.genotype_id, trial.seed) for trial in trials}
         for genotype_id in self.tally.front():
-            for seed in range(self.recipe.seed + 1, self.recipe.seed + self.recipe.seeds_for_front):
-                if (genotype_id, seed) in self._seeded():
+            for seed in seeds:
+                if (genotype_id, seed) in begun:
                     continue
-                genotype = self.space.genotype.from_dict(self.store.find_genotype(genotype_id)[0][2])
+                genotype = self._recorded(genotype_id)
                 cost = cost_of(genotype, self.recipe.scale)
-                candidate = self._enter(genotype, cost, {}, rung=rung, seed=seed)
+                candidate = self._enter(genotype, cost, {}, rung=self.tally.longest, seed=seed)
                 if candidate is not None:
                     return candidate
         return None
@@ -367,15 +375,14 @@ class Search:
     def spread(self) -> list[Spread]:
         """What the members of the front reach with all their seeds, cheapest first."""
         found = {genotype_id: [self.tally.top[genotype_id][1]] for genotype_id in self.tally.front()}
-        rung = max((r for r, results in enumerate(self.tally.rungs) if results), default=0)
         for trial in self.store.trials(self.study.id, "seeds", curves=False):
-            if trial.evaluation is not None and trial.rung == rung and trial.genotype_id in found:
+            if (
+                trial.evaluation is not None
+                and trial.rung == self.tally.longest
+                and trial.genotype_id in found
+            ):
                 found[trial.genotype_id].append(trial.evaluation.psnr_db)
         return [Spread(genotype_id=name, psnr_db=tuple(values)) for name, values in found.items()]
-
-    def _seeded(self) -> set[tuple[str, int]]:
-        trials = self.store.trials(self.study.id, "seeds", curves=False)
-        return {(trial.genotype_id, trial.seed) for trial in trials}
 
     def _hopeless(self) -> str:
         tightest = max(self.tally.rejected_by, key=self.tally.rejected_by.__getitem__)
@@ -454,7 +461,15 @@ class Search:
 
     def _finished(self, candidate: Candidate, outcome: Outcome, worker: str) -> None:
         trial = candidate.trial
-        evaluation = record_outcome(self.store, trial, self.owner, outcome, self.runs, worker)
+        evaluation = record_outcome(
+            self.store,
+            trial,
+            self.protocols[trial.rung].id,
+            outcome,
+            self.runs,
+            owner=self.owner,
+            worker=worker,
+        )
         self._failures = 0
         if trial.stage == "search":
             self.tally.count(replace(trial, state="finished", evaluation=evaluation))

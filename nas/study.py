@@ -12,6 +12,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, IntD
 from optuna.exceptions import DuplicatedStudyError, ExperimentalWarning, StorageInternalError
 from optuna.storages import BaseStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend
+from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
 from leaderboard.database import said
@@ -57,7 +58,7 @@ class Proposer:
         # A Gaussian process knows what a rung is; other samplers compare the rung that all have reached.
         self._knows_rungs = sampler == "surrogate" and len(shares) > 1
         self.study = optuna.create_study(
-            directions=["maximize" if name in QUALITIES else "minimize" for name in objectives],
+            directions=_directions(objectives),
             sampler=SAMPLERS[sampler](setting),
         )
 
@@ -79,14 +80,14 @@ class Proposer:
         rung = candidate.trial.rung
         if rung and not self._knows_rungs:
             return
-        values = None if evaluation is None else self._values(candidate.cost, evaluation)
-        kind = {"rejected": TrialState.PRUNED, "failed": TrialState.FAIL}.get(state, TrialState.COMPLETE)
+        values = _values(self.objectives, candidate.cost, evaluation)
+        kind = _STATES.get(state, TrialState.COMPLETE)
         attributes: dict[str, Any] = {}
         if self._knows_rungs and evaluation is not None:
             attributes[RUNGS] = [[self.shares[rung], evaluation.psnr_db]]
             if rung < len(self.shares) - 1:
                 kind, values = TrialState.PRUNED, None
-        constraints = self._violations(candidate)
+        constraints = _violations(self.budget, candidate.cost, candidate.trial)
         asked, candidate.asked = candidate.asked, None
         if asked is None or rung:
             self.study.add_trial(
@@ -106,12 +107,25 @@ class Proposer:
             asked.set_user_attr(name, value)
         self.study.tell(asked, values=values, state=kind)
 
-    def _values(self, cost: Cost, evaluation: Evaluation) -> list[float]:
-        return [float(getattr(evaluation if name in QUALITIES else cost, name)) for name in self.objectives]
 
-    def _violations(self, candidate: Candidate) -> dict[str, float]:
-        """In one fixed order; what was measured for the trial stands in its row."""
-        return {**self.budget.violations(candidate.cost), **candidate.trial.excess}
+_STATES = {"rejected": TrialState.PRUNED, "failed": TrialState.FAIL}
+
+
+def _directions(objectives: Sequence[str]) -> list[StudyDirection]:
+    up, down = StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE
+    return [up if name in QUALITIES else down for name in objectives]
+
+
+def _values(objectives: Sequence[str], cost: Cost, evaluation: Evaluation | None) -> list[float] | None:
+    """One number an objective; None where nothing was measured."""
+    if evaluation is None:
+        return None
+    return [float(getattr(evaluation if name in QUALITIES else cost, name)) for name in objectives]
+
+
+def _violations(budget: Budget, cost: Cost, trial: Trial) -> dict[str, float]:
+    """In one fixed order; what was measured for the trial stands in its row."""
+    return {**budget.violations(cost), **trial.excess}
 
 
 def frozen_trial(space: Space, genotype: Genotype, **fields: Any) -> optuna.trial.FrozenTrial:
@@ -149,17 +163,14 @@ def export(recipe: Recipe, trials: Sequence[Trial], storage: str) -> int:
                 latest[key] = trial
     frozen = []
     for trial in sorted(latest.values(), key=lambda one: one.id):
-        cost, evaluation = Cost(**trial.cost), trial.evaluation
-        values = None
-        if evaluation is not None:
-            values = [float(getattr(evaluation if n in QUALITIES else cost, n)) for n in objectives]
+        cost = Cost(**trial.cost)
         frozen.append(
             frozen_trial(
                 space,
                 space.genotype.from_dict(trial.choices),
                 state=_STATES.get(trial.state, TrialState.COMPLETE),
-                values=values,
-                constraints={**budget.violations(cost), **trial.excess},
+                values=_values(objectives, cost, trial.evaluation),
+                constraints=_violations(budget, cost, trial),
                 user_attrs={"genotype": trial.genotype_id, "rung": trial.rung, **trial.cost},
             )
         )
@@ -169,7 +180,7 @@ def export(recipe: Recipe, trials: Sequence[Trial], storage: str) -> int:
             study = optuna.create_study(
                 study_name=recipe.name,
                 storage=_storage(storage),
-                directions=["maximize" if name in QUALITIES else "minimize" for name in objectives],
+                directions=_directions(objectives),
             )
             with warnings.catch_warnings():
                 warnings.simplefilter(
@@ -182,9 +193,6 @@ def export(recipe: Recipe, trials: Sequence[Trial], storage: str) -> int:
     except (StorageInternalError, OSError) as error:
         raise RunError(f"{storage}: cannot be written ({' '.join(str(error).split())[:200]})") from error
     return len(frozen)
-
-
-_STATES = {"rejected": TrialState.PRUNED, "failed": TrialState.FAIL}
 
 
 def _storage(word: str) -> BaseStorage | str:

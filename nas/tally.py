@@ -61,9 +61,14 @@ class Tally:
         return self.rungs[0]
 
     @property
+    def longest(self) -> int:
+        """The highest rung with a result."""
+        return max((rung for rung, results in enumerate(self.rungs) if results), default=0)
+
+    @property
     def top(self) -> Results:
         """The results of the longest trainings that there are: only these are compared."""
-        return next((results for results in reversed(self.rungs) if results), {})
+        return self.rungs[self.longest]
 
     @property
     def best_psnr_db(self) -> float | None:

@@ -227,9 +227,8 @@ def _report(recipe: Recipe, search: Search, runs: Path, db: str | None) -> None:
     for rung, (plan, results) in enumerate(zip(search.plans, tally.rungs, strict=True), start=1):
         if len(search.plans) > 1:
             typer.echo(f"  rung {rung}: {len(results)} trained for {plan.steps} steps")
-    longest = max((rung for rung, results in enumerate(tally.rungs) if results), default=0)
     if tally.top:
-        print_front(recipe.name, runs, db, search.protocols[longest].id, tally.cost)
+        print_front(recipe.name, runs, db, search.protocols[tally.longest].id, tally.cost)
     if tally.best_psnr_db is not None:
         best, bicubic = tally.best_psnr_db, tally.bicubic_psnr_db
         area = tally.hypervolume(search.budget.ceilings().get(tally.cost))

@@ -6,7 +6,7 @@ memory; ``batch`` reads it, touches nothing else, and can therefore be part of a
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 
 import torch
 from torch import Tensor
@@ -17,7 +17,7 @@ BLOCK = 25
 """Steps whose patches are chosen, and sent to the device, at once."""
 
 
-class Feed:
+class Feed(ABC):
     """The batches of a training; ``state`` continues it after the step last advanced to."""
 
     def __init__(self, patches: Patches, batch: int) -> None:

@@ -517,6 +517,32 @@ def test_the_best_of_the_front_is_retrained_once(small_recipe: Make, tmp_path: P
         assert retrained[0].evaluation.protocol_id == retraining.protocol.id
 
 
+def test_what_one_plan_left_unfinished_is_not_finished_under_another(
+    small_recipe: Make, tmp_path: Path
+) -> None:
+    recipe = small_recipe(trials=2)
+    run(recipe, tmp_path)
+
+    def stop(progress: Any) -> None:
+        raise Interrupted("enough")
+
+    with Store.at(tmp_path / "results.db") as store:
+        [chosen] = choose(store, recipe, top=1)
+        first = Retraining(recipe, store, tmp_path, "cpu")
+        with pytest.raises(Interrupted):
+            first.run(chosen, stop)
+        longer = small_recipe(trials=2, retrain={"plan": "longer", "steps": 9, "batch": 2, "lr_patch": 12})
+        second = Retraining(longer, store, tmp_path, "cpu")
+        done = second.run(chosen, lambda progress: None)
+        assert done.evaluation.protocol_id == second.protocol.id != first.protocol.id
+        assert done.evaluation.curve[-1][0] == 9
+        trials = store.trials(store.study("small").id, "retrain")
+        assert [trial.state for trial in trials] == ["waiting", "finished"]
+        again = first.run(chosen, lambda progress: None)
+        assert again.evaluation.protocol_id == first.protocol.id
+        assert len(store.trials(store.study("small").id, "retrain")) == 2
+
+
 def test_nothing_can_be_retrained_before_a_search(small_recipe: Make, tmp_path: Path) -> None:
     recipe = small_recipe()
     with Store.at(tmp_path / "results.db") as store:
