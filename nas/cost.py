@@ -7,7 +7,7 @@ two ways to the same number: :func:`measure` counts any network on the meta devi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode, flop_registry
 
 from nas.errors import BudgetError
+from nas.known_costs import KnownCosts
 from search_spaces import Genotype
 from search_spaces.genotype import Part
 
@@ -141,13 +142,41 @@ def cost_of(genotype: Genotype, scale: int, output: tuple[int, int] = OUTPUT) ->
     size = input_size(scale, output)
     params = multi_adds = conv_multi_adds = activations = 0
     for part in parts:
-        cost = _part_cost(genotype.space, part, size)
+        cost = _part_cost(genotype, part, size)
         params += part.copies * cost.params
         multi_adds += part.uses * cost.multi_adds
         conv_multi_adds += part.uses * cost.conv_multi_adds
         activations += part.uses * cost.activations
     return Cost(
         params=params, multi_adds=multi_adds, conv_multi_adds=conv_multi_adds, activations=activations
+    )
+
+
+def breakdown(
+    genotype: Genotype, scale: int, output: tuple[int, int] = OUTPUT
+) -> list[tuple[str, Part, Cost]]:
+    """A genotype's parts in the order of the network: its name, the part, and what all of it costs.
+
+    The costs add up to :func:`cost_of`. Empty where the genotype names no parts.
+    """
+    size = input_size(scale, output)
+    parts: Sequence[Part] = genotype.parts(scale) or ()
+    return [(_called(part), part, _times(_part_cost(genotype, part, size), part)) for part in parts]
+
+
+def _called(part: Part) -> str:
+    """A part in words, from its key: its kind, then every option that is a word."""
+    words = part.key if isinstance(part.key, tuple) else (part.key,)
+    return ", ".join(str(word) for word in words if isinstance(word, str)) or "part"
+
+
+def _times(cost: Cost, part: Part) -> Cost:
+    """What all copies and uses of a part cost, from what one costs."""
+    return Cost(
+        params=part.copies * cost.params,
+        multi_adds=part.uses * cost.multi_adds,
+        conv_multi_adds=part.uses * cost.conv_multi_adds,
+        activations=part.uses * cost.activations,
     )
 
 
@@ -185,13 +214,20 @@ def on_meta(build: Callable[[], nn.Module], shape: tuple[int, ...]) -> tuple[nn.
 
 
 _known_parts: dict[tuple[str, Hashable, tuple[int, int]], Cost] = {}
+_on_disk = KnownCosts()
 
 
-def _part_cost(space: str, part: Part, size: tuple[int, int]) -> Cost:
-    key = (space, part.key, size)
+def _part_cost(genotype: Genotype, part: Part, size: tuple[int, int]) -> Cost:
+    key = (genotype.space, part.key, size)
     cost = _known_parts.get(key)
     if cost is None:
-        cost = _known_parts[key] = _count(part.build, (1, part.channels, *size))[0]
+        numbers = _on_disk.get(key)
+        if numbers is None:
+            cost = _count(part.build, (1, part.channels, *size))[0]
+            _on_disk.put(key, tuple(cost.to_dict().values()), module=type(genotype).__module__)
+        else:
+            cost = Cost(**dict(zip(Cost.__dataclass_fields__, numbers, strict=True)))
+        _known_parts[key] = cost
     return cost
 
 

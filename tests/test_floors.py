@@ -62,6 +62,8 @@ FLOORS = [
     {"search_spaces.published"},
     {"search_spaces.describe"},
     # How we search.
+    {"nas.folders"},
+    {"nas.known_costs"},
     {"nas.cost", "nas.imresize", "nas.metrics", "nas.device", "nas.tiles"},
     {"nas.second_opinion"},
     {"nas.data.images", "nas.data.cache"},

@@ -25,6 +25,8 @@ import torch
 from filelock import FileLock
 from torch import Tensor
 
+from nas.folders import cache_folder
+
 _log = logging.getLogger(__name__)
 
 TELL_SECONDS = 5.0
@@ -44,20 +46,6 @@ class Stored:
     images: dict[str, Tensor]
     digests: dict[str, str]
     skipped: dict[str, str]
-
-
-def cache_folder() -> Path | None:
-    """``NAS_CACHE``, or ``~/.cache/paretosr``; None where it is ``off`` or cannot be written to."""
-    word = os.environ.get("NAS_CACHE", "")
-    if word == "off":
-        return None
-    try:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-        folder = Path(word).expanduser() if word else base / "paretosr"
-        folder.mkdir(parents=True, exist_ok=True)
-    except (OSError, RuntimeError):  # no home, for example
-        return None
-    return folder if os.access(folder, os.W_OK | os.X_OK) else None
 
 
 def cache_paths(slug: str, key: object) -> tuple[Path, Path] | None:

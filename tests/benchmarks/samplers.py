@@ -28,7 +28,7 @@ from optuna.samplers import BaseSampler, NSGAIISampler, TPESampler
 from optuna.trial import TrialState
 
 from nas.samplers import SAMPLERS, Setting
-from nas.search import distribution
+from nas.study import distribution
 from search_spaces import Genotype
 
 MARKS = (16, 50, 100, 200, 400)
