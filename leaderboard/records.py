@@ -121,3 +121,14 @@ class Trial:
     reason: str | None
     created_at: datetime
     finished_at: datetime | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class News:
+    """Something that happened in a search: one of `EVENTS`, the trial if it was one's, and who did it."""
+
+    id: int
+    kind: str
+    trial_id: int | None
+    worker: str | None
+    details: dict[str, Any]

@@ -33,7 +33,7 @@ STATES = ("waiting", "running", "finished", "rejected", "repeated", "failed")
 FAILURES = ("error", "diverged", "out_of_memory", "timed_out", "worker_lost", "given_up")
 EVENTS = (
     *("proposed", "rejected", "repeated", "started", "rung", "finished", "failed", "released", "taken_over"),
-    *("search_started", "search_ended"),
+    *("search_started", "search_ended", "joined", "left"),
 )
 COSTS = ("params", "multi_adds", "conv_multi_adds", "activations")
 

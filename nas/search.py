@@ -2,38 +2,35 @@
 
 The results database is the only truth: the study is rebuilt from it at the start, so that a killed search
 goes on from what was recorded. A result is recorded first and told second. What is in training is leased to
-this process; leases that run out, or whose process is gone, are taken up again.
+this process; leases that run out, or whose process is gone, are taken up again. Other processes may join
+(``nas.join``): they train what is left waiting in the database for them.
 """
 
 from __future__ import annotations
 
-import math
-import statistics
 import time
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
-from leaderboard.errors import LeaderboardError, LeaseLostError
-from leaderboard.owners import this_process
-from leaderboard.records import Study, Trial
+from leaderboard.errors import LeaderboardError
+from leaderboard.records import Evaluation, Study
 from leaderboard.store import Store
-from leaderboard.store.trials import Stage
 from nas import __version__
 from nas.cost import Cost, cost_of
-from nas.errors import DiskError, Interrupted, NasError, RunError, WorkerLostError
-from nas.executors import EXECUTORS, Done, Executor, Pool
-from nas.jobs import make_job, record_outcome
+from nas.errors import Interrupted, RunError
+from nas.executors import Executor
 from nas.limits import Measured
-from nas.protocol import make_protocols
+from nas.partners import Partners
 from nas.reach import require_reachable
 from nas.recipe import MAY_CHANGE, Recipe
 from nas.rungs import next_promotion
+from nas.runner import LEASE_SECONDS, Runner
 from nas.samplers import Setting
+from nas.seeds import Spread, missing_seeds, spread
 from nas.study import Candidate, Proposer
 from nas.tally import Event, Listener, Tally
-from nas.training import Job, Outcome, Progress
-from nas.training.checkpoint import STATE
+from nas.training import Progress
 from nas.units import format_count
 from search_spaces import Genotype
 from search_spaces.published import PUBLISHED
@@ -44,38 +41,11 @@ PATIENCE = 1000
 REPEATS_BEFORE_RANDOM = 20
 """Repeats in a row after which candidates are drawn at random instead of by the sampler."""
 
-FAILURES_IN_A_ROW = 5
-"""Candidates that fail one after another until the search stops: then it is not the candidates."""
-
 LEAST_TO_JUDGE = 10
 """Candidates after which a search stops when more than half of them failed."""
 
-ATTEMPTS = 3
-"""Trainings of one candidate whose worker is lost each time, until it is the candidate's fault."""
 
-LEASE_SECONDS = 120.0
-"""How long a search is believed to be alive after it last said so."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Spread:
-    """What one network reaches with several seeds, in dB."""
-
-    genotype_id: str
-    psnr_db: tuple[float, ...]
-
-    @property
-    def mean_db(self) -> float:
-        """The mean."""
-        return statistics.fmean(self.psnr_db)
-
-    @property
-    def deviation_db(self) -> float:
-        """The standard deviation of a sample; NaN for a single seed."""
-        return statistics.stdev(self.psnr_db) if len(self.psnr_db) > 1 else math.nan
-
-
-class Search:
+class Search(Runner):
     """One run of a recipe against a database.
 
     ``runs`` is the folder of all runs. ``tally`` can be read at any time by the listener. Raises what
@@ -84,23 +54,13 @@ class Search:
     """
 
     def __init__(self, recipe: Recipe, store: Store, runs: Path, device: str, listen: Listener) -> None:
-        self.recipe, self.store, self.runs, self.device, self.listen = recipe, store, runs, device, listen
-        self.space, self.budget, self.plans = recipe.search_space(), recipe.limits(), recipe.rung_plans()
-        name = recipe.proxy.get("plan", "quick")
-        self.protocols, self.dataset = make_protocols(recipe, name, self.plans)
-        self.tally = Tally(
-            wanted=recipe.trials,
-            rungs=[{} for _ in self.plans],
-            cost=recipe.price(),
-            bicubic_psnr_db=self.protocols[0].bicubic_psnr_db,
-        )
-        self.owner = this_process()
+        super().__init__(recipe, store, runs, device, listen)
+        self.budget = recipe.limits()
         self.measured = Measured(self.budget, recipe.scale, device)
-        self._training: dict[int, Candidate] = {}
         self._promoted: list[set[str]] = [set() for _ in self.plans]
         self._queue: list[Genotype] = []
-        self._repeats = self._rejections = self._fruitless = self._failures = 0
-        self._began = self._renewed = time.monotonic()
+        self._repeats = self._rejections = self._fruitless = 0
+        self._began = time.monotonic()
 
     # Starting
 
@@ -131,37 +91,28 @@ class Search:
         executor: Executor | None = None
         try:
             self._rebuild()
-            executor = EXECUTORS[self.recipe.executor](self._pool())
-            self._take_up(executor)
+            executor = self._start()
+            while (candidate := self._claim()) is not None:  # what an earlier process left in the middle
+                self._submit(executor, candidate)
             self._search(executor)
             reason = "finished"
         except Interrupted:
             reason = "interrupted"
-            for done in executor.close(save=True) if executor else []:
-                with suppress(Interrupted):
-                    self._finish(done)
+            if executor is not None:
+                self._stop(executor)
             raise
         finally:
             if executor is not None:
                 executor.close(save=False)
-            with suppress(LeaderboardError):  # what ended the search is the news, and leases run out
-                self.store.release(self.owner, [each.trial.id for each in self._training.values()])
+            self._give_back()
+            with suppress(LeaderboardError):  # what ended the search is the news
                 self.store.release_study(self.study.id, self.owner, reason)
         return self.tally
-
-    def _pool(self) -> Pool:
-        devices = tuple(word.strip() for word in self.device.split(",")) if self.device != "cpu" else ()
-        return Pool(
-            workers=self.recipe.workers,
-            devices=devices,
-            time_limit_seconds=self.recipe.time_limit_seconds,
-            ray_address=self.recipe.ray_address,
-            gpus_per_worker=self.recipe.gpus_per_worker,
-        )
 
     def _rebuild(self) -> None:
         """The sampler's study, from everything that was recorded."""
         self.store.reap(self.study.id)
+        self._partners = Partners(self.store, self.study.id)
         past = self.store.trials(self.study.id, "search", curves=False)
         published = tuple(p.genotype for p in PUBLISHED.values() if self._fits(p.genotype))
         scale = self.recipe.scale
@@ -184,7 +135,9 @@ class Search:
         for trial in past:
             if trial.rung:
                 self._promoted[trial.rung - 1].add(trial.genotype_id)
-            if trial.state not in ("waiting", "running"):
+            if trial.state == "running":  # somebody who had joined an earlier process still trains it
+                self._partners.left[trial.id] = self._candidate(trial)
+            elif trial.state != "waiting":
                 self.tally.count(trial)
                 self._proposer.tell(self._candidate(trial), trial.state, trial.evaluation)
         if self.recipe.seed_published and not past:
@@ -210,38 +163,79 @@ class Search:
                 told += 1
         self.listen(Event(kind="note", text=f"begins with {told} results of run {name!r}"))
 
-    def _candidate(self, trial: Trial) -> Candidate:
-        return Candidate(trial, self.space.genotype.from_dict(trial.choices), Cost(**trial.cost))
-
-    def _take_up(self, executor: Executor) -> None:
-        """Train what an earlier process left in the middle, before anything new."""
-        stages: tuple[Stage, ...] = ("search", "seeds")
-        for stage in stages:
-            while (trial := self.store.claim(self.study.id, self.owner, LEASE_SECONDS, stage)) is not None:
-                self._submit(executor, self._candidate(trial))
-
     # The loop
 
     def _search(self, executor: Executor) -> None:
         while True:
             self._fill(executor)
-            if not self._training:
+            if self._training:
+                self._finish(executor.next_result(self._watch), executor)
+            elif self._partners.left:  # nothing more to begin, but others still train
+                self._watch(None)
+                time.sleep(0.2)
+            else:
                 break
-            self._finish(executor.next_result(self._watch), executor)
 
     def _fill(self, executor: Executor) -> None:
         """Hand out work until every worker has some, or none is left."""
-        while len(self._training) < executor.capacity and not self._is_over():
-            candidate = self._promote()
+        while len(self._training) < executor.capacity and (candidate := self._next()) is not None:
+            self._submit(executor, candidate)
+
+    def _next(self, *, waiting: bool = False) -> Candidate | None:
+        """What is to be trained next, for this process or ``waiting`` for others: promoted, new, a seed."""
+        while not self._is_over():
+            candidate = self._promote(waiting=waiting)
             if candidate is None and self._wants_more():
-                candidate = self._propose()
+                candidate = self._propose(waiting=waiting)
                 if candidate is None:
                     continue
-            if candidate is None and not self._training:
-                candidate = self._another_seed()
-            if candidate is None:
-                return
-            self._submit(executor, candidate)
+            if candidate is None and not waiting:
+                candidate = self._take_back()
+            return candidate or self._another_seed(waiting=waiting)
+        return None if waiting else self._take_back()
+
+    def _take_back(self) -> Candidate | None:
+        """A candidate that was left to others and that nobody has taken up."""
+        if not self._partners.left:
+            return None
+        candidate = self._claim()
+        if candidate is not None:
+            kept = self._partners.left.pop(candidate.trial.id, None)
+            candidate.asked = kept.asked if kept else None
+        return candidate
+
+    def _watch(self, seen: tuple[int, Progress] | None) -> None:
+        """Besides what every process does: hear of results of others, and leave them more."""
+        super()._watch(seen)
+        for candidate in self._partners.look():
+            self._hear(candidate)
+        while self._partners.wanted() and (more := self._next(waiting=True)) is not None:
+            self._partners.left[more.trial.id] = more
+
+    def _hear(self, candidate: Candidate) -> None:
+        """Take in what became of a candidate elsewhere."""
+        trial = self.store.trial(candidate.trial.id)
+        candidate.trial = trial
+        if trial.stage == "search":
+            self.tally.count(trial)
+            self._proposer.tell(candidate, trial.state, trial.evaluation)
+        psnr = None if trial.evaluation is None else trial.evaluation.psnr_db
+        told = f"{trial.failure}: {trial.reason}" if trial.state == "failed" else f"by {trial.worker}"
+        self._say(trial.state, candidate, psnr_db=psnr, text=told)
+        if trial.state == "failed":
+            self._judge(trial.reason or "")
+
+    def _lost(self, candidate: Candidate) -> None:
+        self._partners.left[candidate.trial.id] = candidate  # somebody else has it, or may
+
+    def _renew(self) -> None:
+        self.store.own_study(self.study.id, self.owner, LEASE_SECONDS)
+        super()._renew()
+
+    @property
+    def _under_way(self) -> list[Candidate]:
+        """What is in training, here and elsewhere, or waits for it."""
+        return [*self._training.values(), *self._partners.left.values()]
 
     def _is_over(self) -> bool:
         """Whether time or hypervolume says that nothing more is to be begun."""
@@ -254,9 +248,7 @@ class Search:
 
     def _wants_more(self) -> bool:
         """Whether new candidates are to be proposed."""
-        under_way = sum(
-            each.trial.stage == "search" and not each.trial.rung for each in self._training.values()
-        )
+        under_way = sum(each.trial.stage == "search" and not each.trial.rung for each in self._under_way)
         if len(self.tally.results) + under_way >= self.tally.wanted:
             return False
         if self._fruitless >= PATIENCE:
@@ -266,7 +258,7 @@ class Search:
             return False
         return True
 
-    def _promote(self) -> Candidate | None:
+    def _promote(self, *, waiting: bool = False) -> Candidate | None:
         """The next candidate that has earned a longer training."""
         while (found := next_promotion(self.tally.rungs, self._promoted)) is not None:
             rung, genotype_id = found
@@ -274,7 +266,8 @@ class Search:
             if genotype_id in self.tally.failed_ids:
                 continue
             genotype = self._recorded(genotype_id)
-            candidate = self._enter(genotype, cost_of(genotype, self.recipe.scale), {}, rung=rung)
+            cost = cost_of(genotype, self.recipe.scale)
+            candidate = self._enter(genotype, cost, {}, rung=rung, waiting=waiting)
             if candidate is not None:
                 return candidate
         return None
@@ -284,7 +277,7 @@ class Search:
         _, _, choices = self.store.find_genotype(genotype_id)[0]
         return self.space.genotype.from_dict(choices)
 
-    def _propose(self) -> Candidate | None:
+    def _propose(self, *, waiting: bool = False) -> Candidate | None:
         """The next new candidate; None where the proposal was rejected, known or in training already."""
         asked = None
         if self._queue:
@@ -295,18 +288,18 @@ class Search:
             genotype, asked = self._proposer.ask()
         cost = cost_of(genotype, self.recipe.scale)
         excess = self.budget.excess(cost)
-        busy = any(other.genotype == genotype for other in self._training.values())
+        busy = any(other.genotype == genotype for other in self._under_way)
         seen = busy or genotype.id in self.tally.failed_ids or genotype.id in self.tally.results
         self._repeats = self._repeats + 1 if seen else 0
         if busy or genotype.id in self.tally.failed_ids:
             self._fruitless += 1
             if asked is not None:
                 self._proposer.forget(asked)
-            self._watch(None)
+            super()._watch(None)
             return None
         if not excess and not seen:
             excess = self.measured.excess(genotype, cost)
-        candidate = self._enter(genotype, cost, excess, asked=asked)
+        candidate = self._enter(genotype, cost, excess, asked=asked, waiting=waiting)
         fresh = candidate is not None or (genotype.id in self.tally.results and not seen)
         self._fruitless = 0 if fresh else self._fruitless + 1
         self._rejections = self._rejections + 1 if excess else 0
@@ -323,11 +316,15 @@ class Search:
         rung: int = 0,
         seed: int | None = None,
         asked: object = None,
+        waiting: bool = False,
     ) -> Candidate | None:
-        """Put a proposal into the database; gives it back where it is to be trained."""
+        """Put a proposal into the database; gives it back where it is to be trained.
+
+        It is leased to this process, or waits there for anybody.
+        """
         protocol, taken = self.protocols[rung], self.recipe.seed if seed is None else seed
         known = None if excess else self.store.known(genotype.id, protocol.id, taken)
-        state = "rejected" if excess else "repeated" if known else "running"
+        state = "rejected" if excess else "repeated" if known else "waiting" if waiting else "running"
         trial = self.store.propose(
             self.study.id,
             stage="search" if seed is None else "seeds",
@@ -346,7 +343,7 @@ class Search:
             seconds=LEASE_SECONDS if state == "running" else None,
         )
         candidate = Candidate(trial, genotype, cost, asked)  # type: ignore[arg-type]
-        if state == "running":
+        if state in ("waiting", "running"):
             return candidate
         if trial.stage == "search":
             self.tally.count(trial)
@@ -354,35 +351,23 @@ class Search:
         self._say(state, candidate, psnr_db=None if known is None else known.psnr_db)
         return None
 
-    def _another_seed(self) -> Candidate | None:
-        """A member of the front with a seed that it has not been trained with."""
+    def _another_seed(self, *, waiting: bool = False) -> Candidate | None:
+        """A member of the front with a seed that it has not been trained with, once the search is over."""
         seeds = range(self.recipe.seed + 1, self.recipe.seed + self.recipe.seeds_for_front)
-        if not seeds:
+        if not seeds or any(each.trial.stage == "search" for each in self._under_way):
             return None
         trials = self.store.trials(self.study.id, "seeds", curves=False)
-        begun = {(trial.genotype_id, trial.seed) for trial in trials}
-        for genotype_id in self.tally.front():
-            for seed in seeds:
-                if (genotype_id, seed) in begun:
-                    continue
-                genotype = self._recorded(genotype_id)
-                cost = cost_of(genotype, self.recipe.scale)
-                candidate = self._enter(genotype, cost, {}, rung=self.tally.longest, seed=seed)
-                if candidate is not None:
-                    return candidate
+        for genotype_id, seed in missing_seeds(self.tally.front(), seeds, trials):
+            genotype = self._recorded(genotype_id)
+            cost = cost_of(genotype, self.recipe.scale)
+            candidate = self._enter(genotype, cost, {}, rung=self.tally.longest, seed=seed, waiting=waiting)
+            if candidate is not None:
+                return candidate
         return None
 
     def spread(self) -> list[Spread]:
         """What the members of the front reach with all their seeds, cheapest first."""
-        found = {genotype_id: [self.tally.top[genotype_id][1]] for genotype_id in self.tally.front()}
-        for trial in self.store.trials(self.study.id, "seeds", curves=False):
-            if (
-                trial.evaluation is not None
-                and trial.rung == self.tally.longest
-                and trial.genotype_id in found
-            ):
-                found[trial.genotype_id].append(trial.evaluation.psnr_db)
-        return [Spread(genotype_id=name, psnr_db=tuple(values)) for name, values in found.items()]
+        return spread(self.tally, self.store.trials(self.study.id, "seeds", curves=False))
 
     def _hopeless(self) -> str:
         tightest = max(self.tally.rejected_by, key=self.tally.rejected_by.__getitem__)
@@ -393,115 +378,12 @@ class Search:
             "Change it, or narrow the space with [space.only]"
         )
 
-    # One candidate
+    def _ended(self, candidate: Candidate, state: str, evaluation: Evaluation | None) -> None:
+        super()._ended(candidate, state, evaluation)
+        if candidate.trial.stage == "search":
+            self._proposer.tell(candidate, state, evaluation)
 
-    def _submit(self, executor: Executor, candidate: Candidate) -> None:
-        self._training[candidate.trial.id] = candidate
-        self._say("started", candidate)
-        executor.submit(candidate.trial.id, self._job(candidate))
-
-    def _job(self, candidate: Candidate) -> Job:
-        """The training of a candidate; on a higher rung it goes on from the state of the rung below."""
-        trial = candidate.trial
-        job = make_job(
-            self.recipe,
-            self.plans[trial.rung],
-            candidate.genotype,
-            self._folder(trial, trial.rung),
-            seed=trial.seed,
-            device=self.device.split(",")[0],
-        )
-        if trial.stage != "search":
-            return job
-        before = self._folder(trial, trial.rung - 1) / STATE if trial.rung else None
-        return replace(
-            job,
-            begin=before if before is not None and before.exists() else None,
-            keep_state=trial.rung < len(self.plans) - 1,
-        )
-
-    def _folder(self, trial: Trial, rung: int) -> Path:
-        seed = "" if trial.stage == "search" else f"-seed{trial.seed}"
-        name = f"{trial.genotype_id}-{self.protocols[rung].id}{seed}"
-        return self.runs / self.recipe.name / "candidates" / name
-
-    def _watch(self, seen: tuple[int, Progress] | None) -> None:
-        """Between two steps, or a few times a second: stay the owner; the listener may stop the search."""
-        now = time.monotonic()
-        if now - self._renewed > LEASE_SECONDS / 4:
-            self._renewed = now
-            self.store.own_study(self.study.id, self.owner, LEASE_SECONDS)
-            self.store.renew(self.owner, list(self._training), LEASE_SECONDS)
-        key, progress = seen or (-1, None)
-        candidate = self._training.get(key)
-        number = -1 if candidate is None else candidate.trial.number
-        self.listen(Event(kind="progress", number=number, progress=progress))
-
-    def _finish(self, done: Done, executor: Executor | None = None) -> None:
-        """Record first, tell second; without an executor nothing is begun again."""
-        candidate, result = self._training[done.key], done.result
-        if isinstance(result, DiskError):
-            raise result  # the disk's failure and not the candidate's, which is trained again later
-        tries = ATTEMPTS if executor is None else ATTEMPTS // executor.attempts
-        if isinstance(result, WorkerLostError) and candidate.attempts < tries:
-            if executor is not None:
-                candidate.attempts += 1
-                self.listen(Event(kind="note", text=f"trial {candidate.trial.number}: {result}; once more"))
-                executor.submit(done.key, self._job(candidate))
-            return
-        try:
-            if isinstance(result, Outcome):
-                self._finished(candidate, result, done.worker)
-            else:
-                self._failed(candidate, result, done.worker)
-        except LeaseLostError as error:
-            self.listen(Event(kind="note", text=f"{error}; this result is not kept"))
-        finally:
-            del self._training[done.key]
-
-    def _finished(self, candidate: Candidate, outcome: Outcome, worker: str) -> None:
-        trial = candidate.trial
-        evaluation = record_outcome(
-            self.store,
-            trial,
-            self.protocols[trial.rung].id,
-            outcome,
-            self.runs,
-            owner=self.owner,
-            worker=worker,
-        )
-        self._failures = 0
-        if trial.stage == "search":
-            self.tally.count(replace(trial, state="finished", evaluation=evaluation))
-            self._proposer.tell(candidate, "finished", evaluation)
-        self._say("finished", candidate, psnr_db=outcome.psnr_db)
-
-    def _failed(self, candidate: Candidate, error: NasError, worker: str) -> None:
-        trial = candidate.trial
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
-        self.store.fail(trial.id, reason, owner=self.owner, failure=error.failure, worker=worker)
-        self._failures += 1
-        if trial.stage == "search":
-            self.tally.count(replace(trial, state="failed"))
-            self._proposer.tell(candidate, "failed", None)
-        self._say("failed", candidate, text=f"{error.failure}: {reason}")
-        if self._failures >= FAILURES_IN_A_ROW:
-            raise RunError(f"{self._failures} candidates failed one after another; the last one: {reason}")
+    def _judge(self, reason: str) -> None:
         over = self.tally.failed + sum(len(results) for results in self.tally.rungs)
         if over >= LEAST_TO_JUDGE and self.tally.failed > over / 2:
             raise RunError(f"{self.tally.failed} of {over} candidates failed; the last one: {reason}")
-
-    def _say(self, kind: str, candidate: Candidate, *, psnr_db: float | None = None, text: str = "") -> None:
-        trial = candidate.trial
-        told = f"seed {trial.seed}" if trial.stage == "seeds" and not text else text
-        self.listen(
-            Event(
-                kind=kind,
-                number=trial.number,
-                rung=trial.rung,
-                genotype=candidate.genotype,
-                cost=candidate.cost,
-                psnr_db=psnr_db,
-                text=told,
-            )
-        )

@@ -11,13 +11,14 @@ from leaderboard.records import Evaluation, Measurement, Protocol, Study, Trial
 from leaderboard.store.frames import Frames
 from leaderboard.store.leases import Leases
 from leaderboard.store.measurements import Measurements
+from leaderboard.store.partners import Partners
 from leaderboard.store.studies import Studies
 from leaderboard.store.trials import Trials
 
 __all__ = ["Evaluation", "Measurement", "Protocol", "Store", "Study", "Trial", "sqlite_url"]
 
 
-class Store(Studies, Trials, Leases, Measurements, Frames):
+class Store(Studies, Trials, Leases, Measurements, Partners, Frames):
     """The results database at an SQLAlchemy `url`, created or brought up to date on opening.
 
     With `read_only` no result is changed and no writer has to wait. A server that is lost is waited for,

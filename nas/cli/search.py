@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,6 +18,9 @@ BUDGET = (
     *("params", "multi_adds", "conv_multi_adds", "min_params", "min_multi_adds"),
     *("memory", "latency_ms"),
 )
+
+WHERE = ("executor", "workers", "device", "time_limit_seconds", "ray_address", "gpus_per_worker")
+"""What may be said of a process that joins a search."""
 
 
 def search(
@@ -75,6 +79,9 @@ def search(
     plan: Annotated[str | None, typer.Option(help="How candidates are trained: quick, steady, ...")] = None,
     steps: Annotated[int | None, typer.Option(help="Training steps of a candidate.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of sampling, weights and patches.")] = None,
+    join: Annotated[
+        bool, typer.Option("--join", help="Be more workers of the search that runs under this name.")
+    ] = False,
     device: Device = None,
     runs: Runs = Path("runs"),
     db: Db = None,
@@ -118,7 +125,10 @@ def search(
         "device": device,
     }
     given = {key: value for key, value in options.items() if value is not None}
-    _run(_with_options(base, given), runs, db)
+    if join:
+        _join(name or base.name, given, runs, db)
+    else:
+        _run(_with_options(base, given), runs, db)
 
 
 def _words(text: str | None) -> list[str] | None:
@@ -145,6 +155,47 @@ def _with_options(recipe: Recipe, given: dict[str, Any]) -> Recipe:
     return make_recipe(table, where="options")
 
 
+def _join(name: str, given: dict[str, Any], runs: Path, db: str | None) -> None:
+    from nas.cli.display import SearchDisplay
+    from nas.cli.options import open_store
+    from nas.cli.stop import watch_signals
+    from nas.device import pick_device
+    from nas.errors import Interrupted, RecipeError
+    from nas.join import Joined
+    from nas.recipe import make_recipe
+    from nas.tally import Event
+
+    if strange := sorted(given.keys() - {*WHERE, "name"}):
+        raise RecipeError(
+            f"--join trains what the running search asks for, so {strange[0]} cannot be given with it; "
+            f"allowed are {', '.join(WHERE)}"
+        )
+    with open_store(runs, db) as store, SearchDisplay() as display, watch_signals() as stop:
+        table = store.study(name).recipe | {"name": name}
+        recipe = _with_options(make_recipe(table, where=f"run {name}"), given)
+
+        def listen(event: Event) -> None:
+            stop.check()
+            display.show(event)
+
+        joined = Joined(recipe, store, runs, _devices(recipe, pick_device), listen)
+        display.tally = joined.tally
+        joined.prepare()
+        try:
+            joined.run()
+        except Interrupted:
+            display.say(
+                f"Stopped. {len(joined.tally.results)} results from here are kept; the search goes on."
+            )
+            raise typer.Exit(stop.status) from None
+    tally = joined.tally
+    typer.echo(f"The search of {name!r} ended; {len(tally.results)} candidates were measured here.")
+
+
+def _devices(recipe: Recipe, pick: Callable[[str], str]) -> str:
+    return ",".join(pick(word.strip()) for word in recipe.device.split(","))
+
+
 def _run(recipe: Recipe, runs: Path, db: str | None) -> None:
     from nas.cli.display import SearchDisplay
     from nas.cli.options import open_store
@@ -153,7 +204,7 @@ def _run(recipe: Recipe, runs: Path, db: str | None) -> None:
     from nas.errors import Interrupted
     from nas.search import Event, Search
 
-    device = ",".join(pick_device(word.strip()) for word in recipe.device.split(","))
+    device = _devices(recipe, pick_device)
     with open_store(runs, db) as store, SearchDisplay() as display, watch_signals() as stop:
 
         def listen(event: Event) -> None:

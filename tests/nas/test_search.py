@@ -19,8 +19,9 @@ from nas.limits import Measured
 from nas.memory import peak_memory
 from nas.recipe import Recipe
 from nas.retrain import Retraining, choose
+from nas.runner import ATTEMPTS
 from nas.samplers import SAMPLERS
-from nas.search import ATTEMPTS, Search
+from nas.search import Search
 from nas.tally import Event, Tally
 from nas.training import train
 from search_spaces import load_space
@@ -214,7 +215,7 @@ def test_when_everything_fails_the_search_stops_and_says_why(small_recipe: Make,
 def test_a_search_of_which_most_fail_stops_though_some_succeed(
     small_recipe: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("nas.search.FAILURES_IN_A_ROW", 1000)
+    monkeypatch.setattr("nas.runner.FAILURES_IN_A_ROW", 1000)
     recipe = troubled(small_recipe, "none", "error", "nan", "memory", trials=40, only={"luck": [0]})
     with pytest.raises(RunError, match=r"\d+ of 1\d candidates failed; the last one: "):
         run(recipe, tmp_path)
@@ -448,7 +449,7 @@ def test_three_objectives_and_other_costs(small_recipe: Make, tmp_path: Path) ->
 
 
 def test_what_another_process_took_over_is_not_recorded_twice(small_recipe: Make, tmp_path: Path) -> None:
-    """Somebody who believes this search dead claims its candidate; the search notices and goes on."""
+    """Somebody who believes this search dead claims its candidate, and dies: the search takes it up again."""
     recipe = small_recipe(trials=2)
     with Store.at(tmp_path / "results.db") as store:
         taken: list[int] = []
@@ -457,7 +458,7 @@ def test_what_another_process_took_over_is_not_recorded_twice(small_recipe: Make
             if event.kind == "progress" and not taken:
                 [trial] = store.trials(store.study("small").id, "search")
                 store.release(search.owner, [trial.id])
-                assert store.claim_this(trial.id, "elsewhere:1:x", 60) is not None
+                assert store.claim_this(trial.id, "elsewhere:1:x", 3) is not None
                 taken.append(trial.id)
             return False
 
@@ -467,7 +468,9 @@ def test_what_another_process_took_over_is_not_recorded_twice(small_recipe: Make
         tally = search.run()
         assert len(tally.results) == 2
         assert any("this result is not kept" in event.text for event in watcher.events)
-        assert store.trial(taken[0]).owner == "elsewhere:1:x"
+        trial = store.trial(taken[0])
+        assert (trial.state, trial.owner) == ("finished", search.owner)
+        assert sum(each.state == "finished" for each in store.trials(search.study.id)) == 2
 
 
 def test_two_searches_of_one_name_at_once_are_refused(small_recipe: Make, tmp_path: Path) -> None:
