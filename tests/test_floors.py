@@ -25,11 +25,19 @@ FLOORS = [
     },
     {"search_spaces", "leaderboard.store.transactions", "leaderboard.tables"},
     {"leaderboard.store.rows"},
-    {"leaderboard.store.studies", "leaderboard.store.trials", "leaderboard.store.measurements"},
+    {
+        "leaderboard.store.studies",
+        "leaderboard.store.trials",
+        "leaderboard.store.measurements",
+        "leaderboard.store.requests",
+        "leaderboard.store.runtimes",
+        "leaderboard.store.trainings",
+    },
     {"leaderboard.store.leases", "leaderboard.store.frames", "leaderboard.store.partners"},
     {"leaderboard.store"},
     {"leaderboard.views"},
     {"leaderboard.png", "leaderboard.app", "leaderboard.site"},
+    {"leaderboard"},
     # What can be built: parts, blocks of parts, networks of blocks.
     {
         "search_spaces.blocks.activations",
@@ -111,7 +119,6 @@ FLOORS = [
 ]
 EVERYWHERE = {
     "nas",
-    "leaderboard",
     "search_spaces.blocks",
     "search_spaces.networks",
 }  # hold a docstring or a version, import nothing
