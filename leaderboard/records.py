@@ -136,9 +136,10 @@ class Trial:
     """One job, a candidate at one rung with one seed, and what became of it.
 
     `evaluation` is there when finished or repeated. `excess` maps a limit to the fraction by which the
-    network is over it. `protocol_id` is what it is to be trained under, None in rows of old databases.
-    `attempt` counts the trainings that were begun. `owner` holds its lease until `lease_until` (running) or
-    ended it; `worker` is who trained it. `failure` is the kind of a failure, `reason` its one line.
+    network is over it; `measured` holds what was found besides its cost (latency_ms, memory in bytes).
+    `protocol_id` is what it is to be trained under, None in rows of old databases. `attempt` counts the
+    trainings that were begun. `owner` holds its lease until `lease_until` (running) or ended it; `worker` is
+    who trained it. `failure` is the kind of a failure, `reason` its one line.
     """
 
     id: int
@@ -154,6 +155,7 @@ class Trial:
     protocol_id: str | None = None
     cost: dict[str, int]
     excess: dict[str, float]
+    measured: dict[str, float] | None = None
     attempt: int = 0
     owner: str | None = None
     lease_until: datetime | None = None
@@ -163,6 +165,12 @@ class Trial:
     reason: str | None
     created_at: datetime
     finished_at: datetime | None
+
+    def price(self, name: str) -> float:
+        """What the network costs: one of `COSTS`, or of what was measured (NaN where it was not)."""
+        if name in self.cost:
+            return float(self.cost[name])
+        return float((self.measured or {}).get(name, float("nan")))
 
 
 @dataclass(frozen=True, kw_only=True)

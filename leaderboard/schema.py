@@ -334,6 +334,7 @@ class TrialRow(Table):
     lease_until: Mapped[datetime | None]
     worker: Mapped[str | None]
     excess: Mapped[dict[str, Any]]
+    measured: Mapped[dict[str, Any] | None]
     evaluation_id: Mapped[int | None] = mapped_column(ForeignKey("evaluation.id"))
     failure: Mapped[str | None]
     reason: Mapped[str | None]

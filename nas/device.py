@@ -37,6 +37,13 @@ def pick_device(word: str) -> str:
     return word
 
 
+def device_name(device: torch.device) -> str:
+    """What a device is called in results; a CPU with the threads that torch has now."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"cpu ({torch.get_num_threads()} threads)"
+
+
 def out_of_memory(error: Exception) -> str | None:
     """What the error says, in one line, if it is about memory; the kinds of device have no common type."""
     text = str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -42,6 +42,7 @@ MAY_CHANGE = frozenset(
 """What may differ when a run goes on: how long and where it runs, but not what its numbers mean."""
 
 COST_OBJECTIVES = ("multi_adds", "conv_multi_adds", "params", "activations")
+MEASURED_OBJECTIVES = ("latency_ms", "memory")
 QUALITY_OBJECTIVES = ("psnr_db", "ssim")
 
 
@@ -117,7 +118,7 @@ class Recipe(_Section):
         self.plan("retrain")
 
     def _check_objectives(self) -> None:
-        allowed = (*QUALITY_OBJECTIVES, *COST_OBJECTIVES)
+        allowed = (*QUALITY_OBJECTIVES, *COST_OBJECTIVES, *MEASURED_OBJECTIVES)
         for name in self.objectives:
             if name not in allowed:
                 raise unknown("objective", name, allowed)
@@ -130,6 +131,12 @@ class Recipe(_Section):
         if self.sampler in ("surrogate", "evolution") and len(qualities) > 1:
             raise RecipeError(
                 f"objectives = {told}: sampler {self.sampler!r} knows one quality; tpe takes two"
+            )
+        measured = [name for name in self.objectives if name in MEASURED_OBJECTIVES]
+        if self.sampler in ("surrogate", "evolution") and measured:
+            raise RecipeError(
+                f"objectives = {told}: sampler {self.sampler!r} wants to know the costs of thousands, and "
+                f"{measured[0]} takes time to find; tpe, nsga2, nsga3, gp and random take it"
             )
 
     def rung_plans(self) -> list[Plan]:
@@ -148,7 +155,7 @@ class Recipe(_Section):
 
     def price(self) -> str:
         """The first objective that is a cost: what the front trades quality for."""
-        return next(name for name in self.objectives if name in COST_OBJECTIVES)
+        return next(name for name in self.objectives if name not in QUALITY_OBJECTIVES)
 
     def search_space(self) -> Space:
         """The space, narrowed."""

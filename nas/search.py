@@ -12,14 +12,19 @@ import time
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
+
+import torch
 
 from leaderboard.errors import LeaderboardError
-from leaderboard.records import Evaluation, Study
+from leaderboard.records import Evaluation, Runtime, Study
 from leaderboard.store import Store
 from nas import __version__
-from nas.cost import Cost, cost_of
+from nas.cost import OUTPUT, Cost, breakdown, cost_of
+from nas.device import device_name
 from nas.errors import Interrupted, RunError
 from nas.executors import Executor
+from nas.latency import Latency
 from nas.limits import Measured
 from nas.partners import Partners
 from nas.reach import require_reachable
@@ -56,7 +61,8 @@ class Search(Runner):
     def __init__(self, recipe: Recipe, store: Store, runs: Path, device: str, listen: Listener) -> None:
         super().__init__(recipe, store, runs, device, listen)
         self.budget = recipe.limits()
-        self.measured = Measured(self.budget, recipe.scale, device)
+        self.measured = Measured(self.budget, recipe.scale, device, recipe.objectives)
+        self._names = {p.genotype.id: name for name, p in PUBLISHED.items() if p.genotype is not None}
         self._promoted: list[set[str]] = [set() for _ in self.plans]
         self._queue: list[Genotype] = []
         self._repeats = self._rejections = self._fruitless = 0
@@ -116,7 +122,8 @@ class Search(Runner):
         past = self.store.trials(self.study.id, "search", curves=False)
         published = tuple(p.genotype for p in PUBLISHED.values() if self._fits(p.genotype))
         scale = self.recipe.scale
-        costs = [name for name in self.recipe.objectives if name in Cost.__dataclass_fields__]
+        counted = [name for name in self.recipe.objectives if name in Cost.__dataclass_fields__]
+        costs = counted or ["multi_adds"]
         setting = Setting(
             # A resumed sampler must not repeat the draws it began with.
             seed=self.recipe.seed + len(past),
@@ -133,6 +140,8 @@ class Search(Runner):
         if self.recipe.warm_start is not None:
             self._learn_from(self.recipe.warm_start)
         for trial in past:
+            if trial.measured:
+                self.measured.know(trial.genotype_id, trial.measured)
             if trial.rung:
                 self._promoted[trial.rung - 1].add(trial.genotype_id)
             if trial.state == "running":  # somebody who had joined an earlier process still trains it
@@ -244,7 +253,7 @@ class Search(Runner):
             return True
         if target is None or self.recipe.price() not in ("multi_adds", "conv_multi_adds"):
             return False
-        return self.tally.hypervolume(self.budget.ceilings().get(self.recipe.price())) >= target
+        return self.tally.hypervolume(self.budget.limits().get(self.recipe.price())) >= target
 
     def _wants_more(self) -> bool:
         """Whether new candidates are to be proposed."""
@@ -298,7 +307,7 @@ class Search(Runner):
             super()._watch(None)
             return None
         if not excess and not seen:
-            excess = self.measured.excess(genotype, cost)
+            excess = self.budget.excess(cost, self._measure(genotype))
         candidate = self._enter(genotype, cost, excess, asked=asked, waiting=waiting)
         fresh = candidate is not None or (genotype.id in self.tally.results and not seen)
         self._fruitless = 0 if fresh else self._fruitless + 1
@@ -306,6 +315,28 @@ class Search(Runner):
         if self._rejections >= PATIENCE:
             raise RunError(self._hopeless())
         return candidate
+
+    def _measure(self, genotype: Genotype) -> dict[str, float]:
+        """What the recipe wants to know of a genotype besides its cost; a latency is kept for all to see."""
+        device = self.measured.device
+
+        def keep(latency: Latency) -> None:
+            height, width = OUTPUT
+            runtime = Runtime(
+                network=genotype.id,
+                genotype_id=genotype.id,
+                scale=self.recipe.scale,
+                height=height,
+                width=width,
+                device=device_name(device),
+                threads=torch.get_num_threads() if device.type == "cpu" else 0,
+                **vars(latency),
+                torch_version=torch.__version__,
+                code_version=__version__,
+            )
+            self.store.record_runtime(runtime, space=genotype.space, choices=genotype.to_dict())
+
+        return self.measured.of(genotype, keep)
 
     def _enter(
         self,
@@ -338,6 +369,9 @@ class Search(Runner):
             rung=rung,
             protocol_id=protocol.id,
             excess=excess,
+            measured=self._measure(genotype) if self.measured.knows(genotype) or not excess else None,
+            name=self._names.get(genotype.id),
+            parts=None if excess else _parts(genotype, self.recipe.scale),
             evaluation_id=known.id if known else None,
             owner=self.owner if state == "running" else None,
             seconds=LEASE_SECONDS if state == "running" else None,
@@ -387,3 +421,12 @@ class Search(Runner):
         over = self.tally.failed + sum(len(results) for results in self.tally.rungs)
         if over >= LEAST_TO_JUDGE and self.tally.failed > over / 2:
             raise RunError(f"{self.tally.failed} of {over} candidates failed; the last one: {reason}")
+
+
+def _parts(genotype: Genotype, scale: int) -> list[dict[str, Any]] | None:
+    """What each part of a network costs, as the database keeps it; None where its space names none."""
+    parts = [
+        {"part": name, "copies": part.copies, "uses": part.uses, **cost.to_dict()}
+        for name, part, cost in breakdown(genotype, scale)
+    ]
+    return parts or None

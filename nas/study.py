@@ -80,7 +80,7 @@ class Proposer:
         rung = candidate.trial.rung
         if rung and not self._knows_rungs:
             return
-        values = _values(self.objectives, candidate.cost, evaluation)
+        values = _values(self.objectives, candidate.trial, evaluation)
         kind = _STATES.get(state, TrialState.COMPLETE)
         attributes: dict[str, Any] = {}
         if self._knows_rungs and evaluation is not None:
@@ -116,11 +116,13 @@ def _directions(objectives: Sequence[str]) -> list[StudyDirection]:
     return [up if name in QUALITIES else down for name in objectives]
 
 
-def _values(objectives: Sequence[str], cost: Cost, evaluation: Evaluation | None) -> list[float] | None:
+def _values(objectives: Sequence[str], trial: Trial, evaluation: Evaluation | None) -> list[float] | None:
     """One number an objective; None where nothing was measured."""
     if evaluation is None:
         return None
-    return [float(getattr(evaluation if name in QUALITIES else cost, name)) for name in objectives]
+    return [
+        float(getattr(evaluation, name)) if name in QUALITIES else trial.price(name) for name in objectives
+    ]
 
 
 def _violations(budget: Budget, cost: Cost, trial: Trial) -> dict[str, float]:
@@ -169,7 +171,7 @@ def export(recipe: Recipe, trials: Sequence[Trial], storage: str) -> int:
                 space,
                 space.genotype.from_dict(trial.choices),
                 state=_STATES.get(trial.state, TrialState.COMPLETE),
-                values=_values(objectives, cost, trial.evaluation),
+                values=_values(objectives, trial, trial.evaluation),
                 constraints=_violations(budget, cost, trial),
                 user_attrs={"genotype": trial.genotype_id, "rung": trial.rung, **trial.cost},
             )

@@ -56,6 +56,11 @@ class Tally:
     failed_ids: set[str] = field(default_factory=set)
 
     @property
+    def unit(self) -> str:
+        """What a hypervolume counts costs in: milliseconds of latency, or giga of anything else."""
+        return "ms" if self.cost == "latency_ms" else "G"
+
+    @property
     def results(self) -> Results:
         """Of all candidates that were trained: their shortest training."""
         return self.rungs[0]
@@ -78,8 +83,7 @@ class Tally:
     def count(self, trial: Trial) -> None:
         """Take in a trial that is over."""
         if trial.evaluation is not None:
-            cost = float(trial.cost[self.cost])
-            self.rungs[trial.rung][trial.genotype_id] = cost, trial.evaluation.psnr_db
+            self.rungs[trial.rung][trial.genotype_id] = trial.price(self.cost), trial.evaluation.psnr_db
         if trial.state == "rejected":
             self.rejected += 1
             for name in trial.excess:
@@ -100,7 +104,7 @@ class Tally:
         return sorted(ids.tolist(), key=lambda genotype: results[genotype])
 
     def hypervolume(self, limit: float | None = None) -> float:
-        """Area between the front and bicubic, in dB times giga (of whatever the cost counts).
+        """Area between the front and bicubic, in dB times :attr:`unit`.
 
         It reaches up to ``limit``, or to the costliest result where there is none.
         """
@@ -109,4 +113,5 @@ class Tally:
             return 0.0
         cost, psnr = np.array(list(results.values())).T
         most = float(cost.max()) if limit is None else limit
-        return hypervolume(cost / 1e9, psnr, cost_limit=most / 1e9, quality_floor=self.bicubic_psnr_db)
+        size = 1.0 if self.unit == "ms" else 1e9
+        return hypervolume(cost / size, psnr, cost_limit=most / size, quality_floor=self.bicubic_psnr_db)

@@ -48,6 +48,7 @@ class Trials(Database):
         rung: int = 0,
         protocol_id: str | None = None,
         excess: Mapping[str, float] | None = None,
+        measured: Mapping[str, float] | None = None,
         evaluation_id: int | None = None,
         owner: str | None = None,
         seconds: float | None = None,
@@ -62,7 +63,8 @@ class Trials(Database):
         and uses counted in, so that they add up to `cost`. What is given is put in also where the network is
         known without it. A waiting trial is anybody's to claim; a running one is leased to
         `owner` for `seconds` at once. A rejected or repeated trial is over; a repeated one names the
-        evaluation it repeats. `protocol_id` is what it is to be trained under.
+        evaluation it repeats. `measured` is what was found besides the cost. `protocol_id` is what it is to
+        be trained under.
         """
         if stage not in STAGES:
             raise StoreError(unknown_name("stage", stage, STAGES))
@@ -101,6 +103,7 @@ class Trials(Database):
                 owner=owner,
                 lease_until=None if seconds is None else now + timedelta(seconds=seconds),
                 excess=plain(excess or {}),
+                measured=plain(measured) if measured else None,
                 evaluation_id=evaluation_id,
                 created_at=now,
                 finished_at=now if over else None,

@@ -282,10 +282,10 @@ def _report(recipe: Recipe, search: Search, runs: Path, db: str | None) -> None:
         print_front(recipe.name, runs, db, search.protocols[tally.longest].id, tally.cost)
     if tally.best_psnr_db is not None:
         best, bicubic = tally.best_psnr_db, tally.bicubic_psnr_db
-        area = tally.hypervolume(search.budget.ceilings().get(tally.cost))
+        area = tally.hypervolume(search.budget.limits().get(tally.cost))
         typer.echo(
             f"Best candidate {best:.3f} dB, bicubic {bicubic:.3f} dB ({best - bicubic:+.3f}); "
-            f"hypervolume over bicubic {area:.3g} dB G."
+            f"hypervolume over bicubic {area:.3g} dB {tally.unit}."
         )
     typer.echo("Next:")
     longer = again("retrain", recipe.name, "--top", "1", runs=runs, db=db)

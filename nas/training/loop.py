@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from nas.data import Patches, load_data
-from nas.device import out_of_memory
+from nas.device import device_name, out_of_memory
 from nas.errors import CheckpointError, Interrupted, OutOfMemoryError, TrainingError
 from nas.training import ranks
 from nas.training.checkpoint import STATE, WEIGHTS, load_state, save_state, save_weights
@@ -218,7 +218,7 @@ class _Run:
             per_image=scores,
             train_seconds=self.seconds,
             curve=self.curve.entries,
-            device=_device_name(self.device),
+            device=device_name(self.device),
             torch_version=torch.__version__,
             weights=weights,
             state=state if job.keep_state else None,
@@ -319,9 +319,3 @@ def _free(device: str) -> None:
     gc.collect()
     if device.startswith("cuda"):
         torch.cuda.empty_cache()
-
-
-def _device_name(device: torch.device) -> str:
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return f"cpu ({torch.get_num_threads()} threads)"

@@ -76,7 +76,7 @@ def assert_nothing_lost(before: list[dict[str, Any]], after: list[dict[str, Any]
             expected |= dict.fromkeys(("owner", "lease_until", "worker", "protocol_id"))
         if table == "study" and "owner" not in old:
             expected |= dict.fromkeys(("owner", "lease_until"))
-        new_columns = {"genotype": "name", "cost": "parts"} | dict.fromkeys(
+        new_columns = {"genotype": "name", "cost": "parts", "trial": "measured"} | dict.fromkeys(
             ("evaluation", "measurement"), "checkpoint_sha256"
         )
         if table in new_columns:

@@ -11,8 +11,8 @@ CPU = torch.device("cpu")
 def test_a_network_that_does_more_takes_longer() -> None:
     small, large = (Lightweight(width=w, blocks=b, transformers=0) for w, b in ((16, 1), (64, 6)))
     fast, slow = (measure_latency(lambda g=g: g.build(4), 4, CPU, (128, 192)) for g in (small, large))
-    assert 0 < fast.least_ms <= fast.median_ms <= fast.most_ms
-    assert slow.least_ms > 2 * fast.least_ms
+    assert 0 < fast.p5_ms <= fast.median_ms <= fast.p95_ms
+    assert slow.p5_ms > 2 * fast.p5_ms
 
 
 def test_the_network_is_left_as_inference_needs_it() -> None:

@@ -426,7 +426,54 @@ def test_memory_and_latency_are_limits_too(small_recipe: Make, tmp_path: Path) -
         name="slow", budget={"latency_ms": 1e-3}, space={"only": {"width": [16], "blocks": [1]}}
     )
     measured = Measured(slow.limits(), 2, "cpu")
-    assert measured.excess(genotype, cost_of(genotype, 2))["latency_ms"] > 10
+    assert slow.limits().excess(cost_of(genotype, 2), measured.of(genotype))["latency_ms"] > 10
+
+
+def test_latency_and_memory_are_objectives_that_a_resumed_search_does_not_measure_again(
+    small_recipe: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    space = {"only": {"width": [16, 24], "blocks": [1], "transformers": [0], "shallow_tail": [False]}}
+    wanted: dict[str, Any] = {
+        "objectives": ["psnr_db", "latency_ms", "memory"],
+        "space": space,
+        "rungs": [2, 4],
+    }
+    wanted |= {"sampler": "nsga2", "proxy": {"plan": "steady", "batch": 2, "lr_patch": 12}}
+    tally = run(small_recipe(trials=3, **wanted), tmp_path)
+    assert (tally.cost, tally.unit) == ("latency_ms", "ms")
+    done = [trial for trial in rows(tmp_path) if trial.state == "finished"]
+    assert {trial.rung for trial in done} == {0, 1}
+    first = {trial.genotype_id: trial.measured for trial in done if trial.rung == 0}
+    with Store.at(tmp_path / "results.db", read_only=True) as store:
+        kept = store.runtimes().set_index("genotype")
+    for trial in done:
+        assert trial.measured == first[trial.genotype_id]  # the same on every rung
+        network = load_space(trial.space).from_dict(trial.choices)
+        assert trial.measured is not None
+        assert trial.measured["memory"] == peak_memory(lambda g=network: g.build(2), 2)
+        assert trial.measured["latency_ms"] == kept.loc[trial.genotype_id, "median_ms"]
+    assert {cost for cost, _ in tally.results.values()} == {
+        trial.measured["latency_ms"] for trial in done if trial.measured
+    }
+    monkeypatch.setattr("nas.limits.measure_latency", None)  # nothing may be measured again
+    again = run(small_recipe(trials=3, **wanted), tmp_path)
+    assert again.rungs == tally.rungs
+    with pytest.raises(RecipeError, match="latency_ms takes time to find; tpe, nsga2"):
+        small_recipe(objectives=["psnr_db", "latency_ms"], sampler="surrogate")
+
+
+def test_names_and_parts_of_networks_are_kept(small_recipe: Make, tmp_path: Path) -> None:
+    recipe = small_recipe(
+        space={}, budget={"params": "800k"}, seed_published=True, trials=1, sampler="random", scale=4
+    )
+    run(recipe, tmp_path)
+    with Store.at(tmp_path / "results.db", read_only=True) as store:
+        frame = store.frame("small")
+        [row] = frame[frame["state"] == "finished"].to_dict("records")
+        parts = store.parts(row["genotype"], 4)
+    assert PUBLISHED[row["name"]].genotype is not None
+    assert parts["part"].iloc[0].startswith("stem")
+    assert parts["multi_adds"].sum() == row["multi_adds"]
 
 
 def test_three_objectives_and_other_costs(small_recipe: Make, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ OPEN = "state IN ('waiting', 'taken')"
 
 def upgrade() -> None:
     op.add_column("genotype", sa.Column("name", sa.String, nullable=True))
+    op.add_column("trial", sa.Column("measured", sa.JSON, nullable=True))
     op.add_column("cost", sa.Column("parts", sa.JSON, nullable=True))
     op.add_column("evaluation", sa.Column("checkpoint_sha256", sa.String, nullable=True))
     op.add_column("measurement", sa.Column("checkpoint_sha256", sa.String, nullable=True))
