@@ -1,9 +1,10 @@
 """Which candidates earn a longer training: successive halving for a front instead of one best.
 
-Asynchronous (ASHA, arXiv 1810.05934): whenever a worker is free, the best candidate of a rung that is not
-promoted yet goes on, as soon as enough others have been trained to that rung. "Best" is ours, for two
-objectives: candidates are divided into bands of like cost, so that cheap networks compete with cheap ones;
-within a band by non-dominated rank, and within a rank by the distance to their neighbours.
+Asynchronous (ASHA, arXiv 1810.05934): whenever a worker is free, a candidate of the highest rung that may
+promote goes on; a rung may promote a third of those that have been trained to it. Who goes on is ours, for
+two objectives: whoever adds the most hypervolume to those that went on before, all as measured at that rung.
+So the front is filled where it is thin, and whoever led early makes room for the better ones that come later.
+Those that add nothing follow by non-dominated rank.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ from leaderboard.pareto import pareto_mask
 KEEP = 3
 """One candidate in so many is promoted from a rung to the next."""
 
-MOST_BANDS = 4
-"""Bands of cost; fewer where there are few candidates."""
+MARGIN = 0.05
+"""Parts of the ranges by which the hypervolume's corner lies beyond the costliest and below the worst."""
 
 Results = Mapping[str, tuple[float, float]]
 """Candidate -> (cost, quality), of all that have been trained to one rung."""
@@ -32,46 +33,42 @@ def next_promotion(rungs: Sequence[Results], promoted: Sequence[Collection[str]]
     The highest rung that can promote comes first.
     """
     for rung in reversed(range(len(rungs) - 1)):
-        for candidate in winners(rungs[rung]):
-            if candidate not in promoted[rung]:
+        if len(promoted[rung]) < len(rungs[rung]) // KEEP:
+            candidate = best(rungs[rung], promoted[rung])
+            if candidate is not None:
                 return rung + 1, candidate
     return None
 
 
-def winners(results: Results) -> list[str]:
-    """Who deserves the next rung, best first: one in KEEP of each band of cost."""
+def best(results: Results, promoted: Collection[str]) -> str | None:
+    """Of those not promoted yet, who deserves it most; None where there is nobody."""
     names = sorted(results)
-    if len(names) < KEEP:
-        return []
+    free = np.array([name not in promoted for name in names])
+    if not free.any():
+        return None
     cost = np.array([results[name][0] for name in names], dtype=float)
     quality = np.array([results[name][1] for name in names], dtype=float)
-    count = max(1, min(MOST_BANDS, len(names) // (2 * KEEP)))
-    placed: list[tuple[int, float, int, str]] = []
-    for band in np.array_split(np.argsort(cost, kind="stable"), count):
-        order = _ordered(cost[band], quality[band])
-        for place, (member, rank, spread) in enumerate(order[: len(band) // KEEP]):
-            placed.append((place, rank, -spread, names[band[member]]))  # type: ignore[arg-type]
-    return [name for *_, name in sorted(placed)]
-
-
-def _ordered(cost: NDArray[np.float64], quality: NDArray[np.float64]) -> list[tuple[int, int, float]]:
-    """Members of a band, best first, each with its rank and its distance to its neighbours."""
-    left, rank, found = np.arange(len(cost)), 0, []
-    while len(left):
+    gains = _gains(cost, quality, free)
+    chosen = np.flatnonzero(free)[int(np.argmax(gains))]
+    if gains.max() <= 0:  # all lie below what went on: the first that no other one dominates
+        left = np.flatnonzero(free)
         front = left[pareto_mask(cost[left], quality[left])]
-        spread = _spread(cost[front], quality[front])
-        found += [(int(member), rank, float(space)) for member, space in zip(front, spread, strict=True)]
-        left = np.setdiff1d(left, front)
-        rank += 1
-    return sorted(found, key=lambda one: (one[1], -one[2], -quality[one[0]], one[0]))
+        chosen = front[int(np.argmax(quality[front]))]
+    return names[chosen]
 
 
-def _spread(cost: NDArray[np.float64], quality: NDArray[np.float64]) -> NDArray[np.float64]:
-    """NSGA-II's crowding distance on a front: the ends are infinitely far from anybody."""
-    spread = np.zeros(len(cost))
-    for values in (np.log(np.maximum(cost, 1e-12)), quality):
-        order = np.argsort(values, kind="stable")
-        width = values[order[-1]] - values[order[0]] or 1.0
-        spread[order[[0, -1]]] = np.inf
-        spread[order[1:-1]] += (values[order[2:]] - values[order[:-2]]) / width
-    return spread
+def _gains(
+    cost: NDArray[np.float64], quality: NDArray[np.float64], free: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """The hypervolume that each of the free ones would add to the others."""
+    limit = cost.max() + MARGIN * (np.ptp(cost) or 1.0)
+    floor = quality.min() - MARGIN * (np.ptp(quality) or 1.0)
+    gone = ~free & (cost < limit)
+    front = np.flatnonzero(gone)[pareto_mask(cost[gone], quality[gone])]
+    front = front[np.lexsort((quality[front], cost[front]))]
+    # Strips of cost between the members, each with the best quality that its left side pays for.
+    begins = np.concatenate(([-np.inf], cost[front]))
+    ends = np.concatenate((cost[front], [limit]))
+    levels = np.concatenate(([floor], quality[front]))
+    widths = np.clip(ends - np.maximum(cost[free, None], begins), 0, None)
+    return np.sum(widths * np.clip(quality[free, None] - levels, 0, None), axis=1)

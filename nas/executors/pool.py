@@ -35,7 +35,7 @@ class Pool:
     own. ``threads`` are a worker's CPU threads; 0 shares out this machine's cores. ``time_limit_seconds``
     holds for one attempt at one candidate. ``memory_share`` is a worker's part of its GPU's memory (0 to 1);
     None is an even part where several workers share one, otherwise all. ``ahead`` jobs wait ready beside the
-    running ones, so that no worker idles while the next candidate is thought out; None is one for every four
+    running ones, so that no worker idles while the next candidate is thought out; None is one for every two
     workers (at least one), and none for a single worker, whose candidates then come in the same order on
     every executor. ``grace_seconds`` is how long workers may take to save their state. ``ray_address`` None
     starts Ray on this machine, ``auto`` finds a running cluster; ``gpus_per_worker`` may be a fraction, None
@@ -72,7 +72,7 @@ class Pool:
         """How many jobs are wanted at once: those that run and those that wait ready."""
         if self.ahead is not None:
             return self.workers + self.ahead
-        return self.workers + (max(1, self.workers // 4) if self.workers > 1 else 0)
+        return self.workers + (self.workers // 2 if self.workers > 1 else 0)
 
     @property
     def threads_each(self) -> int:

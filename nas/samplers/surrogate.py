@@ -31,7 +31,7 @@ KEPT = 2000
 MOST_RESULTS = 1500
 """Results that predictions are made from, since their time grows with the cube: the fronts and the latest."""
 
-MOST_OTHERS = 300
+MOST_RUNGS, MOST_FAILED = 1000, 300
 """Results of lower rungs, and failed candidates, that are taken into account: the latest."""
 
 
@@ -86,7 +86,7 @@ class SurrogateSampler(ProposingSampler):
 
     def propose(self, history: History) -> Candidate | None:
         """The candidate of the pool with the greatest expected hypervolume improvement."""
-        if len(history.results) < 2:
+        if len(history.results) + len(history.rungs) < 2:
             return None
         try:
             return self._best(history)
@@ -98,7 +98,7 @@ class SurrogateSampler(ProposingSampler):
         for one in self._starts or ():
             self._kept.setdefault(one.key, one)
         rows = _Rows(history, self._encoded())
-        predicted = self._learned(rows, len(history.results))
+        predicted = self._learned(rows, len(history.results) + len(history.rungs))
         means = predicted.mean(*rows.at(rows.measured))
         pool = self._pool(history, rows.measured, means)
         if not pool:
@@ -180,12 +180,14 @@ class _Rows:
     """
 
     def __init__(self, history: History, encoding: Encoding) -> None:
-        results = _most_telling(history.results)
-        worst = min(quality for _, quality in results)
-        self.measured = list({one.key: one for one, _ in results}.values())
+        results, rungs = _most_telling(history.results), history.rungs[-MOST_RUNGS:]
+        worst = min([quality for _, quality in results] or [quality for _, _, quality in rungs])
+        # Who was trained for a short while counts as well, with what is predicted of a full training.
+        seen = [*(one for one, _ in results), *(one for one, _, _ in rungs)]
+        self.measured = list({one.key: one for one in seen}.values())
         observed = [(one, 1.0, quality) for one, quality in results]
-        observed += [(one, 1.0, worst) for one in history.failed[-MOST_OTHERS:]]
-        observed += history.rungs[-MOST_OTHERS:]
+        observed += [(one, 1.0, worst) for one in history.failed[-MOST_FAILED:]]
+        observed += rungs
         self._observed = observed
         self._encoding = encoding
         logs = np.log(_costs([one for one, _, _ in observed]))

@@ -5,12 +5,16 @@ from __future__ import annotations
 import re
 import shlex
 import subprocess
+import sys
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from postgres_server import PostgresServer
 
+from leaderboard.errors import LeaderboardError
 from leaderboard.store import Store
 from nas.executors import EXECUTORS
 
@@ -22,6 +26,20 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", PAGE.read_text(encoding="utf-8"), flags=re.DOTALL)
 
 
+def begin(words: list[str], folder: Path) -> subprocess.Popen[str]:
+    """Start a command behind the next one, which is meant for one that has begun to search."""
+    command = [sys.executable, "-m", *words]
+    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    name = words[words.index("--name") + 1]
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        with suppress(LeaderboardError), Store.at(folder / "runs" / "results.db", read_only=True) as store:
+            if store.is_led(store.study(name).id):
+                return process
+        time.sleep(0.2)
+    raise AssertionError("it did not begin")
+
+
 @pytest.mark.thorough
 def test_every_command_of_the_page_works(nas: Nas, tmp_path: Path, postgres: PostgresServer) -> None:
     [recipe] = blocks("toml")
@@ -30,11 +48,18 @@ def test_every_command_of_the_page_works(nas: Nas, tmp_path: Path, postgres: Pos
     commands = [line for block in blocks("sh") for line in block.splitlines()]
     assert len(commands) > 15
     printed = {}
+    behind: list[subprocess.Popen[str]] = []
     for command in commands:
+        if command.endswith("&"):
+            behind.append(begin(shlex.split(command[:-1]), tmp_path))
+            continue
         words = shlex.split(command.replace("postgresql+psycopg://HOST/DATABASE", address))
         done = nas(*words[1:], timeout=300)
         assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
         printed[command] = done.stdout
+    for process in behind:
+        _, errors = process.communicate(timeout=300)
+        assert process.returncode == 0, errors
     whole = "\n".join(printed.values())
     assert "rung 3: " in whole
     assert "+-" in whole

@@ -71,7 +71,7 @@ def test_a_pool_refuses_what_it_cannot_be(settings: dict[str, float], message: s
 
 
 @pytest.mark.parametrize(
-    ("workers", "ahead", "capacity"), [(1, None, 1), (2, None, 3), (8, None, 10), (8, 0, 8), (1, 2, 3)]
+    ("workers", "ahead", "capacity"), [(1, None, 1), (2, None, 3), (8, None, 12), (8, 0, 8), (1, 2, 3)]
 )
 def test_some_jobs_wait_ready_unless_there_is_one_worker(
     workers: int, ahead: int | None, capacity: int
