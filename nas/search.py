@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from leaderboard.errors import LeaderboardError
-from leaderboard.records import Evaluation, Runtime, Study
+from leaderboard.records import Evaluation, Runtime, Study, Trial
 from leaderboard.store import Store
 from nas import __version__
 from nas.cost import OUTPUT, Cost, breakdown, cost_of
@@ -33,7 +33,7 @@ from nas.rungs import next_promotion
 from nas.runner import LEASE_SECONDS, Runner
 from nas.samplers import Setting
 from nas.seeds import Spread, missing_seeds, spread
-from nas.study import Candidate, Proposer
+from nas.study import Candidate, Proposer, many_trials
 from nas.tally import Event, Listener, Tally
 from nas.training import Progress
 from nas.units import format_count
@@ -137,20 +137,25 @@ class Search(Runner):
         longest = self.plans[-1].steps
         shares = [plan.steps / longest for plan in self.plans]
         self._proposer = Proposer(self.recipe.sampler, setting, self.budget, self.recipe.objectives, shares)
-        if self.recipe.warm_start is not None:
-            self._learn_from(self.recipe.warm_start)
-        for trial in past:
-            if trial.measured:
-                self.measured.know(trial.genotype_id, trial.measured)
-            if trial.rung:
-                self._promoted[trial.rung - 1].add(trial.genotype_id)
-            if trial.state == "running":  # somebody who had joined an earlier process still trains it
-                self._partners.left[trial.id] = self._candidate(trial)
-            elif trial.state != "waiting":
-                self.tally.count(trial)
-                self._proposer.tell(self._candidate(trial), trial.state, trial.evaluation)
+        with many_trials():
+            if self.recipe.warm_start is not None:
+                self._learn_from(self.recipe.warm_start)
+            for trial in past:
+                self._remember(trial)
         if self.recipe.seed_published and not past:
             self._queue = list(setting.published)
+
+    def _remember(self, trial: Trial) -> None:
+        """Take in a trial that an earlier process left."""
+        if trial.measured:
+            self.measured.know(trial.genotype_id, trial.measured)
+        if trial.rung:
+            self._promoted[trial.rung - 1].add(trial.genotype_id)
+        if trial.state == "running":  # somebody who had joined that process still trains it
+            self._partners.left[trial.id] = self._candidate(trial)
+        elif trial.state != "waiting":
+            self.tally.count(trial)
+            self._proposer.tell(self._candidate(trial), trial.state, trial.evaluation)
 
     def _fits(self, genotype: Genotype | None) -> bool:
         """Whether a published network is a point of the space and inside the budget."""

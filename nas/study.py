@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,6 +58,7 @@ class Proposer:
         self._chooser = RandomChooser(setting.seed)
         # A Gaussian process knows what a rung is; other samplers compare the rung that all have reached.
         self._knows_rungs = sampler == "surrogate" and len(shares) > 1
+        self._forgets = sampler == "random"  # chance looks at nothing
         self.study = optuna.create_study(
             directions=_directions(objectives),
             sampler=SAMPLERS[sampler](setting),
@@ -89,6 +91,8 @@ class Proposer:
                 kind, values = TrialState.PRUNED, None
         constraints = _violations(self.budget, candidate.cost, candidate.trial)
         asked, candidate.asked = candidate.asked, None
+        if asked is None and self._forgets:
+            return
         if asked is None or rung:
             self.study.add_trial(
                 frozen_trial(
@@ -106,6 +110,23 @@ class Proposer:
         for name, value in attributes.items():
             asked.set_user_attr(name, value)
         self.study.tell(asked, values=values, state=kind)
+
+
+@contextmanager
+def many_trials() -> Iterator[None]:
+    """Within it, adding a trial to a study takes a half of its time.
+
+    Optuna copies every distribution of every trial that is added. They are values that nobody changes, so
+    that one of each is enough.
+    """
+    kinds: tuple[type, ...] = (CategoricalDistribution, IntDistribution)
+    for kind in kinds:
+        setattr(kind, "__deepcopy__", lambda self, memo: self)  # noqa: B010  (no such name is declared)
+    try:
+        yield
+    finally:
+        for kind in kinds:
+            delattr(kind, "__deepcopy__")
 
 
 _STATES = {"rejected": TrialState.PRUNED, "failed": TrialState.FAIL}
