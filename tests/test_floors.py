@@ -15,7 +15,14 @@ PACKAGES = ("nas", "search_spaces", "leaderboard")
 # Lowest floor first. A module imports only from lower floors; modules of one floor do not know each other,
 # but for a package (its __init__ gathers its parts, which stand in their own order below).
 FLOORS = [
-    {"search_spaces.errors", "leaderboard.errors", "nas.errors", "leaderboard.schema", "leaderboard.pareto"},
+    {
+        "search_spaces.errors",
+        "leaderboard.errors",
+        "nas.errors",
+        "leaderboard.schema",
+        "leaderboard.pareto",
+        "leaderboard.reported",
+    },
     {
         "search_spaces.genotype",
         "leaderboard.database",

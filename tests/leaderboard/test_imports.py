@@ -61,6 +61,7 @@ FLOORS = (
     "store.frames",
     "store",
     "pareto",
+    "reported",
     "tables",
     "views",
     "png",
