@@ -20,10 +20,11 @@ FLOORS = [
         "leaderboard.errors",
         "nas.errors",
         "leaderboard.schema",
-        "leaderboard.pareto",
+        "leaderboard.dominance",
         "leaderboard.reported",
     },
     {
+        "leaderboard.pareto",
         "search_spaces.genotype",
         "leaderboard.database",
         "leaderboard.records",

@@ -60,6 +60,7 @@ FLOORS = (
     "store.trainings",
     "store.frames",
     "store",
+    "dominance",
     "pareto",
     "reported",
     "tables",
