@@ -18,6 +18,10 @@ class NewerSchemaError(StoreError):
     """The results database was written by a newer version of this program."""
 
 
+class OlderSchemaError(StoreError):
+    """The results database has an older schema, and reading cannot change it."""
+
+
 class LeaseLostError(StoreError):
     """A trial is not, or no longer, trained by whom says so: somebody else has it, or it is over."""
 
