@@ -38,6 +38,14 @@ class UnknownStudyError(LeaderboardError):
     """No study of this name is in the results database."""
 
 
+def not_of_the_run(run: str, id: str, known: Iterable[str]) -> str:
+    """One line that says `id` is no network of `run`, with the nearest of the `known` ones."""
+    ids = list(known)
+    near = difflib.get_close_matches(id, ids, n=1)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    return f"run {run!r} has no network {id!r}{hint} (it has {len(ids):,}; nas front {run} shows the best)"
+
+
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:
     """One line that says `name` is no `kind`, with the nearest of the `known` names and all of them."""
     names = sorted(known)
