@@ -12,15 +12,27 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, func, inspect, select, text
+from sqlalchemy import (
+    Connection,
+    Engine,
+    MetaData,
+    Table,
+    create_engine,
+    event,
+    func,
+    inspect,
+    select,
+    text,
+)
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, SQLAlchemyError
 from sqlalchemy.pool import NullPool, StaticPool
 
-from leaderboard.errors import LeaderboardError, NewerSchemaError, StoreError
+from leaderboard.errors import LeaderboardError, NewerSchemaError, OlderSchemaError, StoreError
 from leaderboard.schema import SCHEMA_VERSION
 
 BACKENDS = ("sqlite", "postgresql")
@@ -177,8 +189,21 @@ def _take_turn(raw: Any) -> None:
 
 
 def _read_only_connection(path: Path) -> sqlite3.Connection:
-    """Even a reader needs a file beside a write-ahead database, unless nobody can be writing to it."""
-    alone = not os.access(path.parent, os.W_OK) and not path.with_name(f"{path.name}-wal").exists()
+    """A connection that changes nothing, also where nothing may be written.
+
+    A reader of a write-ahead database shares the `-shm` file with whoever writes, and makes it when it is not
+    there. Where it may not, and nothing waits in the `-wal` file, nobody writes: the file is all there is.
+    """
+    log, shared = (path.with_name(f"{path.name}{end}") for end in ("-wal", "-shm"))
+    alone = False
+    if not os.access(path.parent, os.W_OK, effective_ids=os.access in os.supports_effective_ids):
+        waiting = log.exists() and log.stat().st_size > 0
+        if waiting and not shared.exists():
+            raise StoreError(
+                f"{path}: its newest results are still in {log.name}, and to read them SQLite has to write "
+                "beside it; copy both files into a folder of your own"
+            )
+        alone = not waiting and not (log.exists() and shared.exists())
     address = f"{path.absolute().as_uri()}?mode=ro{'&immutable=1' if alone else ''}"
     return sqlite3.connect(address, uri=True, timeout=BUSY_SECONDS, check_same_thread=False)
 
@@ -218,10 +243,48 @@ def _bring_up_to_date(engine: Engine, where: str, *, read_only: bool) -> None:
             )
         if read_only:
             state = "holds no results yet" if revision is None else f"has the older schema {revision!r}"
-            raise StoreError(
+            kind = StoreError if revision is None else OlderSchemaError
+            raise kind(
                 f"{where}: {state}, and reading cannot change it; open it for writing once (`nas search`)"
             )
         _migrate(connection)
+
+
+def copy_database(url: str, path: Path) -> None:
+    """Copies an older database into the new SQLite file `path`, with the schema it has; it is only read.
+
+    Opening the copy for writing brings it up to date. Raises `StoreError`.
+    """
+    parsed = make_url(url)
+    where = str(_sqlite_path(parsed) or parsed.render_as_string(hide_password=True))
+    with said(where):
+        source = _engine(parsed, _sqlite_path(parsed), read_only=True)
+        target = _engine(make_url(sqlite_url(path)), path, read_only=False)
+        try:
+            with source.connect() as reading, target.execution_options(writing=True).begin() as writing:
+                _migrate(writing, str(_revision(reading)))
+                there, here = MetaData(), MetaData()
+                there.reflect(reading)
+                here.reflect(writing)
+                for table in here.sorted_tables:
+                    if table.name != "alembic_version":
+                        _copy_rows(reading, there.tables[table.name], writing, table)
+        finally:
+            source.dispose()
+            target.dispose()
+
+
+def _copy_rows(reading: Connection, source: Table, writing: Connection, target: Table) -> None:
+    for some in reading.execute(select(source)).mappings().partitions(1000):
+        rows = [
+            {name: value.astimezone(UTC) if _is_aware(value) else value for name, value in row.items()}
+            for row in some
+        ]
+        writing.execute(target.insert(), rows)
+
+
+def _is_aware(value: Any) -> bool:
+    return isinstance(value, datetime) and value.tzinfo is not None
 
 
 def _revision(connection: Connection) -> str | None:
@@ -238,14 +301,14 @@ def _revisions() -> set[str]:
     return {script.revision for script in ScriptDirectory(str(MIGRATIONS)).walk_revisions()}
 
 
-def _migrate(connection: Connection) -> None:
+def _migrate(connection: Connection, revision: str = "head") -> None:
     from alembic import command
     from alembic.config import Config
 
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    command.upgrade(config, revision)
 
 
 def one_line(error: Exception) -> str:

@@ -15,15 +15,23 @@ PACKAGES = ("nas", "search_spaces", "leaderboard")
 # Lowest floor first. A module imports only from lower floors; modules of one floor do not know each other,
 # but for a package (its __init__ gathers its parts, which stand in their own order below).
 FLOORS = [
-    {"search_spaces.errors", "leaderboard.errors", "nas.errors", "leaderboard.schema", "leaderboard.pareto"},
     {
+        "search_spaces.errors",
+        "leaderboard.errors",
+        "nas.errors",
+        "leaderboard.schema",
+        "leaderboard.dominance",
+        "leaderboard.reported",
+    },
+    {
+        "leaderboard.pareto",
         "search_spaces.genotype",
         "leaderboard.database",
         "leaderboard.records",
         "leaderboard.owners",
         "nas.units",
     },
-    {"search_spaces", "leaderboard.store.transactions", "leaderboard.tables"},
+    {"search_spaces", "leaderboard.store.transactions", "leaderboard.tables", "leaderboard.chart"},
     {"leaderboard.store.rows"},
     {
         "leaderboard.store.studies",
@@ -33,9 +41,16 @@ FLOORS = [
         "leaderboard.store.runtimes",
         "leaderboard.store.trainings",
     },
-    {"leaderboard.store.leases", "leaderboard.store.frames", "leaderboard.store.partners"},
+    {
+        "leaderboard.store.leases",
+        "leaderboard.store.frames",
+        "leaderboard.store.partners",
+        "leaderboard.store.contents",
+    },
+    {"leaderboard.store.merging"},
     {"leaderboard.store"},
-    {"leaderboard.views"},
+    {"leaderboard.views", "leaderboard.trial_tables"},
+    {"leaderboard.exchange"},
     {"leaderboard.png", "leaderboard.app", "leaderboard.site"},
     {"leaderboard"},
     # What can be built: parts, blocks of parts, networks of blocks.
@@ -112,6 +127,7 @@ FLOORS = [
         "nas.cli.evaluate",
         "nas.cli.data",
         "nas.cli.export",
+        "nas.cli.exchange",
     },
     {"nas.cli.search"},
     {"nas.cli"},
