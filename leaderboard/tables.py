@@ -21,6 +21,14 @@ COST_NAMES: dict[str, str] = {
     "activations": "Activations",
 }
 
+RUNTIME_NAMES: dict[str, str] = {
+    "latency_ms": "Latency (ms)",
+    "memory_bytes": "Peak memory (bytes)",
+}
+"""Measured on one device, so that a frame has them only where somebody joined them to it."""
+
+QUALITY_NAMES: dict[str, str] = {"psnr_db": "PSNR (dB)", "ssim": "SSIM"}
+
 HEADINGS: dict[str, str] = {
     "rank": "#",
     "genotype": "Network",

@@ -28,7 +28,11 @@ FLOORS = [
     {"leaderboard.store.studies", "leaderboard.store.trials", "leaderboard.store.measurements"},
     {"leaderboard.store.leases", "leaderboard.store.frames"},
     {"leaderboard.store"},
+    {"leaderboard.views.show", "leaderboard.views.style"},
+    {"leaderboard.views.front", "leaderboard.views.rejects"},
+    {"leaderboard.views.progress"},
     {"leaderboard.views"},
+    {"leaderboard.sources"},
     {"leaderboard.png", "leaderboard.app", "leaderboard.site"},
     # What can be built: parts, blocks of parts, networks of blocks.
     {

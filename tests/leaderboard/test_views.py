@@ -124,8 +124,8 @@ def test_rejects_are_counted_for_each_limit(frame: pd.DataFrame) -> None:
 
 
 def test_the_budget_is_read_from_a_recipe() -> None:
-    recipe = {"budget": {"params": 300_000, "latency_ms": 5, "multi_adds": None}}
-    assert budget_of(recipe) == {"params": 300_000.0}
+    recipe = {"budget": {"params": 300_000, "latency_ms": 5, "memory": 1e9, "multi_adds": None}}
+    assert budget_of(recipe) == {"params": 300_000.0, "latency_ms": 5.0}
     assert budget_of({}) == {}
 
 

@@ -1,0 +1,70 @@
+"""What was turned away before any training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from leaderboard.tables import COST_NAMES
+from leaderboard.views.show import Show
+from leaderboard.views.style import WARM, escaped, new_figure, nothing
+
+
+@dataclass(frozen=True, kw_only=True)
+class RejectsInfo:
+    """Why proposals were turned away: `limits` has the columns limit, count and median_over (a fraction).
+
+    A proposal over two limits counts for both. `rejected` and `proposed` count proposals of the search.
+    """
+
+    limits: pd.DataFrame
+    rejected: int
+    proposed: int
+
+
+def rejects_info(frame: pd.DataFrame, show: Show) -> RejectsInfo:
+    """How many proposals of the search were over each limit, and by how much."""
+    rows = frame[(frame["study"] == show.study) & (frame["stage"] == "search")]
+    rejected = rows[rows["state"] == "rejected"]
+    over = [
+        {"limit": limit, "over": fraction}
+        for excess in rejected["excess"]
+        for limit, fraction in excess.items()
+        if fraction and fraction > 0
+    ]
+    limits = (
+        pd.DataFrame(over, columns=["limit", "over"])
+        .groupby("limit")["over"]
+        .agg(count="count", median_over="median")
+        .reset_index()
+        .sort_values(["count", "limit"], ascending=[False, True], ignore_index=True)
+    )
+    return RejectsInfo(limits=limits, rejected=len(rejected), proposed=len(rows))
+
+
+def rejects_figure(info: RejectsInfo) -> go.Figure:
+    """One bar a limit."""
+    figure = new_figure("Proposals over budget")
+    if info.limits.empty:
+        return nothing(figure, "No proposal was over budget")
+    names = [COST_NAMES.get(limit, limit) for limit in info.limits["limit"]]
+    figure.add_bar(
+        x=info.limits["count"],
+        y=[escaped(name) for name in names],
+        orientation="h",
+        marker={"color": WARM, "cornerradius": 4},
+        width=0.5,
+        text=[
+            f"{count}, median {over:.0%} over"
+            for count, over in zip(info.limits["count"], info.limits["median_over"], strict=True)
+        ],
+        textposition="auto",
+        hoverinfo="skip",
+    )
+    counted = f"{info.rejected} of {info.proposed}, never trained;<br>over two limits counts for both"
+    figure.update_layout(title_subtitle_text=counted)
+    figure.update_xaxes(title_text="Proposals (count)", rangemode="tozero")
+    figure.update_yaxes(autorange="reversed", showgrid=False, ticksuffix="  ")
+    return figure
