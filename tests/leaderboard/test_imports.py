@@ -58,6 +58,7 @@ FLOORS = (
     "store.frames",
     "store",
     "pareto",
+    "pictures",
     "tables",
     "views.show",
     "views.style",
