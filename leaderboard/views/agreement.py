@@ -89,7 +89,8 @@ def agreement_info(frame: pd.DataFrame, show: Show) -> AgreementInfo:
                 pairs.append(_pair(first, second, both.reset_index(names="genotype")))
     main = names.get(chosen, "")
     pairs.sort(key=lambda pair: (main not in (pair.first, pair.second), -len(pair.points)))
-    described = sorted({(int(row.scale), str(row.data), str(row.metric)) for row in rows.itertuples()})
+    kinds = rows[["scale", "data", "metric"]].drop_duplicates().sort_values(["scale", "data", "metric"])
+    described = list(kinds.itertuples(index=False, name=None))
     return AgreementInfo(
         pairs=tuple(pairs[:MOST_PANELS]),
         most=most,

@@ -32,6 +32,8 @@ from leaderboard.views.style import (
 )
 
 BICUBIC = "bicubic"
+SETS = ("Set5", "Set14", "B100", "Urban100", "Manga109")
+"""In the papers' order."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +106,9 @@ def _which(frame: pd.DataFrame, show: Show) -> tuple[str, int]:
         return show.benchmark or "", show.scale or 0
     counts = rows.assign(here=rows["origin"] == "measured").groupby(["benchmark", "scale"])["here"]
     ranked = counts.agg(["sum", "count"]).reset_index()
-    best = ranked.sort_values(["sum", "count", "scale", "benchmark"], ascending=[False, False, False, True])
+    ranked["place"] = [SETS.index(name) if name in SETS else len(SETS) for name in ranked["benchmark"]]
+    order = ["sum", "count", "scale", "place", "benchmark"]
+    best = ranked.sort_values(order, ascending=[False, False, False, True, True])
     return str(best["benchmark"].iloc[0]), int(best["scale"].iloc[0])
 
 
@@ -150,7 +154,7 @@ def benchmarks_figure(info: BenchmarksInfo) -> go.Figure:
             text=[escaped(text) for text in texts[mask]],
             textposition=list(sides[mask]),
             textfont={"size": 11},
-            customdata=[[row["genotype"] or row["network"]] for row in part.to_dict("records")],
+            customdata=[[escaped(row["genotype"] or row["network"])] for row in part.to_dict("records")],
             hovertext=[_hover(row, info) for row in part.to_dict("records")],
             hoverinfo="text",
             marker=marker,

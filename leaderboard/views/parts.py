@@ -64,7 +64,7 @@ def parts_figure(info: PartsInfo) -> go.Figure:
                 f"{count_of(cost, value)} ({share:.0%})" for value, share in zip(values, shares, strict=True)
             ],
             textposition="auto",
-            customdata=[[info.genotype, share] for share in shares],
+            customdata=[[escaped(info.genotype), share] for share in shares],
             hovertemplate=f"%{{y}}: %{{x:,}} {name}, %{{customdata[1]:.1%}}<extra></extra>",
             showlegend=False,
             row=1,
