@@ -44,7 +44,7 @@ FLOORS = [
     },
     {"leaderboard.store.leases", "leaderboard.store.frames"},
     {"leaderboard.store"},
-    {"leaderboard.views.show"},
+    {"leaderboard.paper", "leaderboard.views.show"},
     {"leaderboard.views.style"},
     {
         "leaderboard.views.points",

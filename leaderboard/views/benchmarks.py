@@ -75,9 +75,11 @@ def benchmarks_info(frame: pd.DataFrame, show: Show) -> BenchmarksInfo:
         x=costs.astype(float),
         y=networks[show.quality].astype(float),
         label=[_label(row) for row in networks.to_dict("records")],
-        suspect=[
-            _doubt(row["suspect"], (_printed(cost), show.quality)) for row in networks.to_dict("records")
-        ],
+        suspect=pd.Series(
+            [_doubt(suspect, (_printed(cost), show.quality)) for suspect in networks["suspect"]],
+            index=networks.index,
+            dtype=object,
+        ),
     )
     known = points["x"].gt(0)
     return BenchmarksInfo(
@@ -188,7 +190,7 @@ def _groups(points: pd.DataFrame) -> list[tuple[str, pd.Series, dict[str, Any]]]
     doubted = points["suspect"].notna()
     hollow = {"size": 10, "color": "rgba(0,0,0,0)", "line": {"color": INK, "width": 1.6}}
     crossed = {"size": 11, "symbol": "circle-x-open", "color": ALARM, "line": {"width": 1.4}}
-    groups = [
+    groups: list[tuple[str, pd.Series, dict[str, Any]]] = [
         ("reported, metric as in the paper", reported & ~doubted, hollow),
         ("reported, suspected misprint", reported & doubted, crossed),
     ]

@@ -94,7 +94,7 @@ def front_info(frame: pd.DataFrame, show: Show) -> FrontInfo:
     points["on_front"] = pareto_mask(points[show.cost], points[show.quality])
     chosen = frame[frame["protocol"] == every["protocol"].iloc[0]].iloc[0] if len(every) else None
     points["membership"] = _memberships(frame, show, points)
-    settings = frame["runtime_setting"].dropna().unique() if "runtime_setting" in frame else []
+    settings = list(frame["runtime_setting"].dropna().unique()) if "runtime_setting" in frame else []
     baselines = {name: None if chosen is None else _number(chosen, name) for name in _BASELINES.values()}
     return FrontInfo(
         study=show.study,

@@ -67,7 +67,7 @@ def slices_info(frame: pd.DataFrame, show: Show) -> SlicesInfo:
     for axis in axes:
         for value in (show.quality, "residual"):
             grouped = choices.points[value].groupby(choices.options[axis].to_numpy())
-            five = grouped.quantile([0.0, 0.25, 0.5, 0.75, 1.0]).unstack()
+            five = grouped.quantile(np.array([0.0, 0.25, 0.5, 0.75, 1.0])).unstack()
             counts = grouped.size()
             rows += [
                 (axis, option, value, int(counts[option]), *map(float, five.loc[option]))
@@ -268,11 +268,12 @@ def heatmap_figure(info: HeatmapInfo) -> go.Figure:
         f"%{{z:+.{digits}f}} {unit}<extra></extra>",
         hoverongaps=False,
     )
-    rows, columns = np.nonzero(counts)
+    filled = list(zip(*np.nonzero(counts), strict=True))
+    across, down = list(info.means.columns), list(info.means.index)
     figure.add_scatter(  # in the page's own colour of text, which that of a heatmap is not
-        x=[escaped(info.means.columns[column]) for column in columns],
-        y=[escaped(info.means.index[row]) for row in rows],
-        text=[words[row][column] for row, column in zip(rows, columns, strict=True)],
+        x=[escaped(across[column]) for _, column in filled],
+        y=[escaped(down[row]) for row, _ in filled],
+        text=[words[row][column] for row, column in filled],
         mode="text",
         hoverinfo="skip",
         showlegend=False,

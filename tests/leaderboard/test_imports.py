@@ -65,6 +65,7 @@ FLOORS = (
     "pictures",
     "reported",
     "tables",
+    "paper",
     "views.show",
     "views.style",
     "views.points",
