@@ -21,6 +21,14 @@ COST_NAMES: dict[str, str] = {
     "activations": "Activations",
 }
 
+RUNTIME_NAMES: dict[str, str] = {
+    "latency_ms": "Latency (ms)",
+    "memory_bytes": "Peak memory (bytes)",
+}
+"""Measured on one device, so that a frame has them only where somebody joined them to it."""
+
+QUALITY_NAMES: dict[str, str] = {"psnr_db": "PSNR (dB)", "ssim": "SSIM"}
+
 HEADINGS: dict[str, str] = {
     "rank": "#",
     "genotype": "Network",
@@ -31,6 +39,8 @@ HEADINGS: dict[str, str] = {
     "multi_adds": "Multi-Adds",
     "conv_multi_adds": "Multi-Adds (conv)",
     "activations": "Activations",
+    "latency_ms": "Latency (ms)",
+    "memory_bytes": "Peak memory",
     "seeds": "Seeds",
     "words": "Choices",
 }
@@ -102,33 +112,57 @@ def pick_protocol(frame: pd.DataFrame, protocol: str | None) -> str | None:
 def networks(frame: pd.DataFrame, study: str, protocol: str | None = None) -> pd.DataFrame:
     """One row a network that `study` measured under one protocol: means over its seeds, cheapest first.
 
-    Columns: genotype, psnr_db, ssim, gain_db (over bicubic), the four costs, seeds (how many), seed_numbers
-    (which, as text), words, stage, device, protocol. Raises `UnknownStudyError`, and `LeaderboardError`
-    for an unknown protocol.
+    Columns: genotype, name (of a published one), psnr_db, ssim, psnr_db_sd and ssim_sd (standard deviations
+    over the seeds, NaN for one), gain_db (over bicubic), the four costs, latency_ms and memory_bytes where
+    the frame has them, seeds (how many), seed_numbers (which, as text), words, stage, device, folder,
+    protocol.
+    Raises `UnknownStudyError`, and `LeaderboardError` for an unknown protocol.
     """
-    of_study = frame[frame["study"] == study]
-    if of_study.empty and len(frame):
-        raise UnknownStudyError(unknown_name("run", study, frame["study"].unique()))
-    chosen = pick_protocol(of_study, protocol)
-    rows = of_study[of_study["psnr_db"].notna() & (of_study["protocol"] == chosen)]
-    rows = rows.drop_duplicates(["genotype", "seed"])  # a repeated trial shows a result again
-    means = rows.groupby("genotype", sort=False).agg(
+    rows = measured(frame, study, protocol).drop_duplicates(
+        ["genotype", "seed"]
+    )  # repeated trials show again
+    groups = rows.groupby("genotype", sort=False)
+    optional = [name for name in ("name", "folder", *RUNTIME_NAMES) if name in rows]
+    means = groups.agg(
         psnr_db=("psnr_db", "mean"),
         ssim=("ssim", "mean"),
+        psnr_db_sd=("psnr_db", "std"),
+        ssim_sd=("ssim", "std"),
         bicubic_psnr_db=("bicubic_psnr_db", "first"),
         **{cost: (cost, "last") for cost in COST_NAMES},
         seeds=("seed", "count"),
-        seed_numbers=("seed", lambda seeds: ", ".join(map(str, sorted(seeds)))),
         choices=("choices", "first"),
         stage=("stage", "first"),
         device=("device", "first"),
         protocol=("protocol", "first"),
+        **{name: (name, "first") for name in optional},
     )
+    means["seed_numbers"] = _seed_numbers(groups, means["seeds"])
     means = means.reset_index()
+    for name in ("name", "folder"):
+        known = means[name] if name in means else pd.Series([None] * len(means), dtype=object)
+        means[name] = known.astype(object).where(known.notna(), None)
     means["gain_db"] = means["psnr_db"] - means.pop("bicubic_psnr_db")
-    means["words"] = [words(choices) for choices in means.pop("choices")]
+    means["words"] = pd.Series([words(choices) for choices in means.pop("choices")], dtype=object)
     order = ["multi_adds", "params", "genotype"]
     return means.sort_values(order, ignore_index=True)
+
+
+def measured(frame: pd.DataFrame, study: str, protocol: str | None = None) -> pd.DataFrame:
+    """The rows of the frame that `study` measured under one protocol; raises as `networks` does."""
+    of_study = frame[frame["study"] == study]
+    if of_study.empty and len(frame):
+        raise UnknownStudyError(unknown_name("run", study, frame["study"].unique()))
+    chosen = pick_protocol(of_study, protocol)
+    return of_study[of_study["psnr_db"].notna() & (of_study["protocol"] == chosen)]
+
+
+def _seed_numbers(groups: Any, counts: pd.Series) -> pd.Series:
+    """The seeds of each network as text: `0, 1`."""
+    texts = groups["seed"].first().astype(str)
+    for genotype in counts.index[counts > 1]:
+        texts[genotype] = ", ".join(map(str, sorted(groups["seed"].get_group(genotype))))
+    return texts
 
 
 def front_frame(
@@ -153,15 +187,20 @@ def front_frame(
 def for_people(frame: pd.DataFrame) -> pd.DataFrame:
     """The same rows as text: headings with units, rounded numbers, `-` for what is missing."""
     shown = {
-        HEADINGS.get(str(name), str(name)): [_cell(str(name), value) for value in column]
+        HEADINGS.get(str(name), str(name)): [cell(str(name), value) for value in column]
         for name, column in frame.items()
     }
     return pd.DataFrame(shown, index=frame.index, dtype=object)
 
 
-def _cell(column: str, value: Any) -> str:
+def cell(column: str, value: Any) -> str:
+    """One value of a column as people read it: rounded, with its unit, `-` for what is missing."""
     if value is None or value is pd.NaT or (isinstance(value, float) and math.isnan(value)):
         return "-"
+    if column == "latency_ms":
+        return f"{value:.3g}"
+    if column == "memory_bytes":
+        return f"{amount(float(value), ' ')}B"
     if column in COST_NAMES:
         return count_of(column, float(value))
     if column == "gain_db":
@@ -195,8 +234,28 @@ def to_markdown(frame: pd.DataFrame) -> str:
 
 
 def to_latex(frame: pd.DataFrame) -> str:
-    """A tabular environment that needs the package booktabs."""
-    return _tabulated(for_people(frame), "latex_booktabs")
+    """A tabular environment that needs the package booktabs; a front in the papers' layout.
+
+    A frame of `front_frame` becomes the columns Method, Params, Multi-Adds and PSNR/SSIM, with both numbers
+    in one cell as papers print them; any other frame keeps its columns.
+    """
+    front = {"rank", "genotype", "psnr_db", "ssim", "params", "multi_adds"}
+    if not front <= set(frame.columns):
+        return _tabulated(for_people(frame), "latex_booktabs")
+    shown = for_people(frame)
+    columns = {
+        "Method": shown[HEADINGS["genotype"]],
+        "Params": shown[HEADINGS["params"]],
+        "Multi-Adds": shown[HEADINGS["multi_adds"]],
+        "PSNR/SSIM": [psnr_ssim(*both) for both in zip(frame["psnr_db"], frame["ssim"], strict=True)],
+    }
+    table = pd.DataFrame(columns, index=frame.index, dtype=object)
+    return _tabulated(table, "latex_booktabs", text=("Method",))
+
+
+def psnr_ssim(psnr_db: float, ssim: float) -> str:
+    """Both in one cell, as papers print them: `32.21/0.8948`."""
+    return f"{cell('psnr_db', float(psnr_db))}/{cell('ssim', float(ssim))}"
 
 
 def to_table(frame: pd.DataFrame) -> str:
@@ -210,8 +269,10 @@ def to_table(frame: pd.DataFrame) -> str:
     return _tabulated(shown, "simple")
 
 
-def _tabulated(shown: pd.DataFrame, style: str, escape: Callable[[str], str] = str) -> str:
-    words_end = {HEADINGS["genotype"], HEADINGS["words"]}
+def _tabulated(
+    shown: pd.DataFrame, style: str, escape: Callable[[str], str] = str, text: tuple[str, ...] = ()
+) -> str:
+    words_end = {HEADINGS["genotype"], HEADINGS["words"], *text}
     return tabulate(
         [[escape(cell) for cell in row] for row in shown.itertuples(index=False)],
         headers=[escape(str(name)) for name in shown.columns],
