@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 WHOLE = ("number", "seed", "rung", "attempt", "scale", *COSTS)
 NUMBERS = ("bicubic_psnr_db", "bicubic_ssim", "psnr_db", "ssim", "train_seconds")
-NESTED = ("excess", "choices", "recipe", "plan_settings", "parts", "curve", "per_image")
+NESTED = ("excess", "measured", "choices", "recipe", "plan_settings", "parts", "curve", "per_image")
 STAMPS = ("created_at", "finished_at", "evaluated_at", "study_created_at")
 WORDS = {"stage": STAGES, "state": STATES, "failure": FAILURES}
 _OF_STUDY = ("recipe", "space_digest", "study_code_version", "study_created_at")
 _OF_PROTOCOL = ("plan", "plan_settings", "data", "data_digest", "metric", "bicubic_psnr_db", "bicubic_ssim")
 _OF_TRIAL = (
     *("stage", "number", "genotype", "scale", "seed", "rung", "protocol", "state", "attempt", "owner"),
-    *("worker", "excess", "failure", "reason", "created_at", "finished_at"),
+    *("worker", "excess", "measured", "failure", "reason", "created_at", "finished_at"),
 )
 _OF_RESULT = (
     *("psnr_db", "ssim", "train_seconds", "device", "torch_version", "code_version", "checkpoint"),

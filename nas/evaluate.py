@@ -21,6 +21,7 @@ from nas.architectures import find_architecture
 from nas.data.benchmarks import BenchmarkImage, digest_image, digest_of
 from nas.data.images import list_images, read_image
 from nas.errors import CheckpointError, DataError, RecipeError, unknown
+from nas.folders import sha256_of
 from nas.imresize import imresize
 from nas.metrics import METRICS, compare, cut, half_up, luma, to_uint8
 from nas.tiles import Tiling, enlarge
@@ -38,7 +39,10 @@ SCALE = 4
 
 @dataclass(frozen=True, kw_only=True)
 class Network:
-    """A network with its weights; ``weights`` is their digest, ``source`` says where they come from."""
+    """A network with its weights; ``weights`` is their digest, ``source`` says where they come from.
+
+    ``file_sha256`` is the digest of the file they were read from, None where there is none.
+    """
 
     name: str
     source: str
@@ -46,6 +50,7 @@ class Network:
     module: nn.Module
     genotype: Genotype | None = None
     weights: str = ""
+    file_sha256: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -220,6 +225,7 @@ def load_network(
     return Network(
         name=found.name,
         source=found.source if weights is None else str(weights),
+        file_sha256=None if weights is None else sha256_of(weights),
         scale=at,
         module=module,
         genotype=found.genotype,
@@ -262,6 +268,7 @@ def measurement_of(
         network=BICUBIC if network is None else network.name,
         genotype_id=None if network is None or network.genotype is None else network.genotype.id,
         weights="" if network is None else network.weights,
+        checkpoint_sha256=None if network is None else network.file_sha256,
         scale=scale,
         benchmark=benchmark,
         data_digest=scores.digest,
@@ -328,6 +335,7 @@ def _of_file(path: Path, scale: int | None, name: str) -> Network:
     return Network(
         name=genotype.id if name.endswith(".safetensors") else name,
         source=str(path),
+        file_sha256=sha256_of(path),
         scale=about["scale"],
         module=module,
         genotype=genotype,

@@ -1,7 +1,8 @@
-"""Where files lie that any process may make again."""
+"""Where files lie that any process may make again, and what is in a file."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 
@@ -18,3 +19,9 @@ def cache_folder() -> Path | None:
     except (OSError, RuntimeError):  # no home, for example
         return None
     return folder if os.access(folder, os.W_OK | os.X_OK) else None
+
+
+def sha256_of(path: Path) -> str:
+    """The digest of a file's bytes, as ``sha256sum`` prints it."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -7,6 +7,7 @@ from pathlib import Path
 from leaderboard.records import Evaluation, Trial
 from leaderboard.store import Store
 from nas import __version__
+from nas.folders import sha256_of
 from nas.recipe import Recipe
 from nas.training import Job, Outcome, Plan
 from search_spaces import Genotype
@@ -54,6 +55,7 @@ def record_outcome(
         torch_version=outcome.torch_version,
         code_version=__version__,
         checkpoint=None if weights is None else weights.relative_to(runs).as_posix(),
+        checkpoint_sha256=None if weights is None else sha256_of(weights),
         curve=[list(entry) for entry in outcome.curve],
         per_image={name: list(scores) for name, scores in outcome.per_image.items()},
         worker=worker,

@@ -57,7 +57,7 @@ def choose(store: Store, recipe: Recipe, top: int) -> list[Chosen]:
     done: dict[str, Trial] = {trial.genotype_id: trial for trial in trained if trial.rung == longest}
     found = [_chosen(recipe, trial) for trial in done.values()]
     reached = [chosen.proxy_psnr_db or 0.0 for chosen in found]
-    mask = pareto_mask([getattr(chosen.cost, recipe.price()) for chosen in found], reached)
+    mask = pareto_mask([trial.price(recipe.price()) for trial in done.values()], reached)
     best = sorted(range(len(found)), key=lambda place: -reached[place])
     return [found[place] for place in best if mask[place]][:top]
 

@@ -38,7 +38,7 @@ from nas.tally import Event, Listener, Tally
 from nas.training import Progress
 from nas.units import format_count
 from search_spaces import Genotype
-from search_spaces.published import PUBLISHED
+from search_spaces.published import PUBLISHED, published_name
 
 PATIENCE = 1000
 """Proposals in a row that lead to nothing, after which a search gives up and says why."""
@@ -62,7 +62,6 @@ class Search(Runner):
         super().__init__(recipe, store, runs, device, listen)
         self.budget = recipe.limits()
         self.measured = Measured(self.budget, recipe.scale, device, recipe.objectives)
-        self._names = {p.genotype.id: name for name, p in PUBLISHED.items() if p.genotype is not None}
         self._promoted: list[set[str]] = [set() for _ in self.plans]
         self._queue: list[Genotype] = []
         self._repeats = self._rejections = self._fruitless = 0
@@ -375,7 +374,7 @@ class Search(Runner):
             protocol_id=protocol.id,
             excess=excess,
             measured=self._measure(genotype) if self.measured.knows(genotype) or not excess else None,
-            name=self._names.get(genotype.id),
+            name=published_name(genotype),
             parts=None if excess else _parts(genotype, self.recipe.scale),
             evaluation_id=known.id if known else None,
             owner=self.owner if state == "running" else None,

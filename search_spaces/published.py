@@ -293,3 +293,9 @@ def published(name: str) -> Published:
     if name not in PUBLISHED:
         raise unknown("published network", name, PUBLISHED)
     return PUBLISHED[name]
+
+
+def published_name(genotype: Genotype) -> str | None:
+    """What papers call a network, by its genotype; None where none of PUBLISHED is it."""
+    found = (name for name, entry in PUBLISHED.items() if entry.genotype is not None)
+    return next((name for name in found if PUBLISHED[name].genotype.id == genotype.id), None)  # type: ignore[union-attr]

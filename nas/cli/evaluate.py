@@ -176,6 +176,7 @@ def _keep(
 ) -> None:
     """Write it into the database, where that is wanted."""
     from nas.evaluate import measurement_of
+    from search_spaces.published import published_name
 
     if keep is None:
         return
@@ -188,6 +189,7 @@ def _keep(
             measurement,
             space="" if genotype is None else genotype.space,
             choices=None if genotype is None else genotype.to_dict(),
+            name=None if genotype is None else published_name(genotype),
         )
 
 

@@ -15,6 +15,8 @@ from nas.cli.options import Db, RunName, Runs, open_store
 if TYPE_CHECKING:
     import pandas as pd
 
+    from leaderboard.store import Store
+
 NEEDED = (
     *("study", "stage", "genotype", "seed", "rung", "protocol", "plan", "bicubic_psnr_db", "psnr_db", "ssim"),
     *("params", "multi_adds", "conv_multi_adds", "activations", "device", "choices"),
@@ -29,7 +31,10 @@ def front(
         str | None, typer.Option(help="Results of this plan or protocol; the search's own if not given.")
     ] = None,
     cost: Annotated[
-        str, typer.Option(help="params, multi_adds, conv_multi_adds or activations.")
+        str,
+        typer.Option(
+            help="params, multi_adds, conv_multi_adds or activations; measured: latency_ms or memory_bytes."
+        ),
     ] = "multi_adds",
     plot: Annotated[bool, typer.Option("--plot", help="Draw it in the terminal, too.")] = False,
     png: Annotated[Path | None, typer.Option(help="Write the front as a picture, too.")] = None,
@@ -70,7 +75,7 @@ def _front(
         raise unknown("format", format, FORMATS)
     with open_store(runs, db, read_only=True) as store:
         study = store.study(name)
-        frame = store.frame(name, None if png is not None else NEEDED)
+        frame = _frame(store, name, cost, whole=png is not None)
     rows = front_frame(frame, name, protocol, cost)
     typer.echo(FORMATS[format](rows))
     if plot:
@@ -84,18 +89,30 @@ def _front(
         typer.echo(f"wrote {save_front_png(frame, png, show)}", err=True)
 
 
+def _frame(store: Store, name: str, cost: str, whole: bool) -> pd.DataFrame:
+    """The run's trials, with measured costs only where these are asked for: it takes longer."""
+    from leaderboard.tables import RUNTIME_NAMES
+
+    if cost in RUNTIME_NAMES:
+        from leaderboard.sources import SOURCES
+        from leaderboard.views import Show
+
+        return SOURCES["trials"](store, Show(study=name, cost=cost))
+    return store.frame(name, None if whole else NEEDED)
+
+
 def _chart(frame: pd.DataFrame, name: str, protocol: str | None, cost: str, rows: pd.DataFrame) -> str:
     import shutil
 
     from leaderboard.chart import LEAST_WIDTH, WIDTH, front_chart
-    from leaderboard.tables import COST_NAMES, networks
+    from leaderboard.tables import COST_NAMES, RUNTIME_NAMES, networks
 
     all_of_them = networks(frame, name, protocol)
     return front_chart(
         all_of_them[cost].tolist(),
         all_of_them["psnr_db"].tolist(),
         all_of_them["genotype"].isin(rows["genotype"]).tolist(),
-        cost_name=COST_NAMES[cost],
+        cost_name=(COST_NAMES | RUNTIME_NAMES)[cost],
         width=max(LEAST_WIDTH, min(WIDTH, shutil.get_terminal_size((WIDTH, 24)).columns)),
     )
 

@@ -4,8 +4,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 import leaderboard
 
 FOLDER = Path(leaderboard.__file__).parent
@@ -41,65 +39,3 @@ def test_a_search_starts_without_the_page_and_the_figures() -> None:
         "leaderboard.pareto",
     )
     assert not imported(*light) & (HEAVY | NEVER)
-
-
-FLOORS = (
-    "errors",
-    "schema",
-    "database",
-    "records",
-    "owners",
-    "store.transactions",
-    "store.rows",
-    "store.studies",
-    "store.trials",
-    "store.leases",
-    "store.measurements",
-    "store.requests",
-    "store.runtimes",
-    "store.trainings",
-    "store.frames",
-    "store.contents",
-    "store.merging",
-    "store",
-    "trial_tables",
-    "chart",
-    "exchange",
-    "dominance",
-    "pareto",
-    "pictures",
-    "reported",
-    "tables",
-    "paper",
-    "views.show",
-    "views.style",
-    "views.points",
-    "views.front",
-    "views.axes",
-    "views.rejects",
-    "views.fronts",
-    "views.benchmarks",
-    "views.progress",
-    "views.effort",
-    "views.importance",
-    "views.slices",
-    "views.heatmap",
-    "views.parallel",
-    "views.agreement",
-    "views.curves",
-    "views.timeline",
-    "views.parts",
-    "views",
-    "sources",
-    "png",
-    "site",
-    "app",
-)
-
-
-@pytest.mark.parametrize("name", FLOORS)
-def test_no_module_imports_from_a_higher_floor(name: str) -> None:
-    assert set(FILES) == set(FLOORS)
-    text = FILES[name].read_text("utf-8")
-    above = FLOORS[FLOORS.index(name) + 1 :]
-    assert not [other for other in above if f"from leaderboard.{other} " in text]
