@@ -4,7 +4,11 @@ The real loop, with an executor whose candidates are trained in no time (PSNR is
 remains is asking, cost, database and telling. What the sampler thinks, and what counting parts takes that no
 candidate had before, are printed apart; a candidate's own includes the proposals rejected on the way.
 
-python tests/benchmarks/search.py [--trials 100 1000 10000] [--sampler random surrogate] [--db URL]
+python tests/benchmarks/search.py [--trials 100 1000] [--sampler random surrogate] [--db URL]
+python tests/benchmarks/search.py --going-on 10000 [--sampler surrogate]
+
+The second fills a database with so many finished trials (random networks, made-up results) and times how long
+the same command takes until it would propose the next one.
 """
 
 from __future__ import annotations
@@ -22,6 +26,7 @@ from leaderboard.store import Store, sqlite_url
 from nas.cost import Cost, cost_of
 from nas.executors import EXECUTORS, Done, Pool, Watch
 from nas.recipe import make_recipe
+from nas.samplers import RandomChooser
 from nas.search import Search
 from nas.study import Proposer
 from nas.tally import Event
@@ -117,17 +122,60 @@ def measure(sampler: str, trials: int, url: str, folder: Path) -> None:
     )
 
 
+def going_on(sampler: str, trials: int, folder: Path) -> None:
+    """Time from opening the database to the end of a search that has all its results."""
+    begun, full = sqlite_url(folder / f"{sampler}-begun.db"), sqlite_url(folder / f"{sampler}-full.db")
+    table = {"name": "long", "sampler": sampler, "executor": "instant", "device": "cpu", "trials": 1}
+    with Store(begun) as store:
+        search = Search(make_recipe(table), store, folder, "cpu", lambda event: None)
+        search.prepare()
+        search.run()
+        held = store.contents("long", events=False)
+    [trial], [evaluation], [cost] = held.trials, held.evaluations.values(), held.costs.values()
+    chooser, drawn = RandomChooser(0), {}
+    while len(drawn) < trials:
+        genotype = search.space.suggest(chooser)
+        drawn[genotype.id] = genotype
+    rows = []
+    for number, (name, genotype) in enumerate(drawn.items()):
+        held.genotypes[name] = {
+            "id": name,
+            "space": genotype.space,
+            "choices": genotype.to_dict(),
+            "name": None,
+        }
+        held.costs[name, 4] = {**cost, "genotype_id": name, "parts": None}
+        result = (name, trial["protocol_id"], trial["seed"])
+        quality = evaluation["psnr_db"] + int(name, 16) % 1000 / 1000
+        held.evaluations[result] = {**evaluation, "genotype_id": name, "psnr_db": quality}
+        rows.append({**trial, "genotype_id": name, "number": number, "result": result})
+    held.trials[:] = rows
+    with Store(full) as store:
+        store.merge(lambda: [held])
+    start = time.perf_counter()
+    with Store(full) as store:
+        again = Search(make_recipe({**table, "trials": trials}), store, folder, "cpu", lambda event: None)
+        again.prepare()
+        tally = again.run()
+    assert len(tally.results) == trials
+    print(f"  {sampler:<10} going on with {trials} results: {time.perf_counter() - start:.2f} s", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--trials", type=int, nargs="+", default=[100, 1000])
     parser.add_argument("--sampler", nargs="+", default=["random", "surrogate"])
     parser.add_argument("--db", default=None)
+    parser.add_argument("--going-on", type=int, default=0)
     given = parser.parse_args()
     EXECUTORS["instant"] = Instant
     print(f"{platform.machine()}, Python {platform.python_version()}, {given.db or 'SQLite'}")
     with tempfile.TemporaryDirectory() as place:
         url = given.db or sqlite_url(Path(place) / "results.db")
         for sampler in given.sampler:
+            if given.going_on:
+                going_on(sampler, given.going_on, Path(place))
+                continue
             for trials in given.trials:
                 measure(sampler, trials, url, Path(place))
 
