@@ -1,1 +1,25 @@
 """What was found: the results database, its front mathematics and its views (never imports torch)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from leaderboard.store import Store
+
+__all__ = ["open"]
+
+
+def open(url_or_path: str | Path) -> Store:
+    """The results database at an address or in a file, for reading only; a folder is one with `results.db`.
+
+    A search that writes to it is neither kept waiting nor seen by halves. Use it with `with`. Raises
+    `leaderboard.errors.StoreError` when there is none.
+    """
+    from leaderboard.store import Store
+
+    if isinstance(url_or_path, str) and "://" in url_or_path:
+        return Store(url_or_path, read_only=True)
+    path = Path(url_or_path)
+    return Store.at(path / "results.db" if path.is_dir() else path, read_only=True)

@@ -44,7 +44,8 @@ class Evaluation:
     """One trained and measured network.
 
     `curve` holds `[step, loss, psnr_db or None]`, `per_image` maps a name to `[psnr_db, ssim]`; a number
-    that is not finite is None in both. `checkpoint` is relative to the runs folder.
+    that is not finite is None in both. `checkpoint` is relative to the runs folder, and its SHA-256 is there
+    where it is known.
     """
 
     id: int
@@ -61,6 +62,7 @@ class Evaluation:
     curve: list[list[float | None]] = field(repr=False)
     per_image: dict[str, list[float | None]] = field(repr=False)
     created_at: datetime
+    checkpoint_sha256: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +71,8 @@ class Measurement:
 
     `network` is what it was called; `genotype_id` None where it has none. `weights` and `data_digest` are
     digests of the weights and of the images' pixels; bicubic has no weights: an empty text. `low_resolution`
-    is read, made, or unrounded. `ssim` is None where the images are too small for it.
+    is read, made, or unrounded. `ssim` is None where the images are too small for it. `checkpoint_sha256` is
+    that of the file the weights came from.
     """
 
     network: str
@@ -87,6 +90,45 @@ class Measurement:
     device: str
     torch_version: str
     code_version: str
+    checkpoint_sha256: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Runtime:
+    """How long one inference of a network takes on one device, in milliseconds: median, 5th, 95th percentile.
+
+    `network` is what it was called; `genotype_id` None where it has none. `height` and `width` are those of
+    the output, in pixels; `batch` counts images. `threads` is 0 where the device is no CPU. `precision` is
+    one of `schema.PRECISIONS`, `engine` one of `schema.ENGINES`. `peak_memory_bytes` is the most the device
+    held at once, None where that was not measured.
+    """
+
+    network: str
+    genotype_id: str | None
+    scale: int
+    height: int
+    width: int
+    batch: int = 1
+    device: str
+    threads: int
+    precision: str = "fp32"
+    engine: str = "eager"
+    median_ms: float
+    p5_ms: float
+    p95_ms: float
+    peak_memory_bytes: int | None = None
+    torch_version: str
+    code_version: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """Somebody's wish that a network of a study be trained for longer; `plan` None is the recipe's own."""
+
+    id: int
+    study: str
+    genotype_id: str
+    plan: str | None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,11 +21,12 @@ from sqlalchemy import (
     Index,
     MetaData,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
 
-SCHEMA_VERSION = "0003"
+SCHEMA_VERSION = "0004"
 """The revision id of the newest migration: what a database written by this version carries."""
 
 STAGES = ("search", "seeds", "retrain")
@@ -36,6 +37,12 @@ EVENTS = (
     *("search_started", "search_ended"),
 )
 COSTS = ("params", "multi_adds", "conv_multi_adds", "activations")
+PRECISIONS = ("fp32", "tf32", "bf16", "fp16", "int8")
+RUNTIME_SETTING = (
+    *("network", "scale", "height", "width", "batch", "device", "threads", "precision", "engine"),
+)
+ENGINES = ("eager", "compiled", "onnxruntime")
+REQUESTS = ("waiting", "taken", "done", "withdrawn", "failed")
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -96,17 +103,18 @@ class StudyRow(Table):
 
 
 class GenotypeRow(Table):
-    """One network as the choices that build it."""
+    """One network as the choices that build it; `name` is what a paper calls it, where one does."""
 
     __tablename__ = "genotype"
 
     id: Mapped[str] = mapped_column(primary_key=True)
     space: Mapped[str]
     choices: Mapped[dict[str, Any]]
+    name: Mapped[str | None]
 
 
 class CostRow(Table):
-    """What a network costs at one scale."""
+    """What a network costs at one scale; `parts` is the same by parts of the network, where that is known."""
 
     __tablename__ = "cost"
 
@@ -116,6 +124,7 @@ class CostRow(Table):
     multi_adds: Mapped[int] = mapped_column(BigInteger)
     conv_multi_adds: Mapped[int] = mapped_column(BigInteger)
     activations: Mapped[int] = mapped_column(BigInteger)
+    parts: Mapped[list[Any] | None] = mapped_column(JSON(none_as_null=True))
 
 
 class ProtocolRow(Table):
@@ -136,7 +145,10 @@ class ProtocolRow(Table):
 
 
 class EvaluationRow(Table):
-    """One trained and measured network, with where the number comes from."""
+    """One trained and measured network, with where the number comes from.
+
+    `checkpoint_sha256` is that of the file `checkpoint`, in hexadecimal digits.
+    """
 
     __tablename__ = "evaluation"
     __table_args__ = (UniqueConstraint("genotype_id", "protocol_id", "seed"),)
@@ -152,21 +164,29 @@ class EvaluationRow(Table):
     torch_version: Mapped[str]
     code_version: Mapped[str]
     checkpoint: Mapped[str | None]
+    checkpoint_sha256: Mapped[str | None]
     curve: Mapped[list[Any]]
     per_image: Mapped[dict[str, Any]]
     created_at: Mapped[datetime]
 
 
 class MeasurementRow(Table):
-    """One network with certain weights, measured on one benchmark set; bicubic is one without weights."""
+    """One network with certain weights, measured on one benchmark set; bicubic is one without weights.
+
+    `checkpoint_sha256` is that of the file the weights were read from: it leads to their training.
+    """
 
     __tablename__ = "measurement"
-    __table_args__ = (UniqueConstraint("network", "weights", "scale", "data_digest", "metric"),)
+    __table_args__ = (
+        UniqueConstraint("network", "weights", "scale", "data_digest", "metric"),
+        Index(None, "genotype_id"),
+    )
 
     id: Mapped[int] = mapped_column(primary_key=True)
     network: Mapped[str]
     genotype_id: Mapped[str | None] = mapped_column(ForeignKey("genotype.id"))
     weights: Mapped[str]
+    checkpoint_sha256: Mapped[str | None]
     scale: Mapped[int]
     benchmark: Mapped[str]
     data_digest: Mapped[str]
@@ -180,6 +200,85 @@ class MeasurementRow(Table):
     torch_version: Mapped[str]
     code_version: Mapped[str]
     created_at: Mapped[datetime]
+
+
+class RuntimeRow(Table):
+    """How long one inference of a network takes on one device, and how much memory; of one setting once.
+
+    Times in milliseconds, sizes in pixels of the output. `threads` is 0 where the device is no CPU.
+    """
+
+    __tablename__ = "runtime"
+    __table_args__ = (
+        UniqueConstraint(*RUNTIME_SETTING, name="uq_runtime_setting"),
+        Index(None, "genotype_id"),
+        CheckConstraint("precision IN ('fp32', 'tf32', 'bf16', 'fp16', 'int8')", name="precision"),
+        CheckConstraint("engine IN ('eager', 'compiled', 'onnxruntime')", name="engine"),
+        CheckConstraint(
+            "scale > 0 AND height > 0 AND width > 0 AND batch > 0 AND threads >= 0", name="sizes"
+        ),
+        CheckConstraint("p5_ms > 0 AND p5_ms <= median_ms AND median_ms <= p95_ms", name="times"),
+        CheckConstraint("peak_memory_bytes >= 0", name="memory"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    network: Mapped[str]
+    genotype_id: Mapped[str | None] = mapped_column(ForeignKey("genotype.id"))
+    scale: Mapped[int]
+    height: Mapped[int]
+    width: Mapped[int]
+    batch: Mapped[int]
+    device: Mapped[str]
+    threads: Mapped[int]
+    precision: Mapped[str]
+    engine: Mapped[str]
+    median_ms: Mapped[float]
+    p5_ms: Mapped[float]
+    p95_ms: Mapped[float]
+    peak_memory_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    torch_version: Mapped[str]
+    code_version: Mapped[str]
+    created_at: Mapped[datetime]
+
+
+class RequestRow(Table):
+    """Somebody's wish that a network of a study be trained for longer; `plan` is empty for the recipe's own.
+
+    Of one network and plan one wish at a time is open (waiting or taken). `owner` is who took it.
+    """
+
+    __tablename__ = "retrain_request"
+    __table_args__ = (
+        Index(
+            "uq_retrain_request_open",
+            *("study_id", "genotype_id", "plan"),
+            unique=True,
+            sqlite_where=text("state IN ('waiting', 'taken')"),
+            postgresql_where=text("state IN ('waiting', 'taken')"),
+        ),
+        Index(None, "study_id", "state", "id"),
+        CheckConstraint("state IN ('waiting', 'taken', 'done', 'withdrawn', 'failed')", name="state"),
+        CheckConstraint(
+            "(state IN ('waiting', 'taken')) = (finished_at IS NULL)", name="finished_at_when_over"
+        ),
+        CheckConstraint("(state = 'taken') = (owner IS NOT NULL)", name="owner_when_taken"),
+        CheckConstraint("(state = 'failed') = (reason IS NOT NULL)", name="reason_when_failed"),
+        CheckConstraint(
+            "CASE WHEN taken_at IS NULL THEN state IN ('waiting', 'withdrawn') ELSE state <> 'waiting' END",
+            name="taken_at_when_taken",
+        ),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    study_id: Mapped[int] = mapped_column(ForeignKey("study.id"))
+    genotype_id: Mapped[str] = mapped_column(ForeignKey("genotype.id"))
+    plan: Mapped[str]
+    state: Mapped[str]
+    owner: Mapped[str | None]
+    reason: Mapped[str | None]
+    created_at: Mapped[datetime]
+    taken_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
 
 
 class TrialRow(Table):

@@ -25,7 +25,14 @@ FLOORS = [
     },
     {"search_spaces", "leaderboard.store.transactions", "leaderboard.tables"},
     {"leaderboard.store.rows"},
-    {"leaderboard.store.studies", "leaderboard.store.trials", "leaderboard.store.measurements"},
+    {
+        "leaderboard.store.studies",
+        "leaderboard.store.trials",
+        "leaderboard.store.measurements",
+        "leaderboard.store.requests",
+        "leaderboard.store.runtimes",
+        "leaderboard.store.trainings",
+    },
     {"leaderboard.store.leases", "leaderboard.store.frames"},
     {"leaderboard.store"},
     {"leaderboard.views.show", "leaderboard.views.style"},
@@ -34,6 +41,7 @@ FLOORS = [
     {"leaderboard.views"},
     {"leaderboard.sources"},
     {"leaderboard.png", "leaderboard.app", "leaderboard.site"},
+    {"leaderboard"},
     # What can be built: parts, blocks of parts, networks of blocks.
     {
         "search_spaces.blocks.activations",
@@ -112,7 +120,6 @@ FLOORS = [
 ]
 EVERYWHERE = {
     "nas",
-    "leaderboard",
     "search_spaces.blocks",
     "search_spaces.networks",
 }  # hold a docstring or a version, import nothing

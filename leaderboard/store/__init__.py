@@ -7,17 +7,30 @@ A new question is one method of the part it belongs to, in its file here; a new 
 from __future__ import annotations
 
 from leaderboard.database import sqlite_url
-from leaderboard.records import Evaluation, Measurement, Protocol, Study, Trial
+from leaderboard.records import Evaluation, Measurement, Protocol, Request, Runtime, Study, Trial
 from leaderboard.store.frames import Frames
 from leaderboard.store.leases import Leases
 from leaderboard.store.measurements import Measurements
+from leaderboard.store.requests import Requests
+from leaderboard.store.runtimes import Runtimes
 from leaderboard.store.studies import Studies
+from leaderboard.store.trainings import Trainings
 from leaderboard.store.trials import Trials
 
-__all__ = ["Evaluation", "Measurement", "Protocol", "Store", "Study", "Trial", "sqlite_url"]
+__all__ = [
+    "Evaluation",
+    "Measurement",
+    "Protocol",
+    "Request",
+    "Runtime",
+    "Store",
+    "Study",
+    "Trial",
+    "sqlite_url",
+]
 
 
-class Store(Studies, Trials, Leases, Measurements, Frames):
+class Store(Studies, Trials, Leases, Measurements, Runtimes, Requests, Trainings, Frames):
     """The results database at an SQLAlchemy `url`, created or brought up to date on opening.
 
     With `read_only` no result is changed and no writer has to wait. A server that is lost is waited for,

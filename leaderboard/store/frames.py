@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Select, func, select
@@ -21,26 +22,28 @@ from leaderboard.schema import (
     StudyRow,
     TrialRow,
 )
-from leaderboard.store.rows import STAGE_ORDER, find_study, tell
+from leaderboard.store.rows import NUMBER, STAGE_ORDER, STAMP, TEXT, WHOLE, find_study, framed, tell
 from leaderboard.store.transactions import Database, moment
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_STAMP = "datetime64[us, UTC]"
-
 
 class Frames(Database):
     """What the store says of all trials and all events at once."""
 
-    def frame(self, study: str | None = None) -> pd.DataFrame:
-        """One row a trial, of one study or of all; what has no value is None or NaN.
+    def frame(self, study: str | Sequence[str] | None = None) -> pd.DataFrame:
+        """One row a trial, of one study, of several or of all; what has no value is None or NaN.
+
+        Texts and dicts are objects, numbers float64 or int64, also when there is no row. Raises
+        `UnknownStudyError`.
 
         | column | meaning |
         | --- | --- |
         | study, stage, number | name of the study; search, seeds or retrain; counted from 0 in each stage |
         | state | waiting, running, finished, rejected (over budget), repeated (known before) or failed |
         | genotype, space, seed | id of the network; name of its search space; random seed |
+        | name | what a paper calls the network |
         | rung, attempt | rung it is trained to, from 0; trainings that were begun |
         | scale | factor of the super-resolution: 2, 3, 4 |
         | params | learnable numbers |
@@ -48,12 +51,15 @@ class Frames(Database):
         | conv_multi_adds | multiply-adds of convolution modules only, as many papers count |
         | activations | numbers that the convolutions put out |
         | protocol, plan, data, metric | the protocol, also the planned one: id; plan, data, metric by name |
+        | data_digest | of the protocol's data |
         | bicubic_psnr_db | what bicubic upscaling reaches under the protocol, dB |
         | psnr_db, ssim | what the network reaches: dB; 0 to 1 |
         | train_seconds | wall time of the training, seconds |
         | device, worker | where it was trained; by whom |
+        | code_version, torch_version | of the program that trained it, and its torch |
         | owner | who trains it or ended it |
-        | checkpoint | file of the weights, relative to the runs folder |
+        | checkpoint, folder | file of the weights, and its folder, relative to the runs folder |
+        | checkpoint_sha256 | of that file |
         | excess | dict: limit to the fraction over it, empty when within budget |
         | failure, reason | kind of the failure; why, in one line |
         | choices | dict: the choices that build the network |
@@ -61,17 +67,19 @@ class Frames(Database):
         """
         import pandas as pd
 
-        def work(session: Session) -> pd.DataFrame:
+        def work(session: Session) -> list[Any]:
             query = _frame_query()
             if study is not None:
-                query = query.where(StudyRow.id == find_study(session, study).id)
-            result = session.execute(query)
-            return pd.DataFrame(result.all(), columns=list(result.keys()))
+                wanted = [study] if isinstance(study, str) else study
+                query = query.where(StudyRow.id.in_([find_study(session, name).id for name in wanted]))
+            return list(session.execute(query).all())
 
-        whole = dict.fromkeys(("number", "seed", "rung", "attempt", "scale", *COSTS), "int64")
-        numbers = dict.fromkeys(("bicubic_psnr_db", "psnr_db", "ssim", "train_seconds"), "float64")
-        stamps = dict.fromkeys(("created_at", "finished_at"), _STAMP)
-        return self._read(work).astype({**whole, **numbers, **stamps})
+        frame = framed(self._read(work), _FRAME)
+        folders = [
+            None if file is None else PurePosixPath(file).parent.as_posix() for file in frame["checkpoint"]
+        ]
+        frame["folder"] = pd.Series(folders, dtype=TEXT)
+        return frame
 
     def events(self, study: str, after: int = 0) -> pd.DataFrame:
         """One row an event of a study, oldest first, from the one after the id `after` on.
@@ -99,7 +107,7 @@ class Frames(Database):
         numbers = ("trial", "number", "seed", "rung", "params", "multi_adds", "psnr_db", "train_seconds")
         texts = ("kind", "stage", "genotype", "worker", "device")
         kinds = {**dict.fromkeys(numbers, "float64"), **dict.fromkeys(texts, "object")}
-        frame = frame.astype({"id": "int64", "at": _STAMP, **kinds})
+        frame = frame.astype({"id": "int64", "at": STAMP, **kinds})
         done = frame["kind"].isin(("finished", "repeated"))
         frame.loc[~done, ["psnr_db", "train_seconds"]] = float("nan")
         # Without any event there is nothing to count from, and nothing to count.
@@ -139,20 +147,33 @@ class Frames(Database):
         self._write(work)
 
 
+_FRAME = {
+    **dict.fromkeys(("study", "stage"), TEXT),
+    **{"number": WHOLE, "state": TEXT, "genotype": TEXT, "name": TEXT, "space": TEXT},
+    **dict.fromkeys(("seed", "rung", "attempt", "scale", *COSTS), WHOLE),
+    **dict.fromkeys(("protocol", "plan", "data", "data_digest", "metric"), TEXT),
+    **dict.fromkeys(("bicubic_psnr_db", "psnr_db", "ssim", "train_seconds"), NUMBER),
+    **dict.fromkeys(("device", "code_version", "torch_version", "worker", "owner"), TEXT),
+    **dict.fromkeys(("checkpoint", "checkpoint_sha256"), TEXT),
+    **dict.fromkeys(("excess", "failure", "reason", "choices"), TEXT),
+    **dict.fromkeys(("created_at", "finished_at"), STAMP),
+}
+
+
 def _frame_query() -> Select[*tuple[Any, ...]]:
+    """Columns in the order of `_FRAME`."""
     trial, run, protocol = TrialRow, EvaluationRow, ProtocolRow
     return (
         select(
-            StudyRow.name.label("study"),
-            *(trial.stage, trial.number, trial.state),
-            GenotypeRow.id.label("genotype"),
-            *(GenotypeRow.space, trial.seed, trial.rung, trial.attempt, trial.scale),
+            *(StudyRow.name, trial.stage, trial.number, trial.state),
+            *(GenotypeRow.id, GenotypeRow.name, GenotypeRow.space),
+            *(trial.seed, trial.rung, trial.attempt, trial.scale),
             *(CostRow.params, CostRow.multi_adds, CostRow.conv_multi_adds, CostRow.activations),
-            protocol.id.label("protocol"),
-            protocol.plan_name.label("plan"),
-            *(protocol.data, protocol.metric, protocol.bicubic_psnr_db),
-            *(run.psnr_db, run.ssim, run.train_seconds, run.device, trial.worker, trial.owner),
-            *(run.checkpoint, trial.excess, trial.failure, trial.reason, GenotypeRow.choices),
+            *(protocol.id, protocol.plan_name, protocol.data, protocol.data_digest, protocol.metric),
+            *(protocol.bicubic_psnr_db, run.psnr_db, run.ssim, run.train_seconds),
+            *(run.device, run.code_version, run.torch_version, trial.worker, trial.owner),
+            *(run.checkpoint, run.checkpoint_sha256),
+            *(trial.excess, trial.failure, trial.reason, GenotypeRow.choices),
             *(trial.created_at, trial.finished_at),
         )
         .select_from(trial)

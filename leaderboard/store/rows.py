@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Select, bindparam, case, null, select
+from sqlalchemy import Select, bindparam, case, null, select, update
 from sqlalchemy.orm import Session
 
 from leaderboard.errors import StoreError, UnknownStudyError, unknown_name
@@ -24,6 +24,9 @@ from leaderboard.schema import (
     TrialRow,
 )
 from leaderboard.store.transactions import insert
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 STAGE_ORDER = case({stage: place for place, stage in enumerate(STAGES)}, value=TrialRow.stage)
 
@@ -123,10 +126,37 @@ def lock_study(session: Session, study_id: int, where: str) -> StudyRow:
     return row
 
 
-def keep_genotype(session: Session, genotype_id: str, space: str, choices: Mapping[str, Any]) -> None:
-    """Puts a genotype in; nothing happens when it is known, or put in by somebody else at this moment."""
-    values = {"id": genotype_id, "space": space, "choices": plain(choices)}
+def keep_genotype(
+    session: Session, genotype_id: str, space: str, choices: Mapping[str, Any], name: str | None = None
+) -> None:
+    """Puts a genotype in; of one that is known, or put in by somebody else now, sets a missing name."""
+    values = {"id": genotype_id, "space": space, "choices": plain(choices), "name": name}
     session.execute(insert(session, GenotypeRow).values(values).on_conflict_do_nothing())
+    if name is not None:
+        nameless = update(GenotypeRow).where(GenotypeRow.id == genotype_id, GenotypeRow.name.is_(None))
+        session.execute(nameless.values(name=name).execution_options(synchronize_session=False))
+
+
+def require_sha256(digest: str | None, what: str) -> None:
+    """Refuses what is no SHA-256; None is none."""
+    if digest is not None and (len(digest) != 64 or not set(digest) <= set("0123456789abcdef")):
+        raise StoreError(f"{what}: {digest!r} is no SHA-256 (64 digits of 0-9 and a-f)")
+
+
+NUMBER, WHOLE, TEXT, STAMP = "float64", "int64", "object", "datetime64[us, UTC]"
+
+
+def framed(rows: Sequence[Sequence[Any]], columns: Mapping[str, str]) -> pd.DataFrame:
+    """Rows as a frame whose columns have the same dtypes however few rows there are.
+
+    `columns` maps names to dtypes. Text and what has no dtype of its own stay objects, with None for what is
+    missing; pandas would guess from what it sees.
+    """
+    import pandas as pd
+
+    values = zip(*rows, strict=True) if rows else ((),) * len(columns)
+    found = zip(columns.items(), values, strict=True)
+    return pd.DataFrame({name: pd.Series(list(column), dtype=kind) for (name, kind), column in found})
 
 
 _EVENT = EventRow.__table__.insert()  # type: ignore[attr-defined]

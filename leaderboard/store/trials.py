@@ -18,6 +18,7 @@ from leaderboard.store.rows import (
     keep_genotype,
     lock_study,
     plain,
+    require_sha256,
     tell,
     trial_of,
     whole_trial,
@@ -50,11 +51,16 @@ class Trials(Database):
         evaluation_id: int | None = None,
         owner: str | None = None,
         seconds: float | None = None,
+        name: str | None = None,
+        parts: Sequence[Mapping[str, Any]] | None = None,
     ) -> Trial:
         """The new trial, with the next number of its study and stage; one transaction.
 
         Keeps the genotype when it is new, and always the newest `cost` (params, multi_adds,
-        conv_multi_adds, activations). A waiting trial is anybody's to claim; a running one is leased to
+        conv_multi_adds, activations). `name` is what a paper calls the network. `parts` are those of its cost
+        in the order of the forward pass, each with part (its name), copies, uses and the four costs, copies
+        and uses counted in, so that they add up to `cost`. What is given is put in also where the network is
+        known without it. A waiting trial is anybody's to claim; a running one is leased to
         `owner` for `seconds` at once. A rejected or repeated trial is over; a repeated one names the
         evaluation it repeats. `protocol_id` is what it is to be trained under.
         """
@@ -69,12 +75,13 @@ class Trials(Database):
                 f"a trial proposed as {state} has owner {owner!r} for {seconds!r} s; "
                 "a running one needs both, another neither"
             )
+        kept_parts = None if parts is None else _checked_parts(parts, cost)
 
         def work(session: Session) -> Trial:
             lock_study(session, study_id, self._where)
             now = moment(session)
-            keep_genotype(session, genotype_id, space, choices)
-            _keep_cost(session, genotype_id, scale, cost)
+            keep_genotype(session, genotype_id, space, choices, name)
+            _keep_cost(session, genotype_id, scale, cost, kept_parts)
             last = select(func.max(TrialRow.number)).where(
                 TrialRow.study_id == study_id, TrialRow.stage == stage
             )
@@ -127,18 +134,20 @@ class Trials(Database):
         curve: Sequence[Sequence[float | None]],
         per_image: Mapping[str, Sequence[float | None]],
         worker: str | None = None,
+        checkpoint_sha256: str | None = None,
     ) -> Evaluation:
         """The evaluation of `owner`'s trial, which is finished in the same transaction.
 
         Said twice, it is kept once. Where another search recorded this genotype, protocol and seed
         meanwhile, its evaluation comes back and the trial ends as repeated. `worker` trained it (None: the
-        owner itself).
+        owner itself). `checkpoint_sha256` is that of the file `checkpoint`, 64 hexadecimal digits.
 
         Raises `LeaseLostError` when the trial is not, or no longer, the owner's, and `StoreError` when it is
         of another genotype, seed or protocol, or when the numbers are NaN; either way nothing changes.
         """
         if math.isnan(psnr_db) or math.isnan(ssim):
             raise StoreError(f"trial {trial_id}: psnr_db is {psnr_db} and ssim is {ssim}; NaN is no result")
+        require_sha256(checkpoint_sha256, f"trial {trial_id}")
         values = {
             "genotype_id": genotype_id,
             "protocol_id": protocol_id,
@@ -150,6 +159,7 @@ class Trials(Database):
             "torch_version": torch_version,
             "code_version": code_version,
             "checkpoint": checkpoint,
+            "checkpoint_sha256": checkpoint_sha256,
             "curve": plain(curve),
             "per_image": plain(per_image),
         }
@@ -282,12 +292,39 @@ def _tell_of(
     )
 
 
-def _keep_cost(session: Session, genotype_id: str, scale: int, cost: Mapping[str, int]) -> None:
-    """The newest counting wins; what has not changed is not written again."""
-    new = {key: int(cost[key]) for key in COSTS}
+PART = ("part", "copies", "uses", *COSTS)
+"""What is kept of each part of a network's cost."""
+
+
+def _checked_parts(parts: Sequence[Mapping[str, Any]], cost: Mapping[str, int]) -> list[dict[str, Any]]:
+    """The parts as they are kept; raises `StoreError` when they are not what `propose` says."""
+    for part in parts:
+        if set(part) != set(PART):
+            raise StoreError(
+                f"a part has {', '.join(map(str, part)) or 'nothing'}; it needs {', '.join(PART)}"
+            )
+    for key in COSTS:
+        total = sum(int(part[key]) for part in parts)
+        if total != cost[key]:
+            raise StoreError(f"the parts have {total} {key} together, the network has {cost[key]}")
+    return [{"part": str(part["part"]), **{key: int(part[key]) for key in PART[1:]}} for part in parts]
+
+
+def _keep_cost(
+    session: Session,
+    genotype_id: str,
+    scale: int,
+    cost: Mapping[str, int],
+    parts: list[dict[str, Any]] | None,
+) -> None:
+    """The newest counting wins, without an older one's parts; what has not changed is not written again."""
+    new: dict[str, Any] = {key: int(cost[key]) for key in COSTS}
     row = session.get(CostRow, (genotype_id, scale))
-    if row is not None and all(getattr(row, key) == value for key, value in new.items()):
+    same = row is not None and all(getattr(row, key) == value for key, value in new.items())
+    if row is not None and same and (parts is None or row.parts == parts):
         return
+    if parts is not None or not same:
+        new["parts"] = parts
     made = insert(session, CostRow).values(genotype_id=genotype_id, scale=scale, **new)
     session.execute(made.on_conflict_do_update(index_elements=["genotype_id", "scale"], set_=new))
     if row is not None:
