@@ -86,7 +86,9 @@ def trials_table(frame: pd.DataFrame) -> pd.DataFrame:
     return shown.assign(words=[words(choices) for choices in shown["choices"]])
 
 
-def page_of(frame: pd.DataFrame, request: Mapping[str, Any]) -> tuple[pd.DataFrame, int]:
+def page_of(
+    frame: pd.DataFrame, request: Mapping[str, Any], most: int = MOST_ROWS
+) -> tuple[pd.DataFrame, int]:
     """The rows that the table asks for (`startRow` to `endRow`, after its own filters and order), and how
     many there are in all. What the table asks for beyond its columns is passed over.
     """
@@ -103,7 +105,7 @@ def page_of(frame: pd.DataFrame, request: Mapping[str, Any]) -> tuple[pd.DataFra
             key=_comparable,
         )
     start = max(0, int(request.get("startRow") or 0))
-    end = min(int(request.get("endRow") or MOST_ROWS), start + MOST_ROWS)
+    end = min(int(request.get("endRow") or most), start + most)
     return frame.iloc[start:end], len(frame)
 
 
