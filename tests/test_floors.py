@@ -17,6 +17,7 @@ PACKAGES = ("nas", "search_spaces", "leaderboard")
 FLOORS = [
     {"search_spaces.errors", "leaderboard.errors", "nas.errors", "leaderboard.schema", "leaderboard.pareto"},
     {
+        "leaderboard.pictures",
         "search_spaces.genotype",
         "leaderboard.database",
         "leaderboard.records",
@@ -82,7 +83,7 @@ FLOORS = [
     {"nas.data.benchmarks", "nas.data.download"},
     {"nas.data.patches"},
     {"nas.data"},
-    {"nas.training.losses", "nas.training.checkpoint", "nas.training.validation", "nas.training.feed"},
+    {"nas.pictures", "nas.training.losses", "nas.training.checkpoint", "nas.training.validation", "nas.training.feed"},
     {"nas.training.plan"},
     {"nas.training.job", "nas.training.step"},
     {"nas.training.ranks", "nas.training.curve", "nas.training.events"},

@@ -15,6 +15,7 @@ from torch import nn
 from nas.data import Patches, load_data
 from nas.device import out_of_memory
 from nas.errors import CheckpointError, Interrupted, OutOfMemoryError, TrainingError
+from nas.pictures import Album, open_album
 from nas.training import ranks
 from nas.training.checkpoint import STATE, WEIGHTS, load_state, save_state, save_weights
 from nas.training.curve import Curve
@@ -189,17 +190,21 @@ class _Run:
         if self.work.average:
             torch._foreach_copy_([p.detach() for p in self.work.parameters], self.work.average)
 
-    def _scores(self) -> Scores:
+    def _scores(self, album: Album | None = None) -> Scores:
+        job, see = self.job, None if album is None else album.see
         with _exact():
-            return validate(self.network, self.dataset.valid, self.job.scale, self.job.metric, self.device)
+            return validate(self.network, self.dataset.valid, job.scale, job.metric, self.device, see)
 
     def outcome(self) -> Outcome:
-        """Measure the network, and leave its weights where the job has a folder."""
+        """Measure the network, and leave its weights and some pictures where the job has a folder."""
         job = self.job
         if job.keep_state:
             self.save()
         self._use_average()
-        scores = self._scores()
+        album = None
+        if job.folder is not None and ranks.rank() == 0:
+            album = open_album(self.dataset.valid, job.scale, job.metric)
+        scores = self._scores(album)
         psnr_db, ssim = mean_scores(scores)
         if not math.isfinite(psnr_db):
             raise TrainingError(f"PSNR on the validation images is {psnr_db}")
@@ -210,6 +215,8 @@ class _Run:
             about |= {"psnr_db": psnr_db, "data": job.data}
             if ranks.rank() == 0:
                 save_weights(weights, self.network.state_dict(), about)
+                if album is not None:
+                    album.save(job.folder)
                 if not job.keep_state:
                     state.unlink(missing_ok=True)
         return Outcome(

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from nas.data import Pairs
 from nas.imresize import imresize
@@ -15,8 +16,18 @@ Scores = dict[str, tuple[float, float]]
 
 
 @torch.no_grad()
-def validate(network: nn.Module, pairs: Pairs, scale: int, metric: str, device: torch.device) -> Scores:
-    """PSNR (dB) and SSIM of each image by name: float32, whole images, 8-bit output, ``scale`` pixels cut."""
+def validate(
+    network: nn.Module,
+    pairs: Pairs,
+    scale: int,
+    metric: str,
+    device: torch.device,
+    see: Callable[[str, Tensor], None] | None = None,
+) -> Scores:
+    """PSNR (dB) and SSIM of each image by name: float32, whole images, 8-bit output, ``scale`` pixels cut.
+
+    ``see`` is given each image's name and output, (3, H, W) uint8 on ``device``.
+    """
     was_training = network.training
     network.eval()
     try:
@@ -24,6 +35,8 @@ def validate(network: nn.Module, pairs: Pairs, scale: int, metric: str, device: 
         for name, lr, hr in zip(pairs.names, pairs.lr, pairs.hr, strict=True):
             x = lr.to(device)[None].float() / 255
             sr = to_uint8(network(x.contiguous(memory_format=torch.channels_last))[0])
+            if see is not None:
+                see(name, sr)
             scores[name] = METRICS[metric](sr, hr.to(device), scale)
         return scores
     finally:

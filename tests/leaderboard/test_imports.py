@@ -61,6 +61,7 @@ FLOORS = (
     "store.frames",
     "store",
     "pareto",
+    "pictures",
     "tables",
     "views.show",
     "views.style",

@@ -71,7 +71,7 @@ def test_a_training_cut_off_at_any_step_ends_as_if_it_had_not_been(
         assert again.curve == whole.curve
         a, b = weights_of(tmp_path / "whole"), weights_of(folder)
         assert all(torch.equal(a[name], b[name]) for name in a)
-        assert sorted(path.name for path in folder.iterdir()) == [WEIGHTS]
+        assert sorted(path.name for path in folder.iterdir()) == ["pictures", WEIGHTS]
 
 
 def test_the_loss_falls_and_the_network_beats_bicubic_on_photographs(tmp_path: Path) -> None:
