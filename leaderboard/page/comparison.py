@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from dash import html
@@ -10,6 +11,7 @@ from dash import html
 from leaderboard.page.detail import Source, crops, option_words, protocol_line
 from leaderboard.page.diagram import diagram
 from leaderboard.page.gathering import Network
+from leaderboard.page.parts import aria
 from leaderboard.tables import COST_NAMES, count_of
 
 
@@ -78,7 +80,7 @@ def _cost_rows(networks: Sequence[Network]) -> list[Row]:
     rows: list[Row] = []
     for cost, name in COST_NAMES.items():
         values: list[float | None] = [each.costs[cost] for each in networks]
-        rows.append((name, _starred(values, lambda value, cost=cost: count_of(cost, value), min), False))
+        rows.append((name, _starred(values, partial(count_of, cost), min), False))
     return rows
 
 
@@ -104,5 +106,5 @@ def _table(networks: Sequence[Network], rows: Sequence[Row], caption: str) -> ht
         className="scroll",
         tabIndex="0",
         role="region",
-        **{"aria-label": caption},
+        **aria(label=caption),
     )

@@ -10,6 +10,7 @@ from dash import html
 
 from leaderboard.page.diagram import diagram
 from leaderboard.page.gathering import Network, again_commands
+from leaderboard.page.parts import aria, facts, table
 from leaderboard.pictures import Crop, Picture
 from leaderboard.records import Protocol
 from leaderboard.tables import COST_NAMES, amount, count_of
@@ -21,37 +22,6 @@ METRICS: dict[str, str] = {
 }
 Source = Callable[[Picture], str]
 NOT_KEPT = "not kept"
-
-
-def facts(values: Mapping[str, Any]) -> html.Dl:
-    """Names and what they are, one line each; a component stays one, all else becomes text."""
-    cells: list[Any] = []
-    for name, value in values.items():
-        shown = value if hasattr(value, "to_plotly_json") else str(value)
-        cells += [html.Dt(name), html.Dd(shown)]
-    return html.Dl(cells, className="facts")
-
-
-def table(
-    headings: Sequence[str], rows: Sequence[Sequence[Any]], *, text: int = 1, caption: str = ""
-) -> html.Div:
-    """A table whose first `text` columns are words and all others numbers; it scrolls inside its place."""
-    kinds = ["text" if number < text else "" for number in range(len(headings))]
-    head = html.Tr(
-        [html.Th(name, className=kind, scope="col") for name, kind in zip(headings, kinds, strict=True)]
-    )
-    body = [
-        html.Tr([html.Td(cell, className=kind) for cell, kind in zip(row, kinds, strict=True)])
-        for row in rows
-    ]
-    inner = [html.Caption(caption)] if caption else []
-    return html.Div(
-        html.Table([*inner, html.Thead(head), html.Tbody(body)]),
-        className="scroll",
-        tabIndex="0",
-        role="region",
-        **{"aria-label": caption or headings[0]},
-    )
 
 
 def protocol_facts(protocol: Protocol) -> html.Dl:
@@ -101,7 +71,7 @@ def numbers(network: Network) -> html.Div:
     )
 
 
-def choices(network: Network) -> html.Div:
+def choices(network: Network) -> html.Div | html.P:
     """Every axis with its option."""
     rows = [[axis.replace("_", " "), option_words(value)] for axis, value in network.choices.items()]
     return (
@@ -136,7 +106,7 @@ def cost_by_part(network: Network) -> html.Div | html.P:
 
 def _bar(share: float) -> html.Span:
     return html.Span(
-        [html.Meter(value=f"{share:.4f}", min="0", max="1", **{"aria-hidden": "true"}), f" {share:.0%}"],
+        [html.Meter(value=f"{share:.4f}", min="0", max="1", **aria(hidden="true")), f" {share:.0%}"],
         className="bar",
     )
 

@@ -49,7 +49,8 @@ def boxes(choices: Mapping[str, Any], parts: pd.DataFrame, scale: int) -> list[B
 
 
 def _of_parts(choices: Mapping[str, Any], parts: pd.DataFrame) -> list[Box]:
-    found, told = [], set()
+    found: list[Box] = []
+    told: set[str] = set()
     for row in parts.to_dict("records"):
         word = _role(str(row["part"]))
         axes = [axis for axis in SHAPES.get(word, ()) if _told(choices.get(axis))] if word not in told else []
@@ -71,7 +72,8 @@ def _of_parts(choices: Mapping[str, Any], parts: pd.DataFrame) -> list[Box]:
 
 
 def _of_choices(choices: Mapping[str, Any]) -> list[Box]:
-    found, told = [], set()
+    found: list[Box] = []
+    told: set[str] = set()
     for word, axes in SHAPES.items():
         here = [axis for axis in axes if _told(choices.get(axis))]
         told.update(axes, {f"{word}s"})

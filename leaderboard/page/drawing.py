@@ -49,14 +49,7 @@ def connect(app: Dash, scene: Scene) -> None:
             with scene.reading() as store:
                 return _followed(store, query, seen, opened=opened)
         except LeaderboardError as error:
-            return [
-                dict.fromkeys(FIELDS, no_update),
-                _NO_OPTIONS,
-                no_update,
-                str(error),
-                no_update,
-                no_update,
-            ]
+            return _only_said(str(error))
 
     @app.callback(
         Output("figure", "figure"),
@@ -92,21 +85,17 @@ def connect(app: Dash, scene: Scene) -> None:
     )
 
 
-_NO_OPTIONS: dict[str, Any] = dict.fromkeys(("study", "others", "protocol", "filters"), no_update)
+def _only_said(message: str) -> list[Any]:
+    """An answer of `follow` that changes nothing but the message."""
+    options = dict.fromkeys(("study", "others", "protocol", "filters"), no_update)
+    return [dict.fromkeys(FIELDS, no_update), options, no_update, message, no_update, no_update]
 
 
 def _followed(store: Reading, query: Query, seen: Any, *, opened: bool) -> Any:
     """The controls for `query`, as far as they are others than the page has; see `follow`."""
     names = [study.name for study in store.studies()]
     if not names:
-        return [
-            dict.fromkeys(FIELDS, no_update),
-            _NO_OPTIONS,
-            no_update,
-            "No search has been started yet: run `nas search`.",
-            no_update,
-            no_update,
-        ]
+        return _only_said("No search has been started yet: run `nas search`.")
     message = ""
     if opened and query.study is not None and query.study not in names:
         message = f"There is no study {query.study!r} here; this is another one."
@@ -154,13 +143,12 @@ def figure_of(store: Reading, query: Query) -> go.Figure:
     """
     view = VIEWS[require_view(query.view)]
     frame, show = source_frame(store, query, query.view)
-    return for_page(
-        view(frame, show), "|".join(map(str, (query.view, query.study, query.protocol, query.cost)))
-    )
+    axes = (query.view, query.study, query.protocol, query.cost, query.quality)
+    return for_page(view(frame, show), "|".join(map(str, axes)))
 
 
 def for_page(figure: go.Figure, kept: str) -> go.Figure:
-    """The figure with tools to mark points where it has some; zoom and hidden traces last while `kept` does."""
+    """The figure with tools to mark points where it has some; its zoom lasts while `kept` stays the same."""
     marks = any(getattr(trace, "customdata", None) is not None for trace in figure.data)
     unwanted = ["zoomin", "zoomout", "autoscale", "toimage", *([] if marks else ["lasso", "select"])]
     figure.update_layout(uirevision=kept, selectionrevision=kept, modebar_remove=unwanted, autosize=True)

@@ -1,4 +1,4 @@
-"""What stands on the page: its controls, the figure, the table, the networks put aside, and the panel of details.
+"""What stands on the page: controls, figure, candidates, table, and the panel of details.
 
 A control has the id of the field of `Query` that it sets.
 """
@@ -11,6 +11,7 @@ import dash_ag_grid as dag
 import plotly.graph_objects as go
 from dash import dcc, html
 
+from leaderboard.page.parts import aria
 from leaderboard.page.query import COSTS, TABLES, Query
 from leaderboard.tables import QUALITY_NAMES
 from leaderboard.views import SETTINGS, VIEWS
@@ -77,7 +78,7 @@ def _settings() -> html.Section:
                 html.Div([_bound("low", "Lowest cost"), _bound("high", "Highest cost")], className="bounds"),
             ]
         ),
-        _control("filters", "Only with", pick("filters", "any choices", multi=True), "wide"),
+        _control("filters", "Only with", pick("filters", "any choices", multi=True)),
     ]
     return html.Section(
         [
@@ -88,7 +89,7 @@ def _settings() -> html.Section:
             ),
         ],
         className="card",
-        **{"aria-label": "What is shown"},
+        **aria(label="What is shown"),
     )
 
 
@@ -115,7 +116,7 @@ def _figure() -> html.Section:
     )
     return html.Section(
         [
-            html.Div(views, role="group", **{"aria-label": "View"}),
+            html.Div(views, role="group", **aria(label="View")),
             html.P(id="about", className="soft about"),
             dcc.Graph(id="figure", figure=empty, responsive=True, config=SETTINGS, className="figure"),
             html.Div(
@@ -129,7 +130,7 @@ def _figure() -> html.Section:
         className="card",
         id="figure-card",
         tabIndex="-1",
-        **{"aria-label": "Figure"},
+        **aria(label="Figure"),
     )
 
 
@@ -163,11 +164,11 @@ def _chosen(allow_queue: bool) -> html.Section:
                 ],
                 className="buttons",
             ),
-            html.Pre(html.Code(id="command"), tabIndex="0", **{"aria-label": "Command"}),
+            html.Pre(html.Code(id="command"), tabIndex="0", **aria(label="Command")),
             html.P(id="queue-said", className="soft", role="status"),
         ],
         className="card",
-        **{"aria-label": "Candidates"},
+        **aria(label="Candidates"),
     )
 
 
@@ -181,7 +182,7 @@ def _table() -> html.Section:
     return html.Section(
         [
             html.H2("Table"),
-            html.Div(kinds, role="group", **{"aria-label": "Rows"}),
+            html.Div(kinds, role="group", **aria(label="Rows")),
             html.Div(
                 [
                     _control(
@@ -228,7 +229,7 @@ def _table() -> html.Section:
         ],
         className="card",
         id="table-card",
-        **{"aria-label": "Table"},
+        **aria(label="Table"),
     )
 
 
@@ -252,7 +253,7 @@ def _drawer() -> html.Div:
                 ],
                 className="drawer",
                 role="dialog",
-                **{"aria-modal": "true", "aria-labelledby": "drawer-title"},
+                **aria(modal="true", labelledby="drawer-title"),
             ),
         ],
         id="panel",

@@ -119,7 +119,8 @@ def filtered(frame: pd.DataFrame, query: Query) -> pd.DataFrame:
         for text in query.filters:
             wanted.setdefault(text.partition("=")[0], set()).add(text.partition("=")[2])
         for axis, options in wanted.items():
-            keep &= [axis in each and str(each[axis]) in options for each in frame["choices"]]
+            fits = [axis in each and str(each[axis]) in options for each in frame["choices"]]
+            keep &= pd.Series(fits, index=frame.index)
     return frame if keep.all() else frame[keep]
 
 
@@ -127,12 +128,11 @@ def protocols_of(frame: pd.DataFrame) -> list[dict[str, str]]:
     """The protocols under which `frame` has results, most results first, as options of a control."""
     measured = frame[frame["psnr_db"].notna()]
     counts = measured["protocol"].value_counts()
-    firsts = measured.drop_duplicates("protocol").set_index("protocol")
+    firsts = {row["protocol"]: row for row in measured.drop_duplicates("protocol").to_dict("records")}
     return [
         {
             "value": str(name),
-            "label": f"{firsts.loc[name, 'plan']} on {firsts.loc[name, 'data']}, "
-            f"x{firsts.loc[name, 'scale']}, {firsts.loc[name, 'metric']} ({number} results)",
+            "label": "{plan} on {data}, x{scale}, {metric}".format_map(firsts[name]) + f" ({number} results)",
         }
         for name, number in counts.items()
     ]

@@ -9,22 +9,35 @@ from dash.exceptions import PreventUpdate
 
 from leaderboard.errors import LeaderboardError
 from leaderboard.page.gathering import retrain_command
+from leaderboard.page.parts import aria
 from leaderboard.page.query import MOST_COMPARED, MOST_NAMES
 from leaderboard.page.scene import Scene, input_, state
 from leaderboard.store import Store
 
 
 def connect(app: Dash, scene: Scene) -> None:
-    """Lets networks be chosen in the table, the figure and the details; gives the command that trains them."""
-    marks = [
-        ("chosen", "choose", [Input("grid", "cellValueChanged"), Input("choose", "n_clicks"), Input("clear", "n_clicks"),
-                              Input({"type": "unchoose", "name": ALL}, "n_clicks")], ["chosen", "opened"]),
-        ("picked", "pick", [Input("figure", "clickData"), Input("figure", "selectedData"), Input("unpick", "n_clicks")],
-         ["picked"]),
-        ("opened", "open", [Input("figure", "clickData"), Input("grid", "cellRendererData"), Input("compare", "n_clicks"),
-                            Input("close", "n_clicks"), Input("backdrop", "n_clicks")], ["chosen", "opened"]),
-    ]  # fmt: skip
-    for name, function, inputs, states in marks:
+    """Lets networks be chosen in the table and the panel; gives the command that re-trains them."""
+    marks = (
+        (
+            *("chosen", "choose", ["chosen", "opened"]),
+            [
+                *(Input("grid", "cellValueChanged"), Input("choose", "n_clicks"), Input("clear", "n_clicks")),
+                Input({"type": "unchoose", "name": ALL}, "n_clicks"),
+            ],
+        ),
+        (
+            *("picked", "pick", ["picked"]),
+            [Input("figure", "clickData"), Input("figure", "selectedData"), Input("unpick", "n_clicks")],
+        ),
+        (
+            *("opened", "open", ["chosen", "opened"]),
+            [
+                *(Input("figure", "clickData"), Input("grid", "cellRendererData")),
+                *(Input(button, "n_clicks") for button in ("compare", "close", "backdrop")),
+            ],
+        ),
+    )
+    for name, function, states, inputs in marks:
         app.clientside_callback(
             ClientsideFunction("page", function),
             Output(name, "data", allow_duplicate=True),
@@ -65,7 +78,7 @@ def connect(app: Dash, scene: Scene) -> None:
 def chip(genotype: str) -> html.Button:
     """A chosen network, to be put back with a click."""
     return html.Button(
-        [genotype, html.Span(" ×", **{"aria-hidden": "true"})],
+        [genotype, html.Span(" x", **aria(hidden="true"))],
         id={"type": "unchoose", "name": genotype},
         type="button",
         className="chip",
