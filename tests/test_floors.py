@@ -41,7 +41,24 @@ FLOORS = [
     {"leaderboard.views.progress"},
     {"leaderboard.views"},
     {"leaderboard.sources"},
-    {"leaderboard.png", "leaderboard.app", "leaderboard.site"},
+    {
+        *("leaderboard.png", "leaderboard.page.query", "leaderboard.page.parts", "leaderboard.page.diagram"),
+        *("leaderboard.page.gathering", "leaderboard.page.security", "leaderboard.page.rows"),
+        *("leaderboard.site.markup", "leaderboard.site.folder"),
+    },
+    {"leaderboard.page.reading", "leaderboard.page.detail"},
+    {
+        *("leaderboard.page.scene", "leaderboard.page.comparison", "leaderboard.page.layout"),
+        "leaderboard.site.pages",
+    },
+    {
+        *("leaderboard.page.drawing", "leaderboard.page.table", "leaderboard.page.selecting"),
+        "leaderboard.site",
+    },
+    {"leaderboard.page.panel"},
+    {"leaderboard.page.app"},
+    {"leaderboard.page.serving"},
+    {"leaderboard.page"},
     {"leaderboard"},
     # What can be built: parts, blocks of parts, networks of blocks.
     {
