@@ -110,33 +110,54 @@ def pick_protocol(frame: pd.DataFrame, protocol: str | None) -> str | None:
 def networks(frame: pd.DataFrame, study: str, protocol: str | None = None) -> pd.DataFrame:
     """One row a network that `study` measured under one protocol: means over its seeds, cheapest first.
 
-    Columns: genotype, psnr_db, ssim, gain_db (over bicubic), the four costs, seeds (how many), seed_numbers
-    (which, as text), words, stage, device, protocol. Raises `UnknownStudyError`, and `LeaderboardError`
-    for an unknown protocol.
+    Columns: genotype, name (of a published one), psnr_db, ssim, psnr_db_sd and ssim_sd (standard deviations
+    over the seeds, NaN for one), gain_db (over bicubic), the four costs, latency_ms and memory_bytes where the
+    frame has them, seeds (how many), seed_numbers (which, as text), words, stage, device, folder, protocol.
+    Raises `UnknownStudyError`, and `LeaderboardError` for an unknown protocol.
     """
-    of_study = frame[frame["study"] == study]
-    if of_study.empty and len(frame):
-        raise UnknownStudyError(unknown_name("run", study, frame["study"].unique()))
-    chosen = pick_protocol(of_study, protocol)
-    rows = of_study[of_study["psnr_db"].notna() & (of_study["protocol"] == chosen)]
-    rows = rows.drop_duplicates(["genotype", "seed"])  # a repeated trial shows a result again
-    means = rows.groupby("genotype", sort=False).agg(
+    rows = measured(frame, study, protocol).drop_duplicates(["genotype", "seed"])  # repeated trials show again
+    groups = rows.groupby("genotype", sort=False)
+    optional = [name for name in ("name", "folder", *RUNTIME_NAMES) if name in rows]
+    means = groups.agg(
         psnr_db=("psnr_db", "mean"),
         ssim=("ssim", "mean"),
+        psnr_db_sd=("psnr_db", "std"),
+        ssim_sd=("ssim", "std"),
         bicubic_psnr_db=("bicubic_psnr_db", "first"),
         **{cost: (cost, "last") for cost in COST_NAMES},
         seeds=("seed", "count"),
-        seed_numbers=("seed", lambda seeds: ", ".join(map(str, sorted(seeds)))),
         choices=("choices", "first"),
         stage=("stage", "first"),
         device=("device", "first"),
         protocol=("protocol", "first"),
+        **{name: (name, "first") for name in optional},
     )
+    means["seed_numbers"] = _seed_numbers(groups, means["seeds"])
     means = means.reset_index()
+    for name in ("name", "folder"):
+        known = means[name] if name in means else pd.Series([None] * len(means), dtype=object)
+        means[name] = known.astype(object).where(known.notna(), None)
     means["gain_db"] = means["psnr_db"] - means.pop("bicubic_psnr_db")
-    means["words"] = [words(choices) for choices in means.pop("choices")]
+    means["words"] = pd.Series([words(choices) for choices in means.pop("choices")], dtype=object)
     order = ["multi_adds", "params", "genotype"]
     return means.sort_values(order, ignore_index=True)
+
+
+def measured(frame: pd.DataFrame, study: str, protocol: str | None = None) -> pd.DataFrame:
+    """The rows of the frame that `study` measured under one protocol; raises as `networks` does."""
+    of_study = frame[frame["study"] == study]
+    if of_study.empty and len(frame):
+        raise UnknownStudyError(unknown_name("run", study, frame["study"].unique()))
+    chosen = pick_protocol(of_study, protocol)
+    return of_study[of_study["psnr_db"].notna() & (of_study["protocol"] == chosen)]
+
+
+def _seed_numbers(groups: Any, counts: pd.Series) -> pd.Series:
+    """The seeds of each network as text: `0, 1`."""
+    texts = groups["seed"].first().astype(str)
+    for genotype in counts.index[counts > 1]:
+        texts[genotype] = ", ".join(map(str, sorted(groups["seed"].get_group(genotype))))
+    return texts
 
 
 def front_frame(

@@ -1,78 +1,364 @@
-"""How a search went: over its candidates."""
+"""How a search went: over its candidates, and over the time that its trainings took."""
 
 from __future__ import annotations
 
+import bisect
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
+from numpy.typing import ArrayLike, NDArray
 from plotly.subplots import make_subplots
 
-from leaderboard.pareto import hypervolume
-from leaderboard.tables import COST_NAMES, pick_protocol
-from leaderboard.views.front import reference_cost
+from leaderboard.tables import pick_protocol
+from leaderboard.views.front import floor_of, reference_cost
 from leaderboard.views.show import Show
-from leaderboard.views.style import ACCENT, WARM, new_figure, nothing
+from leaderboard.views.style import (
+    ACCENT,
+    AXES,
+    QUALITY_UNITS,
+    QUALITY_WORDS,
+    SERIES,
+    WARM,
+    cost_words,
+    escaped,
+    legend_below,
+    listed,
+    new_figure,
+    nothing,
+    protocol_words,
+    quality_title,
+    quality_words,
+    subtitle,
+)
+
+GRID_POINTS = 200
+"""Moments at which studies that differ only by their seed are compared."""
+
+
+def hypervolume_path(
+    cost: ArrayLike, quality: ArrayLike, *, cost_limit: float, quality_floor: float
+) -> NDArray[np.float64]:
+    """The hypervolume after each point in turn, (n,), as `pareto.hypervolume` of the points so far.
+
+    Quick for many points: only the part of the front that a new one covers is looked at.
+    """
+    costs: list[float] = []  # the front so far, cheapest first, better and better
+    values: list[float] = []
+    area, path = 0.0, []
+    for x, y in zip(np.asarray(cost, dtype=float), np.asarray(quality, dtype=float), strict=True):
+        if x < cost_limit and y > quality_floor:
+            start = bisect.bisect_right(costs, x)
+            below = values[start - 1] if start else quality_floor
+            if y > below:
+                area += _gain(x, y, below, costs[start:], values[start:], cost_limit)
+                end = bisect.bisect_right(values, y, lo=start)
+                if start and costs[start - 1] == x:
+                    start -= 1
+                costs[start:end], values[start:end] = [x], [y]
+        path.append(area)
+    return np.array(path, dtype=np.float64)
+
+
+def _gain(x: float, y: float, below: float, costs: list[float], values: list[float], limit: float) -> float:
+    """What a new point adds above `below` and the front to its right."""
+    gained = 0.0
+    for next_cost, next_value in zip([*costs, limit], [*values, y], strict=True):
+        gained += (next_cost - x) * (y - below)
+        if next_value >= y:
+            break
+        x, below = next_cost, next_value
+    return gained
+
+
+# Over candidates
 
 
 @dataclass(frozen=True, kw_only=True)
 class HistoryInfo:
-    """How a search went: one row of `steps` (number, best_psnr_db, hypervolume) for each measured trial."""
+    """How a search went: one row of `steps` (number, genotype, best_psnr_db, hypervolume) a measured trial.
+
+    `best_psnr_db` holds the best of the chosen quality. The hypervolume counts up to `cost_limit` and above
+    `floor`.
+    """
 
     cost: str
     steps: pd.DataFrame
+    quality: str = "psnr_db"
+    protocol: str = ""
+    cost_limit: float = 0.0
+    floor: float | None = None
 
 
 def history_info(frame: pd.DataFrame, show: Show) -> HistoryInfo:
-    """The best PSNR and hypervolume after each measured trial of the search, under one protocol."""
-    rows = frame[(frame["study"] == show.study) & frame["psnr_db"].notna() & (frame["stage"] == "search")]
-    rows = rows[rows["protocol"] == pick_protocol(rows, None)].sort_values("number")
-    cost = rows[show.cost].to_numpy(dtype=float)
-    quality = rows["psnr_db"].to_numpy(dtype=float)
-    areas: list[float] = []
-    limit = reference_cost(rows[show.cost], show)
-    for last in range(len(rows)):
-        beaten = bool(((cost[:last] <= cost[last]) & (quality[:last] >= quality[last])).any())
-        if beaten:
-            areas.append(areas[-1])
-            continue
-        floor = float(rows["bicubic_psnr_db"].iloc[0])
-        areas.append(
-            hypervolume(cost[: last + 1], quality[: last + 1], cost_limit=limit, quality_floor=floor)
-        )
+    """The best quality and hypervolume after each measured trial of the search, under one protocol."""
+    rows = searched(frame, show.study, show)
+    quality = rows[show.quality].to_numpy(dtype=float)
+    floor, limit = floor_of(rows, show.quality), reference_cost(rows[show.cost], show)
+    path = hypervolume_path(
+        rows[show.cost],
+        quality,
+        cost_limit=limit,
+        quality_floor=_floor(floor, quality),
+    )
     steps = pd.DataFrame(
         {
             "number": rows["number"].to_numpy(),
+            "genotype": rows["genotype"].to_numpy(dtype=object),
             "best_psnr_db": np.maximum.accumulate(quality),
-            "hypervolume": areas,
+            "hypervolume": path,
         }
     )
-    return HistoryInfo(cost=show.cost, steps=steps)
+    return HistoryInfo(
+        cost=show.cost,
+        steps=steps,
+        quality=show.quality,
+        protocol=protocol_words(rows.iloc[0]) if len(rows) else "",
+        cost_limit=limit,
+        floor=floor,
+    )
+
+
+def searched(frame: pd.DataFrame, study: str, show: Show) -> pd.DataFrame:
+    """The measured search trials of a study under one protocol that have the cost, in their order.
+
+    The protocol is the chosen one where the search used it, else the one most searched with.
+    """
+    rows = frame[(frame["study"] == study) & frame["psnr_db"].notna() & (frame["stage"] == "search")]
+    if show.cost not in rows:
+        rows = rows.assign(**{show.cost: np.nan})
+    chosen = show.protocol
+    if chosen is not None and not ((rows["protocol"] == chosen) | (rows["plan"] == chosen)).any():
+        chosen = None
+    rows = rows[rows["protocol"] == pick_protocol(rows, chosen)]
+    return rows[rows[show.cost].notna() & rows[show.quality].notna()].sort_values("number")
+
+
+def _floor(floor: float | None, quality: NDArray[np.float64]) -> float:
+    return floor if floor is not None else float(quality.min()) if len(quality) else 0.0
 
 
 def history_figure(info: HistoryInfo) -> go.Figure:
-    """Best PSNR above, hypervolume below, over the number of the trial."""
-    figure = new_figure("Progress of the search", make_subplots(rows=2, cols=1, shared_xaxes=True))
+    """Best quality above, hypervolume below, over the number of the trial."""
+    rows = make_subplots(rows=2, cols=1, shared_xaxes=True, vertical_spacing=0.09)
+    figure = new_figure("Progress of the search", rows)
     if info.steps.empty:
         return nothing(figure, "The search has measured nothing yet")
-    for row, (column, title, colour) in enumerate(
-        (("best_psnr_db", "Best PSNR (dB)", ACCENT), ("hypervolume", "Hypervolume", WARM)), start=1
-    ):
-        unit = " dB" if row == 1 else f" dB x {COST_NAMES[info.cost]}"
+    name = QUALITY_WORDS[info.quality]
+    unit = f"{QUALITY_UNITS[info.quality].strip() or 'SSIM'} x {AXES[info.cost]}"
+    shown = (
+        ("best_psnr_db", f"Best {quality_title(info.quality)}", ACCENT, "%{y:.4f}"),
+        ("hypervolume", "Hypervolume", WARM, "%{y:.4s}"),
+    )
+    for row, (column, title, colour, said) in enumerate(shown, start=1):
+        steps = _changes(info.steps, column)
         figure.add_scatter(
-            x=info.steps["number"],
-            y=info.steps[column],
-            mode="lines",
+            x=steps["number"].to_numpy(),
+            y=steps[column].to_numpy(),
+            customdata=[[str(genotype)] for genotype in steps["genotype"]],
+            mode="lines+markers" if len(steps) <= 60 else "lines",
+            marker={"size": 5},
             line={"shape": "hv", "color": colour, "width": 2.5},
-            hovertemplate=f"trial %{{x}}: %{{y:.4s}}{unit}<extra></extra>",
+            hovertemplate=f"trial %{{x}}, %{{customdata[0]}}: {said} {name if row == 1 else unit}"
+            "<extra></extra>",
             showlegend=False,
             row=row,
             col=1,
         )
         figure.update_yaxes(title_text=title, row=row, col=1)
     figure.update_yaxes(tickformat="~s", row=2, col=1)
-    unit = f"Hypervolume in dB x {COST_NAMES[info.cost]},<br>above bicubic, within the budget"
-    figure.update_layout(title_subtitle_text=unit)
     figure.update_xaxes(title_text="Trial number", row=2, col=1)
-    return figure
+    return subtitle(figure, _reference_words(info.cost, info.quality, info.cost_limit, info.floor), info.protocol)
+
+
+def _changes(steps: pd.DataFrame, column: str) -> pd.DataFrame:
+    """The steps at which the column changes, and the last one: a long search improves seldom."""
+    values = steps[column].to_numpy()
+    changed = np.append(True, values[1:] != values[:-1])
+    changed[-1] = True
+    return steps[changed]
+
+
+def _reference_words(cost: str, quality: str, limit: float, floor: float | None) -> str:
+    unit = QUALITY_UNITS[quality].strip() or "SSIM"
+    above = "the worst network" if floor is None else f"bicubic ({quality_words(quality, floor)})"
+    return f"Hypervolume in {unit} x {AXES[cost]}, above {above}, up to {cost_words(cost, limit)}"
+
+
+# Over training time
+
+
+@dataclass(frozen=True, kw_only=True)
+class EffortInfo:
+    """Hypervolume over the training time spent, for each study, and for studies that differ only by seed.
+
+    `paths` maps a study to rows of seconds (cumulated over all its trainings, by their finish) and
+    hypervolume. `bands` maps the names of the studies of one kind to rows of seconds, low, median and high
+    (quartiles). `refused` says why others are left out.
+    """
+
+    cost: str
+    quality: str
+    paths: Mapping[str, pd.DataFrame]
+    bands: Mapping[tuple[str, ...], pd.DataFrame]
+    refused: tuple[str, ...]
+    protocol: str
+    cost_limit: float
+    floor: float | None
+
+
+def effort_info(frame: pd.DataFrame, show: Show) -> EffortInfo:
+    """Hypervolume of the protocol's results against the seconds of all trainings that ended before."""
+    first = searched(frame, show.study, show)
+    protocol = None if first.empty else str(first["protocol"].iloc[0])
+    found, refused = {show.study: first}, []
+    for study in dict.fromkeys(show.studies):
+        if study == show.study:
+            continue
+        rows = searched(frame[frame["protocol"] == protocol], study, show)
+        if rows.empty:
+            refused.append(f"{study} is left out: it has no result under this protocol")
+        else:
+            found[study] = rows
+    shared = pd.concat(found.values())
+    limit, floor = reference_cost(shared[show.cost], show), floor_of(first, show.quality)
+    bottom = _floor(floor, shared[show.quality].to_numpy(dtype=float))
+    paths = {}
+    for study, rows in found.items():
+        spent = own_seconds(frame[frame["study"] == study])
+        ordered = rows[rows["state"] == "finished"].sort_values(["finished_at", "number"])
+        areas = hypervolume_path(
+            ordered[show.cost], ordered[show.quality], cost_limit=limit, quality_floor=bottom
+        )
+        seconds = spent.reindex(ordered.index).to_numpy(dtype=float)
+        paths[study] = pd.DataFrame({"seconds": seconds, "hypervolume": areas})
+    return EffortInfo(
+        cost=show.cost,
+        quality=show.quality,
+        paths=paths,
+        bands=_bands(frame, {study: path for study, path in paths.items() if len(path)}),
+        refused=tuple(refused),
+        protocol=protocol_words(first.iloc[0]) if len(first) else "",
+        cost_limit=limit,
+        floor=floor,
+    )
+
+
+def own_seconds(rows: pd.DataFrame) -> pd.Series:
+    """Seconds of all trainings of one study that ended up to and with each row's, by the rows' index.
+
+    A training that went on from a lower rung counts the seconds since then: its `train_seconds` holds those
+    of the rung below as well.
+    """
+    done = rows[(rows["state"] == "finished") & rows["train_seconds"].notna()]
+    done = done.sort_values(["finished_at", "number"])
+    by_rung = done.sort_values("rung", kind="stable").groupby(["genotype", "seed", "plan"], sort=False)
+    before = by_rung["train_seconds"].shift(1)
+    went_on = by_rung["rung"].shift(1) < done["rung"]
+    saved = before.where(went_on & (before <= done["train_seconds"]), 0.0).fillna(0.0)
+    return (done["train_seconds"] - saved.reindex(done.index)).cumsum()
+
+
+def _bands(
+    frame: pd.DataFrame, paths: Mapping[str, pd.DataFrame]
+) -> dict[tuple[str, ...], pd.DataFrame]:
+    """Median and quartiles over studies whose recipes differ only in their seed, two or more of them."""
+    if "family" not in frame:
+        return {}
+    families = frame.drop_duplicates("study").set_index("study")["family"]
+    members: dict[str, list[str]] = {}
+    for study in paths:
+        members.setdefault(str(families.get(study)), []).append(study)
+    bands = {}
+    for studies in members.values():
+        if len(studies) < 2:
+            continue
+        end = min(float(paths[study]["seconds"].iloc[-1]) for study in studies)
+        begin = min(float(paths[study]["seconds"].iloc[0]) for study in studies)
+        moments = np.linspace(begin, end, GRID_POINTS) if end > begin else np.array([end])
+        reached = np.array([_at(paths[study], moments) for study in studies])
+        low, median, high = np.quantile(reached, (0.25, 0.5, 0.75), axis=0)
+        bands[tuple(studies)] = pd.DataFrame(
+            {"seconds": moments, "low": low, "median": median, "high": high}
+        )
+    return bands
+
+
+def _at(path: pd.DataFrame, moments: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The hypervolume reached at each moment; 0 before the first result."""
+    place = np.searchsorted(path["seconds"].to_numpy(), moments, side="right")
+    return np.append(0.0, path["hypervolume"].to_numpy())[place]
+
+
+def effort_figure(info: EffortInfo) -> go.Figure:
+    """One line a study; a band and its median for studies that differ only by their seed."""
+    figure = new_figure("Hypervolume over training time")
+    drawn = {study: path for study, path in info.paths.items() if len(path)}
+    if not drawn:
+        return nothing(subtitle(figure, *info.refused), "The search has measured nothing yet")
+    unit, divisor = time_unit(max(float(path["seconds"].iloc[-1]) for path in drawn.values()))
+    banded = {study for studies in info.bands for study in studies}
+    for colour, (studies, band) in zip(SERIES, info.bands.items(), strict=False):
+        _add_band(figure, studies, band, colour, divisor)
+    others = SERIES[len(info.bands) :] or SERIES
+    singles = [study for study in drawn if study not in banded]
+    for number, study in enumerate([*singles, *banded]):
+        path = _thin(drawn[study])
+        colour = others[number % len(others)] if study in singles else SERIES[0]
+        figure.add_scatter(
+            x=path["seconds"].to_numpy() / divisor,
+            y=path["hypervolume"].to_numpy(),
+            mode="lines",
+            name=escaped(study),
+            showlegend=study in singles,
+            line={"shape": "hv", "color": colour, "width": 2.5 if study in singles else 1},
+            opacity=1.0 if study in singles else 0.45,
+            hovertemplate=f"{escaped(study)}: %{{y:.4s}} after %{{x:.3g}} {unit}<extra></extra>",
+        )
+    figure.update_xaxes(title_text=f"Training time of all workers together ({unit})", rangemode="tozero")
+    figure.update_yaxes(
+        title_text=f"Hypervolume ({QUALITY_UNITS[info.quality].strip() or 'SSIM'} x {AXES[info.cost]})",
+        tickformat="~s",
+        rangemode="tozero",
+    )
+    reference = _reference_words(info.cost, info.quality, info.cost_limit, info.floor)
+    return legend_below(subtitle(figure, reference, info.protocol, *info.refused))
+
+
+def _add_band(
+    figure: go.Figure, studies: tuple[str, ...], band: pd.DataFrame, colour: str, divisor: float
+) -> None:
+    x = band["seconds"].to_numpy() / divisor
+    red, green, blue = (int(colour[place : place + 2], 16) for place in (1, 3, 5))
+    for column in ("low", "high"):
+        figure.add_scatter(
+            x=x,
+            y=band[column].to_numpy(),
+            mode="lines",
+            line={"width": 0},
+            fill="tonexty" if column == "high" else None,
+            fillcolor=f"rgba({red},{green},{blue},0.2)",
+            hoverinfo="skip",
+            showlegend=False,
+        )
+    name = f"{escaped(listed(studies))}: median and quartiles of {len(studies)} seeds"
+    figure.add_scatter(
+        x=x, y=band["median"].to_numpy(), mode="lines", name=name, line={"color": colour, "width": 2.8}
+    )
+
+
+def _thin(path: pd.DataFrame) -> pd.DataFrame:
+    values = path["hypervolume"].to_numpy()
+    kept = np.append(True, values[1:] != values[:-1])
+    kept[-1] = True
+    return path[kept]
+
+
+def time_unit(seconds: float) -> tuple[str, float]:
+    """A unit that suits a time, and how many seconds it has: `("minutes", 60.0)`."""
+    for name, size in (("hours", 3600.0), ("minutes", 60.0)):
+        if seconds >= 2 * size:
+            return name, size
+    return "seconds", 1.0
