@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from selenium.common.exceptions import StaleElementReferenceException, WebDriverException
+from selenium.common.exceptions import WebDriverException
 from selenium.webdriver import Chrome, ChromeOptions, ChromeService
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
@@ -70,14 +70,16 @@ class Browser:
     def until(self, question: Callable[[], Value], what: str, seconds: float = SECONDS) -> Value:
         """The first answer that is true; fails with `what` was waited for when there is none in time."""
         end = time.monotonic() + seconds
+        trouble = ""
         while True:
             try:
                 answer = question()
-            except (StaleElementReferenceException, WebDriverException):
-                answer = None  # the page was drawing it just then
+            except WebDriverException as error:
+                answer = None  # the page was drawing it just then, or something is in the way
+                trouble = (error.msg or "").partition("\n")[0]
             if answer:
                 return answer
-            assert time.monotonic() < end, f"never: {what}; the browser says {self.errors()}"
+            assert time.monotonic() < end, f"never: {what}; {trouble}; the browser says {self.errors()}"
             time.sleep(0.05)
 
     def all(self, selector: str) -> list[WebElement]:

@@ -222,13 +222,13 @@
     if (event.key === "Escape" && panel && !panel.classList.contains("closed")) document.getElementById("close").click();
   });
 
-  // What the parts of others leave unsaid to a screen reader: whose label a control has.
+  // What the controls of others leave unsaid to a screen reader: whose label they have.
   function nameControls() {
-    for (const label of document.querySelectorAll("label[for]")) {
+    for (const label of document.querySelectorAll("label[for][id]")) {
       const control = document.getElementById(label.htmlFor);
-      if (control && !control.hasAttribute("aria-labelledby") && label.id && !control.matches("input")) {
-        control.setAttribute("aria-labelledby", label.id);
-      }
+      if (!control || control.matches("input")) continue;
+      const said = control.getAttribute("aria-labelledby") || "";
+      if (!said.split(" ").includes(label.id)) control.setAttribute("aria-labelledby", `${label.id} ${said}`.trim());
     }
   }
   new MutationObserver(() => { followPanel(); nameControls(); applyTheme(); })

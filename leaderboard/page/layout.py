@@ -118,7 +118,12 @@ def _figure() -> html.Section:
         [
             html.Div(views, role="group", **aria(label="View")),
             html.P(id="about", className="soft about"),
-            dcc.Graph(id="figure", figure=empty, responsive=True, config=SETTINGS, className="figure"),
+            html.Div(
+                dcc.Graph(
+                    id="figure", figure=empty, responsive=True, config=SETTINGS, style={"height": "100%"}
+                ),
+                className="figure",
+            ),
             html.Div(
                 [
                     html.Span("Click a point to open the network; lasso or box to list several.", id="hint"),

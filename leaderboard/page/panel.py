@@ -78,6 +78,7 @@ def _curve(store: Reading, query: Query) -> Any:
         return html.P("There is no view of loss curves.", className="soft")
     frame, show = source_frame(store, query, "curves")
     figure = for_page(VIEWS["curves"](frame, show), "|".join(query.opened))
-    return dcc.Graph(
-        figure=figure, config=SETTINGS, responsive=True, className="figure small", id="curves-figure"
+    graph = dcc.Graph(
+        id="curves-figure", figure=figure, config=SETTINGS, responsive=True, style={"height": "100%"}
     )
+    return html.Div(graph, className="figure small")
