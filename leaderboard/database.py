@@ -177,8 +177,21 @@ def _take_turn(raw: Any) -> None:
 
 
 def _read_only_connection(path: Path) -> sqlite3.Connection:
-    """Even a reader needs a file beside a write-ahead database, unless nobody can be writing to it."""
-    alone = not os.access(path.parent, os.W_OK) and not path.with_name(f"{path.name}-wal").exists()
+    """A connection that changes nothing, also where nothing may be written.
+
+    A reader of a write-ahead database shares the `-shm` file with whoever writes, and makes it when it is not
+    there. Where it may not, and nothing waits in the `-wal` file, nobody writes: the file is all there is.
+    """
+    log, shared = (path.with_name(f"{path.name}{end}") for end in ("-wal", "-shm"))
+    alone = False
+    if not os.access(path.parent, os.W_OK, effective_ids=os.access in os.supports_effective_ids):
+        waiting = log.exists() and log.stat().st_size > 0
+        if waiting and not shared.exists():
+            raise StoreError(
+                f"{path}: its newest results are still in {log.name}, and to read them SQLite has to write "
+                "beside it; copy both files into a folder of your own"
+            )
+        alone = not waiting and not (log.exists() and shared.exists())
     address = f"{path.absolute().as_uri()}?mode=ro{'&immutable=1' if alone else ''}"
     return sqlite3.connect(address, uri=True, timeout=BUSY_SECONDS, check_same_thread=False)
 

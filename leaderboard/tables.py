@@ -111,11 +111,14 @@ def networks(frame: pd.DataFrame, study: str, protocol: str | None = None) -> pd
     """One row a network that `study` measured under one protocol: means over its seeds, cheapest first.
 
     Columns: genotype, name (of a published one), psnr_db, ssim, psnr_db_sd and ssim_sd (standard deviations
-    over the seeds, NaN for one), gain_db (over bicubic), the four costs, latency_ms and memory_bytes where the
-    frame has them, seeds (how many), seed_numbers (which, as text), words, stage, device, folder, protocol.
+    over the seeds, NaN for one), gain_db (over bicubic), the four costs, latency_ms and memory_bytes where
+    the frame has them, seeds (how many), seed_numbers (which, as text), words, stage, device, folder,
+    protocol.
     Raises `UnknownStudyError`, and `LeaderboardError` for an unknown protocol.
     """
-    rows = measured(frame, study, protocol).drop_duplicates(["genotype", "seed"])  # repeated trials show again
+    rows = measured(frame, study, protocol).drop_duplicates(
+        ["genotype", "seed"]
+    )  # repeated trials show again
     groups = rows.groupby("genotype", sort=False)
     optional = [name for name in ("name", "folder", *RUNTIME_NAMES) if name in rows]
     means = groups.agg(

@@ -15,9 +15,17 @@ PACKAGES = ("nas", "search_spaces", "leaderboard")
 # Lowest floor first. A module imports only from lower floors; modules of one floor do not know each other,
 # but for a package (its __init__ gathers its parts, which stand in their own order below).
 FLOORS = [
-    {"search_spaces.errors", "leaderboard.errors", "nas.errors", "leaderboard.schema", "leaderboard.pareto"},
     {
+        "search_spaces.errors",
+        "leaderboard.errors",
+        "nas.errors",
+        "leaderboard.schema",
+        "leaderboard.dominance",
         "leaderboard.pictures",
+        "leaderboard.reported",
+    },
+    {
+        "leaderboard.pareto",
         "search_spaces.genotype",
         "leaderboard.database",
         "leaderboard.records",
@@ -36,9 +44,18 @@ FLOORS = [
     },
     {"leaderboard.store.leases", "leaderboard.store.frames"},
     {"leaderboard.store"},
-    {"leaderboard.views.show", "leaderboard.views.style"},
-    {"leaderboard.views.front", "leaderboard.views.rejects"},
-    {"leaderboard.views.progress"},
+    {"leaderboard.views.show"},
+    {"leaderboard.views.style"},
+    {
+        "leaderboard.views.points",
+        "leaderboard.views.axes",
+        "leaderboard.views.parts",
+        "leaderboard.views.rejects",
+    },
+    {"leaderboard.views.front", "leaderboard.views.importance", "leaderboard.views.slices"},
+    {"leaderboard.views.agreement", "leaderboard.views.benchmarks", "leaderboard.views.curves"},
+    {"leaderboard.views.fronts", "leaderboard.views.progress"},
+    {"leaderboard.views.timeline"},
     {"leaderboard.views"},
     {"leaderboard.sources"},
     {

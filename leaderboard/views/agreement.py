@@ -201,7 +201,7 @@ def agreement_figure(info: AgreementInfo) -> go.Figure:
         cols=across,
         subplot_titles=headings,
         horizontal_spacing=0.12,
-        vertical_spacing=0.24,
+        vertical_spacing=0.2,
     )
     grid.update_annotations(font_size=13)
     figure = new_figure(title, grid)
@@ -212,7 +212,8 @@ def agreement_figure(info: AgreementInfo) -> go.Figure:
         "Networks trained under both; Kendall's \u03c4 with 95 % bootstrap interval, Spearman's \u03c1",
         info.protocol,
     )
-    return figure.update_layout(margin_t=figure.layout.margin.t + 24)
+    tall = 480 if count <= 2 else 760
+    return figure.update_layout(margin_t=figure.layout.margin.t + 24, height=tall)
 
 
 def _add_pair(figure: go.Figure, pair: Pair, quality: str, **where: int) -> None:
@@ -225,7 +226,8 @@ def _add_pair(figure: go.Figure, pair: Pair, quality: str, **where: int) -> None
         mode="markers",
         customdata=identity(points),
         hovertext=[
-            f"<b>{escaped(row['genotype'])}</b><br>{escaped(pair.first)}: {quality_words(quality, row['first'])}"
+            f"<b>{escaped(row['genotype'])}</b>"
+            f"<br>{escaped(pair.first)}: {quality_words(quality, row['first'])}"
             f"<br>{escaped(pair.second)}: {quality_words(quality, row['second'])}"
             for row in points.to_dict("records")
         ],
@@ -240,5 +242,6 @@ def _add_pair(figure: go.Figure, pair: Pair, quality: str, **where: int) -> None
         **where,
     )
     unit = quality_title(quality)
-    figure.update_xaxes(title_text=f"{escaped(pair.first)}: {unit}", nticks=6, **where)
-    figure.update_yaxes(title_text=f"{escaped(pair.second)}: {unit}", nticks=6, **where)
+    style = {"nticks": 6, "title_font_size": 12, "tickfont_size": 12}
+    figure.update_xaxes(title_text=f"{escaped(pair.first)}, {unit}", **style, **where)
+    figure.update_yaxes(title_text=f"{escaped(pair.second)}, {unit}", **style, **where)

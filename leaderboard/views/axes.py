@@ -29,8 +29,8 @@ CURVED = 20
 class Choices:
     """Networks of one protocol with their choices: the same rows in all tables.
 
-    `points` has the columns of `networks`, `on_front`, and `residual`: the quality above what other networks of
-    the same cost reach (same unit). `options` has one column an axis that was varied, with texts; `order`
+    `points` has the columns of `networks`, `on_front`, and `residual`: the quality above what other networks
+    of the same cost reach (same unit). `options` has one column an axis that was varied, with texts; `order`
     maps each to its options, numbers by size. `explained` is the share of the quality's variance that cost
     explains alone.
     """
@@ -64,10 +64,10 @@ def choices_of(frame: pd.DataFrame, show: Show) -> Choices:
 
 
 def at_fixed_cost(cost: ArrayLike, quality: ArrayLike) -> tuple[NDArray[np.float64], float]:
-    """The quality less what its cost makes one expect, (n,), and the share of the variance that cost explains.
+    """The quality less what its cost makes one expect, (n,), and the share of the variance cost explains.
 
-    Least squares over log10 cost: a parabola from `CURVED` networks on, else a line; fewer than three networks
-    or a single cost leave only the mean. Costs are positive.
+    Least squares over log10 cost: a parabola from `CURVED` networks on, else a line; fewer than three
+    networks or a single cost leave only the mean. Costs are positive.
     """
     x, y = np.log10(np.asarray(cost, dtype=float)), np.asarray(quality, dtype=float)
     if not len(y):

@@ -11,8 +11,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from leaderboard import pareto
-from leaderboard.pareto import hypervolume, pareto_mask
+from leaderboard.pareto import hypervolume, membership, pareto_mask
 from leaderboard.tables import RUNTIME_NAMES, measured, networks
 from leaderboard.views.points import LIGHT, hover, identity, name_places, thinned
 from leaderboard.views.show import Show
@@ -38,6 +37,10 @@ from leaderboard.views.style import (
 DECIBELS_BELOW = 2.0  # the bicubic line is drawn to scale unless that leaves the networks no room
 PERHAPS = 0.05
 """Probability of membership from which a dominated network is drawn as one that may be on the front."""
+DRAWS, MANY = 1000, 3000
+"""Draws over the seeds; a tenth of them where more than `MANY` networks lie near the front."""
+DEVIATIONS = 8.0
+"""How far below the front, in the largest deviation over seeds, no draw can lift a network."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,28 +143,27 @@ def _number(row: pd.Series, name: str) -> float | None:
 
 def _memberships(frame: pd.DataFrame, show: Show, points: pd.DataFrame) -> NDArray[np.float64]:
     """Each point's probability of being on the front, from draws over its seeds."""
-    sure = points["on_front"].to_numpy(dtype=np.float64)
+    shares = points["on_front"].to_numpy(dtype=np.float64)
     if points.empty or not (points["seeds"] > 1).any():
-        return sure
-    membership = getattr(pareto, "membership", None)
-    if membership is None:
-        return sure
-    near = points.index[_may_matter(points, show)]
+        return shares
+    near = np.flatnonzero(_may_matter(points, show))
     rows = measured(frame, show.study, show.protocol).drop_duplicates(["genotype", "seed"])
-    rows = rows[rows["genotype"].isin(points.loc[near, "genotype"]) & rows[show.quality].notna()]
-    costs = points.set_index("genotype")[show.cost]
-    found = membership(rows["genotype"], costs[rows["genotype"]].to_numpy(), rows[show.quality])
-    return points["genotype"].map(dict(found)).fillna(0.0).to_numpy(dtype=np.float64)
+    samples = rows.pivot(index="genotype", columns="seed", values=show.quality)
+    shares[near] = membership(
+        points[show.cost].to_numpy()[near],
+        samples.reindex(points["genotype"].to_numpy()[near]),
+        draws=DRAWS if len(near) <= MANY else DRAWS // 10,
+    )
+    return shares
 
 
 def _may_matter(points: pd.DataFrame, show: Show) -> NDArray[np.bool_]:
-    """Those on the front, with several seeds, or near the front: who else is never on it in any draw."""
-    spread = points.loc[points["seeds"] > 1, f"{show.quality}_sd"].max()
-    raised = points[show.quality] + np.where(points["on_front"], 0.0, 4.0 * float(spread))
+    """Those so near to the front that a draw can put them on it; the rest could slow the draws only."""
+    spread = float(points[f"{show.quality}_sd"].max())
     front = points[points["on_front"]].sort_values(show.cost)
     place = np.searchsorted(front[show.cost], points[show.cost], side="right") - 1
     best = front[show.quality].to_numpy()[np.maximum(place, 0)]
-    return np.asarray((place < 0) | (raised >= best) | (points["seeds"] > 1))
+    return np.asarray((place < 0) | (points[show.quality] + DEVIATIONS * spread >= best))
 
 
 def _references(frame: pd.DataFrame, show: Show, points: pd.DataFrame, protocol: str) -> pd.DataFrame | None:
@@ -217,6 +219,8 @@ def front_words(info: FrontInfo, drawn: int | None = None) -> list[str]:
         said += f"; {drawn:,} of {dominated:,} dominated ones drawn"
     if info.left_out:
         said += f"; {info.left_out:,} more have no measured {_short(info.cost)}"
+    if len(info.points) and info.bicubic is not None and info.bicubic < psnr_range(info)[0]:
+        said += f"; bicubic {quality_words(info.quality, info.bicubic)} lies below"
     several = info.points["seeds"] > 1
     bars = "error bars: standard deviation over seeds" if several.any() else ""
     return [said, "; ".join(part for part in (info.protocol, info.setting, bars) if part)]
@@ -321,10 +325,16 @@ def _marks(points: pd.DataFrame, info: FrontInfo) -> dict[str, Any]:
 
 
 def _bars(points: pd.DataFrame, quality: str, colour: str) -> dict[str, Any] | None:
-    spread = points[f"{quality}_sd"].fillna(0.0).to_numpy(dtype=float)
-    if not spread.any():
+    spread = points[f"{quality}_sd"].to_numpy(dtype=float)
+    if np.isnan(spread).all():
         return None
-    return {"type": "data", "array": spread, "color": colour, "thickness": 1.2, "width": 3}
+    return {
+        "type": "data",
+        "array": [None if math.isnan(value) else value for value in spread],
+        "color": colour,
+        "thickness": 1.2,
+        "width": 3,
+    }
 
 
 def _add_lines(figure: go.Figure, info: FrontInfo) -> None:
@@ -347,16 +357,10 @@ def _add_lines(figure: go.Figure, info: FrontInfo) -> None:
     bicubic = info.bicubic
     if bicubic is None:
         return
-    words = f"bicubic {quality_words(info.quality, bicubic)}"
     if bottom <= bicubic <= top:
         figure.add_hline(
             y=bicubic,
             line={"dash": "dot", "color": INK, "width": 1.5},
-            annotation={"text": words},
+            annotation={"text": f"bicubic {quality_words(info.quality, bicubic)}"},
             annotation_position="top left",
-        )
-    else:
-        figure.add_annotation(
-            text=f"{words}, below",
-            **{"xref": "paper", "yref": "paper", "x": 0.01, "y": 0.01, "showarrow": False},
         )

@@ -119,7 +119,9 @@ def coverage(mine: pd.DataFrame, theirs: pd.DataFrame, cost: str, quality: str) 
     beaten = [
         bool(
             (
-                (costs <= row[cost]) & (values >= row[quality]) & ((costs < row[cost]) | (values > row[quality]))
+                (costs <= row[cost])
+                & (values >= row[quality])
+                & ((costs < row[cost]) | (values > row[quality]))
             ).any()
         )
         for row in front[[cost, quality]].to_dict("records")
@@ -147,8 +149,8 @@ def fronts_figure(info: FrontsInfo) -> go.Figure:
     figure = new_figure("Study against study")
     drawn = [front for front in info.fronts if len(front.points)]
     if len(info.fronts) < 2:
-        lines = "; ".join(info.refused) or "Choose a second study to compare with"
-        return nothing(subtitle(figure, info.protocol), lines)
+        message = "; ".join(info.refused) or "Choose a second study to compare with"
+        return nothing(subtitle(figure, info.protocol), message)
     if not drawn:
         return nothing(subtitle(figure, *info.refused), "Neither study has measured a network yet")
     for colour, front in zip(SERIES * len(drawn), drawn, strict=False):

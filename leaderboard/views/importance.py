@@ -1,4 +1,4 @@
-"""Which choices matter at fixed cost: permutation importance of a kernel model on networks it has not seen."""
+"""Which choices matter at fixed cost: permutation importance of a model on networks it has not seen."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from leaderboard.views.style import (
     ACCENT,
     AXES,
     FADED,
+    INK,
     QUALITY_WORDS,
     escaped,
     new_figure,
@@ -126,7 +127,9 @@ def permutation_importance(
 
 def _agreements(first: NDArray[np.int64], second: NDArray[np.int64]) -> NDArray[np.float64]:
     """(axes, n, m): 1 where two networks have the same option of an axis."""
-    return np.stack([a[:, None] == b[None] for a, b in zip(first.T, second.T, strict=True)]).astype(np.float64)
+    return np.stack([a[:, None] == b[None] for a, b in zip(first.T, second.T, strict=True)]).astype(
+        np.float64
+    )
 
 
 def _alike(agreements: NDArray[np.float64], axes: int) -> NDArray[np.float64]:
@@ -181,6 +184,7 @@ def importance_figure(info: ImportanceInfo) -> go.Figure:
             "array": (rows["high"] - rows["importance"]).to_numpy(),
             "arrayminus": (rows["importance"] - rows["low"]).to_numpy(),
             "thickness": 1.4,
+            "color": INK,
             "width": 4,
         },
         customdata=rows[["low", "high", "options"]].to_numpy(),
@@ -191,9 +195,11 @@ def importance_figure(info: ImportanceInfo) -> go.Figure:
         autorange="reversed", showgrid=False, ticksuffix="  ", title_text="Axis of the space (name)"
     )
     figure.update_xaxes(title_text="Growth of the squared error when shuffled (share of variance)")
-    rests = f"{info.networks:,} networks" + (f", {info.used:,} of them drawn" if info.used < info.networks else "")
+    rests = f"{info.networks:,} networks" + (
+        f", {info.used:,} of them drawn" if info.used < info.networks else ""
+    )
     said = (
-        f"of the rest a model of single choices and pairs foretells {info.skill:.0%} on networks it has not seen"
+        f"a model of choices and their pairs foretells {info.skill:.0%} of the rest on unseen networks"
         if foretold
         else "a model of choices foretells nothing of the rest: read no importance from these bars"
     )

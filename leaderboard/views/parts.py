@@ -50,7 +50,9 @@ def parts_figure(info: PartsInfo) -> go.Figure:
     grid = make_subplots(rows=1, cols=2, shared_yaxes=True, horizontal_spacing=0.05)
     figure = new_figure(title, grid)
     labels = [_label(number, row) for number, row in enumerate(info.parts.to_dict("records"), start=1)]
-    for column, (cost, name, colour) in enumerate(zip(info.costs, names, (ACCENT, WARM), strict=True), start=1):
+    for column, (cost, name, colour) in enumerate(
+        zip(info.costs, names, (ACCENT, WARM), strict=True), start=1
+    ):
         values = info.parts[cost].to_numpy()
         shares = info.parts[f"{cost}_share"].to_numpy(dtype=float)
         figure.add_bar(
@@ -58,7 +60,9 @@ def parts_figure(info: PartsInfo) -> go.Figure:
             y=labels,
             orientation="h",
             marker={"color": colour, "cornerradius": 3},
-            text=[f"{count_of(cost, value)} ({share:.0%})" for value, share in zip(values, shares, strict=True)],
+            text=[
+                f"{count_of(cost, value)} ({share:.0%})" for value, share in zip(values, shares, strict=True)
+            ],
             textposition="auto",
             customdata=[[info.genotype, share] for share in shares],
             hovertemplate=f"%{{y}}: %{{x:,}} {name}, %{{customdata[1]:.1%}}<extra></extra>",
@@ -67,9 +71,15 @@ def parts_figure(info: PartsInfo) -> go.Figure:
             col=column,
         )
         total = count_of(cost, float(values.sum()))
-        figure.update_xaxes(title_text=f"{name} (count), {total} in all", rangemode="tozero", row=1, col=column)
+        figure.update_xaxes(
+            title_text=f"{name} (count), {total} in all",
+            rangemode="tozero",
+            tickformat="~s",
+            row=1,
+            col=column,
+        )
     figure.update_yaxes(autorange="reversed", showgrid=False, ticksuffix="  ")
-    figure.update_yaxes(title_text="Part (in order of the network)", row=1, col=1)
+    figure.update_yaxes(title_text="Part (in order)", row=1, col=1)
     figure.update_layout(height=max(320, 180 + 34 * len(labels)))
     return subtitle(
         figure,

@@ -21,7 +21,7 @@ CELLS = (220, 110)
 
 _SIDES = ("top center", "bottom center", "middle right", "middle left", "top right", "top left")
 _LETTER = (6.6, 14.0)  # width and height of a letter of a name, in pixels
-_PLOT = (820.0, 340.0)  # the axes of a figure on a common page, in pixels
+_PLOT = (720.0, 250.0)  # the axes of a figure on a common page, in pixels
 
 
 def hover(point: Mapping[Any, Any]) -> str:
@@ -36,9 +36,11 @@ def hover(point: Mapping[Any, Any]) -> str:
         f"{amount(point['multi_adds'], ' ')} Multi-Adds",
         f"{amount(point['conv_multi_adds'], ' ')} Multi-Adds in convolutions",
     ]
-    for cost in RUNTIME_NAMES:
-        if _known(point.get(cost)):
-            lines.append(f"{AXES[cost].split(' (')[0]} {cost_words(cost, point[cost])}")
+    lines += [
+        f"{AXES[cost].split(' (')[0]} {cost_words(cost, point[cost])}"
+        for cost in RUNTIME_NAMES
+        if _known(point.get(cost))
+    ]
     if _known(point.get("membership")) and point.get("seeds", 1) > 1:
         lines.append(f"on the front in {point['membership']:.0%} of draws over its seeds")
     lines.append(f"seed {escaped(point['seed_numbers'])}, {escaped(point['device'])}")

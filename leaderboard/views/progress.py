@@ -170,7 +170,9 @@ def history_figure(info: HistoryInfo) -> go.Figure:
         figure.update_yaxes(title_text=title, row=row, col=1)
     figure.update_yaxes(tickformat="~s", row=2, col=1)
     figure.update_xaxes(title_text="Trial number", row=2, col=1)
-    return subtitle(figure, _reference_words(info.cost, info.quality, info.cost_limit, info.floor), info.protocol)
+    return subtitle(
+        figure, _reference_words(info.cost, info.quality, info.cost_limit, info.floor), info.protocol
+    )
 
 
 def _changes(steps: pd.DataFrame, column: str) -> pd.DataFrame:
@@ -261,9 +263,7 @@ def own_seconds(rows: pd.DataFrame) -> pd.Series:
     return (done["train_seconds"] - saved.reindex(done.index)).cumsum()
 
 
-def _bands(
-    frame: pd.DataFrame, paths: Mapping[str, pd.DataFrame]
-) -> dict[tuple[str, ...], pd.DataFrame]:
+def _bands(frame: pd.DataFrame, paths: Mapping[str, pd.DataFrame]) -> dict[tuple[str, ...], pd.DataFrame]:
     """Median and quartiles over studies whose recipes differ only in their seed, two or more of them."""
     if "family" not in frame:
         return {}
@@ -280,9 +280,7 @@ def _bands(
         moments = np.linspace(begin, end, GRID_POINTS) if end > begin else np.array([end])
         reached = np.array([_at(paths[study], moments) for study in studies])
         low, median, high = np.quantile(reached, (0.25, 0.5, 0.75), axis=0)
-        bands[tuple(studies)] = pd.DataFrame(
-            {"seconds": moments, "low": low, "median": median, "high": high}
-        )
+        bands[tuple(studies)] = pd.DataFrame({"seconds": moments, "low": low, "median": median, "high": high})
     return bands
 
 

@@ -90,7 +90,12 @@ def slices_figure(info: SlicesInfo) -> go.Figure:
     if not count:
         return nothing(subtitle(new_figure(title), info.choices.protocol), _too_few(info.choices, FEWEST))
     grid = make_subplots(
-        rows=2, cols=count, shared_xaxes=True, shared_yaxes=True, horizontal_spacing=0.02, vertical_spacing=0.05
+        rows=2,
+        cols=count,
+        shared_xaxes=True,
+        shared_yaxes=True,
+        horizontal_spacing=0.02,
+        vertical_spacing=0.05,
     )
     figure = new_figure(title, grid)
     draw = np.random.default_rng(0)
@@ -99,11 +104,18 @@ def slices_figure(info: SlicesInfo) -> go.Figure:
             _add_slice(figure, info, axis, value, draw, row=row, col=column)
         labels = _option_labels(info, axis)
         ends = {"tickvals": list(range(len(labels))), "ticktext": labels, "showgrid": False, "tickangle": -40}
-        figure.update_xaxes(**ends, range=[-0.6, len(labels) - 0.4], col=column)
-        figure.update_xaxes(title_text=f"<b>{escaped(axis)}</b> (option, count)", row=2, col=column)
+        figure.update_xaxes(**ends, tickfont_size=12, range=[-0.6, len(labels) - 0.4], col=column)
+    figure.update_xaxes(title_text="Option (networks)", row=2, col=(count + 1) // 2)
     unit = QUALITY_UNITS[info.quality].strip() or "SSIM"
-    figure.update_yaxes(title_text=quality_title(info.quality), row=1, col=1)
-    figure.update_yaxes(title_text=f"At fixed cost ({unit})", row=2, col=1, zeroline=True, zerolinecolor=FADED)
+    for row, (value, title) in enumerate(
+        ((info.quality, quality_title(info.quality)), ("residual", f"At fixed cost ({unit})")), start=1
+    ):
+        values = info.choices.points[value]
+        air = 0.06 * (float(values.max() - values.min()) or 1.0)
+        figure.update_yaxes(range=[float(values.min()) - air, float(values.max()) + air], row=row)
+        figure.update_yaxes(title_text=title, row=row, col=1)
+    figure.update_yaxes(zeroline=True, zerolinecolor=FADED, row=2)
+    figure.update_layout(height=600)
     return subtitle(
         figure,
         f"{len(info.choices.points):,} networks; at fixed cost: less what {AXES[info.cost]} make one expect "
@@ -203,9 +215,9 @@ def heatmap_info(frame: pd.DataFrame, show: Show) -> HeatmapInfo:
     if len(axes) == 2:
         keys = [choices.options[axis].to_numpy() for axis in (axes[1], axes[0])]
         grouped = choices.points["residual"].groupby(keys)
-        order = {"index": choices.order[axes[1]], "columns": choices.order[axes[0]]}
-        means = grouped.mean().unstack().reindex(**order)
-        counts = grouped.size().unstack().reindex(**order).fillna(0).astype(int)
+        down, across = (choices.order[axis] for axis in (axes[1], axes[0]))
+        means = grouped.mean().unstack().reindex(index=down, columns=across)
+        counts = grouped.size().unstack().reindex(index=down, columns=across).fillna(0).astype(int)
     return HeatmapInfo(
         axes=tuple(axes),
         means=means,
@@ -247,7 +259,11 @@ def heatmap_figure(info: HeatmapInfo) -> go.Figure:
         zmax=reach,
         xgap=3,
         ygap=3,
-        colorbar={"title": {"text": f"{unit} above<br>the mean<br>at this cost"}, "thickness": 12, "outlinewidth": 0},
+        colorbar={
+            "title": {"text": f"{unit} above<br>the mean<br>at this cost"},
+            "thickness": 12,
+            "outlinewidth": 0,
+        },
         hovertemplate=f"{escaped(info.axes[0])} %{{x}}, {escaped(info.axes[1])} %{{y}}: "
         f"%{{z:+.{digits}f}} {unit}<extra></extra>",
         hoverongaps=False,

@@ -93,10 +93,9 @@ def nothing(figure: go.Figure, message: str) -> go.Figure:
 
 
 def legend_below(figure: go.Figure) -> go.Figure:
-    """The legend in a row under the axes, where no point can hide behind it."""
-    figure.update_layout(
-        legend={"orientation": "h", "x": 0, "y": -0.16, "yanchor": "top", "xanchor": "left"}, margin_b=104
-    )
+    """The legend in rows under the axes, where no point can hide behind it."""
+    place = {"orientation": "h", "x": 0, "xanchor": "left", "y": 0, "yref": "container", "yanchor": "bottom"}
+    figure.update_layout(legend=place, margin_b=114)
     return figure
 
 

@@ -13,7 +13,17 @@ import plotly.graph_objects as go
 
 from leaderboard.views.progress import time_unit
 from leaderboard.views.show import Show
-from leaderboard.views.style import ALARM, FADED, SERIES, WARM, escaped, legend_below, new_figure, nothing, subtitle
+from leaderboard.views.style import (
+    ALARM,
+    FADED,
+    SERIES,
+    WARM,
+    escaped,
+    legend_below,
+    new_figure,
+    nothing,
+    subtitle,
+)
 
 MOST_BARS = 2500
 """Trainings that are drawn, the last ones of more; the shares count all."""
@@ -31,9 +41,9 @@ WORDS = {
 class TimelineInfo:
     """`bars`: one row a training that was begun, in order of its start.
 
-    Columns: lane (worker and device, or the process that took it where no worker told), start and end (seconds
-    since the study's first event), outcome (of `WORDS`), rung, genotype, stage, number, said (why it failed).
-    A job that waited for its worker begins where that worker's job before it ended. `sessions` are start and
+    Columns: lane (worker and device, or the process that took it where no worker told), start and end
+    (seconds since the study's first event), outcome (of `WORDS`), rung, genotype, stage, number, said (why it
+    failed). A job that waited for its worker begins where that worker's job before it ended. `sessions` are start and
     end of each search. `idle` maps a lane to the share of the sessions' time that it trained nothing in, for
     the sessions in which it trained something.
     """
@@ -55,7 +65,7 @@ COLUMNS = ("lane", "start", "end", "outcome", "rung", "genotype", "stage", "numb
 def timeline_info(frame: pd.DataFrame, show: Show) -> TimelineInfo:
     """The trainings of a study from its events (`Store.events`)."""
     now = float(frame["seconds"].max()) if len(frame) else 0.0
-    open_since: dict[float, dict[str, Any]] = {}
+    open_since: dict[float, Mapping[Any, Any]] = {}
     rows: list[dict[str, Any]] = []
     for event in frame.sort_values("id").to_dict("records"):
         trial, kind = event["trial"], event["kind"]
@@ -67,6 +77,10 @@ def timeline_info(frame: pd.DataFrame, show: Show) -> TimelineInfo:
                 rows.append(_bar(begun, event, "taken_over"))
             open_since[trial] = event
     rows += [_bar(begun, {**begun, "seconds": now}, "running") for begun in open_since.values()]
+    devices = {row["worker"]: row["device"] for row in rows if row["device"]}
+    for row in rows:  # a failure does not say on which device
+        device = row["device"] or devices.get(row["worker"])
+        row["lane"] = f"{row['worker']}, {device}" if device else row["worker"]
     bars = pd.DataFrame(rows, columns=list(COLUMNS)).sort_values(["start", "end"], ignore_index=True)
     bars["start"] = _without_waiting(bars)
     sessions = _sessions(frame, now)
@@ -80,7 +94,8 @@ def _bar(begun: Mapping[Any, Any], ended: Mapping[Any, Any], outcome: str) -> di
     worker = told["worker"] if isinstance(told["worker"], str) else "unknown"
     details = ended["details"] if outcome == "failed" and isinstance(ended["details"], Mapping) else {}
     return {
-        "lane": f"{worker}, {device}" if device else worker,
+        "worker": worker,
+        "device": device,
         "start": float(begun["seconds"]),
         "end": max(float(ended["seconds"]), float(begun["seconds"])),
         "outcome": outcome,
@@ -126,7 +141,7 @@ def _idle(bars: pd.DataFrame, sessions: tuple[tuple[float, float], ...]) -> dict
     for lane, own in bars.groupby("lane", sort=False):
         busy = whole = 0.0
         for begin, end in sessions:
-            inside = np.minimum(own["end"], end) - np.maximum(own["start"], begin)
+            inside = own["end"].clip(upper=end) - own["start"].clip(lower=begin)
             if (inside > 0).any():
                 busy += float(inside.clip(lower=0).sum())
                 whole += end - begin
@@ -155,10 +170,10 @@ def timeline_figure(info: TimelineInfo) -> go.Figure:
         for moment in {begin, end}:
             if moment >= shown:
                 figure.add_vline(x=moment / divisor, line={"color": FADED, "dash": "dot", "width": 1})
-    figure.update_layout(barmode="overlay", bargap=0.25, height=max(300, 190 + 34 * len(lanes)))
+    figure.update_layout(barmode="overlay", bargap=0.25, height=max(340, 230 + 34 * len(lanes)))
     figure.update_xaxes(title_text=f"Since the first event ({unit})")
     figure.update_yaxes(
-        title_text="Worker and device (name, idle share)",
+        title_text="Worker (idle)",
         categoryorder="array",
         categoryarray=[names[lane] for lane in lanes],
         autorange="reversed",
@@ -172,7 +187,9 @@ def _timeline_words(info: TimelineInfo, drawn: int) -> list[str]:
     counts = info.bars["outcome"].value_counts()
     said = ", ".join(f"{counts[outcome]:,} {word}" for outcome, word in WORDS.items() if counts.get(outcome))
     some = f"; the last {drawn:,} are drawn" if drawn < len(info.bars) else ""
-    idle = "" if math.isnan(info.idle_share) else f"; workers idle {info.idle_share:.0%} of the searching time"
+    idle = (
+        "" if math.isnan(info.idle_share) else f"; workers idle {info.idle_share:.0%} of the searching time"
+    )
     return [f"{len(info.bars):,} trainings begun: {said}{some}{idle}", f"{info.study}, all protocols"]
 
 

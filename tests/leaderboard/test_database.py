@@ -1,10 +1,18 @@
 from __future__ import annotations
 
+import os
+import shutil
 import sqlite3
+import tempfile
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import Any
 
+import pandas as pd
 import pytest
+from sqlalchemy import event
 
 from leaderboard import database
 from leaderboard.errors import NewerSchemaError, StoreError
@@ -64,6 +72,102 @@ def test_a_read_only_database_is_one_line(tmp_path: Path) -> None:
         ),
     ):
         store.open_study("demo", **OPENING)
+
+
+@pytest.fixture
+def locked_folder() -> Iterator[Callable[[], AbstractContextManager[Path]]]:
+    """A folder of ours, and a way to be somebody, for a while, who may only read it."""
+    folder = Path(tempfile.mkdtemp(prefix="paretosr-"))  # pytest's own is closed to other users
+    as_root = os.geteuid() == 0
+
+    @contextmanager
+    def locked() -> Iterator[Path]:
+        for file in folder.iterdir():
+            file.chmod(0o444)
+        folder.chmod(0o555)
+        if as_root:
+            os.seteuid(65534)
+        try:
+            yield folder
+        finally:
+            if as_root:
+                os.seteuid(0)
+            folder.chmod(0o755)
+
+    yield locked
+    shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize("left", ["nothing", "an empty log", "a stale index"])
+def test_results_are_read_where_nothing_may_be_written(
+    locked_folder: Any, left: str, fill_store: Any
+) -> None:
+    with locked_folder() as folder:
+        pass
+    with Store.at(folder / "results.db") as store:
+        fill_store(store, trials=5)
+        expected = store.frame()
+    names = {"nothing": [], "an empty log": ["results.db-wal"], "a stale index": ["results.db-shm"]}
+    for name in names[left]:
+        (folder / name).touch()
+    before = sorted(path.name for path in folder.iterdir())
+    assert before == sorted(["results.db", *names[left]])
+    with locked_folder() as folder, Store.at(folder / "results.db", read_only=True) as store:
+        pd.testing.assert_frame_equal(store.frame(), expected)
+        with pytest.raises(OSError, match="Permission denied"):
+            (folder / "something").touch()
+    assert sorted(path.name for path in folder.iterdir()) == before
+
+
+def test_a_reader_without_rights_sees_what_a_running_search_has_just_written(
+    locked_folder: Any, fill_store: Any
+) -> None:
+    with locked_folder() as folder:
+        pass
+    with Store.at(folder / "results.db") as writer:
+        fill_store(writer, trials=5)
+        with locked_folder() as folder, Store.at(folder / "results.db", read_only=True) as reader:
+            assert len(reader.frame()) == 5
+
+
+def test_a_log_that_cannot_be_read_in_its_place_is_one_line_and_never_left_out(
+    locked_folder: Any, fill_store: Any
+) -> None:
+    with locked_folder() as folder:
+        pass
+    with Store.at(folder / "results.db") as store:
+        fill_store(store, trials=5)
+        for end in ("", "-wal"):
+            shutil.copy(folder / f"results.db{end}", folder / f"copy.db{end}")
+    with (
+        locked_folder() as folder,
+        pytest.raises(StoreError, match=r"its newest results are still in copy\.db-wal.*copy both files"),
+    ):
+        Store.at(folder / "copy.db", read_only=True)
+    with Store.at(folder / "copy.db", read_only=True) as store:
+        assert len(store.frame()) == 5
+
+
+def test_a_writer_writes_while_a_reader_is_in_the_middle_of_a_frame(
+    url: str, fill_store: Any, make_proposal: Any, make_outcome: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "BUSY_SECONDS", 0.0)  # whoever is kept waiting fails
+    with Store(url) as writer, Store(url, read_only=True) as reader:
+        study = fill_store(writer, trials=5)
+        written: list[int] = []
+
+        def write(*arguments: Any) -> None:
+            if "trial" in arguments[2] and not written:
+                trial = writer.propose(study.id, **make_proposal(77))
+                writer.record(trial.id, **make_outcome(77))
+                written.append(trial.id)
+
+        event.listen(reader._engine, "after_cursor_execute", write)
+        during = reader.frame()
+        assert written
+        assert len(during) == 5
+        assert len(reader.frame()) == 6
+        assert len(writer.frame()) == 6
 
 
 def test_a_full_disk_is_one_line_and_loses_nothing(tmp_path: Path) -> None:
