@@ -12,15 +12,27 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, func, inspect, select, text
+from sqlalchemy import (
+    Connection,
+    Engine,
+    MetaData,
+    Table,
+    create_engine,
+    event,
+    func,
+    inspect,
+    select,
+    text,
+)
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, SQLAlchemyError
 from sqlalchemy.pool import NullPool, StaticPool
 
-from leaderboard.errors import LeaderboardError, NewerSchemaError, StoreError
+from leaderboard.errors import LeaderboardError, NewerSchemaError, OlderSchemaError, StoreError
 from leaderboard.schema import SCHEMA_VERSION
 
 BACKENDS = ("sqlite", "postgresql")
@@ -231,10 +243,48 @@ def _bring_up_to_date(engine: Engine, where: str, *, read_only: bool) -> None:
             )
         if read_only:
             state = "holds no results yet" if revision is None else f"has the older schema {revision!r}"
-            raise StoreError(
+            kind = StoreError if revision is None else OlderSchemaError
+            raise kind(
                 f"{where}: {state}, and reading cannot change it; open it for writing once (`nas search`)"
             )
         _migrate(connection)
+
+
+def copy_database(url: str, path: Path) -> None:
+    """Copies an older database into the new SQLite file `path`, with the schema it has; it is only read.
+
+    Opening the copy for writing brings it up to date. Raises `StoreError`.
+    """
+    parsed = make_url(url)
+    where = str(_sqlite_path(parsed) or parsed.render_as_string(hide_password=True))
+    with said(where):
+        source = _engine(parsed, _sqlite_path(parsed), read_only=True)
+        target = _engine(make_url(sqlite_url(path)), path, read_only=False)
+        try:
+            with source.connect() as reading, target.execution_options(writing=True).begin() as writing:
+                _migrate(writing, str(_revision(reading)))
+                there, here = MetaData(), MetaData()
+                there.reflect(reading)
+                here.reflect(writing)
+                for table in here.sorted_tables:
+                    if table.name != "alembic_version":
+                        _copy_rows(reading, there.tables[table.name], writing, table)
+        finally:
+            source.dispose()
+            target.dispose()
+
+
+def _copy_rows(reading: Connection, source: Table, writing: Connection, target: Table) -> None:
+    for some in reading.execute(select(source)).mappings().partitions(1000):
+        rows = [
+            {name: value.astimezone(UTC) if _is_aware(value) else value for name, value in row.items()}
+            for row in some
+        ]
+        writing.execute(target.insert(), rows)
+
+
+def _is_aware(value: Any) -> bool:
+    return isinstance(value, datetime) and value.tzinfo is not None
 
 
 def _revision(connection: Connection) -> str | None:
@@ -251,14 +301,14 @@ def _revisions() -> set[str]:
     return {script.revision for script in ScriptDirectory(str(MIGRATIONS)).walk_revisions()}
 
 
-def _migrate(connection: Connection) -> None:
+def _migrate(connection: Connection, revision: str = "head") -> None:
     from alembic import command
     from alembic.config import Config
 
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    command.upgrade(config, revision)
 
 
 def one_line(error: Exception) -> str:

@@ -18,6 +18,10 @@ class NewerSchemaError(StoreError):
     """The results database was written by a newer version of this program."""
 
 
+class OlderSchemaError(StoreError):
+    """The results database has an older schema, and reading cannot change it."""
+
+
 class LeaseLostError(StoreError):
     """A trial is not, or no longer, trained by whom says so: somebody else has it, or it is over."""
 
@@ -32,6 +36,14 @@ class StudyMismatchError(LeaderboardError):
 
 class UnknownStudyError(LeaderboardError):
     """No study of this name is in the results database."""
+
+
+def not_of_the_run(run: str, id: str, known: Iterable[str]) -> str:
+    """One line that says `id` is no network of `run`, with the nearest of the `known` ones."""
+    ids = list(known)
+    near = difflib.get_close_matches(id, ids, n=1)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    return f"run {run!r} has no network {id!r}{hint} (it has {len(ids):,}; nas front {run} shows the best)"
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from leaderboard.errors import LeaderboardError
+from leaderboard.errors import LeaderboardError, not_of_the_run
 from leaderboard.owners import this_process
 from leaderboard.records import Evaluation, Protocol, Trial
 from leaderboard.store import Store
@@ -26,11 +26,11 @@ LEASE_SECONDS = 30 * 86400.0
 
 @dataclass(frozen=True, kw_only=True)
 class Chosen:
-    """A candidate to re-train: what it reached in the search, in dB, and what it costs."""
+    """A candidate to re-train: what it costs, and what it reached in the search, in dB, where it did."""
 
     genotype: Genotype
     cost: Cost
-    proxy_psnr_db: float
+    proxy_psnr_db: float | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,19 +55,52 @@ def choose(store: Store, recipe: Recipe, top: int) -> list[Chosen]:
         raise RunError(f"run {recipe.name!r} has no results yet; run nas search first")
     longest = max(trial.rung for trial in trained)  # only equally long trainings are compared
     done: dict[str, Trial] = {trial.genotype_id: trial for trial in trained if trial.rung == longest}
-    space = recipe.search_space().genotype
-    found = [
-        Chosen(
-            genotype=space.from_dict(trial.choices),
-            cost=Cost(**trial.cost),
-            proxy_psnr_db=trial.evaluation.psnr_db,
-        )
-        for trial in done.values()
-        if trial.evaluation is not None
-    ]
-    mask = pareto_mask([getattr(c.cost, recipe.price()) for c in found], [c.proxy_psnr_db for c in found])
-    front = [chosen for chosen, member in zip(found, mask, strict=True) if member]
-    return sorted(front, key=lambda chosen: -chosen.proxy_psnr_db)[:top]
+    found = [_chosen(recipe, trial) for trial in done.values()]
+    reached = [chosen.proxy_psnr_db or 0.0 for chosen in found]
+    mask = pareto_mask([getattr(chosen.cost, recipe.price()) for chosen in found], reached)
+    best = sorted(range(len(found)), key=lambda place: -reached[place])
+    return [found[place] for place in best if mask[place]][:top]
+
+
+def choose_ids(store: Store, recipe: Recipe, ids: Sequence[str]) -> list[Chosen]:
+    """The networks of the run with those ids, or whose ids begin so, each once, in that order.
+
+    Raises RunError for what is no network of the run, with the nearest one, or several of its networks.
+    """
+    study = store.study(recipe.name)
+    trials: dict[str, Trial] = {}
+    for trial in store.trials(study.id, curves=False):
+        before = trials.get(trial.genotype_id)
+        if before is None or _tells_more(trial, before):
+            trials[trial.genotype_id] = trial
+    found: dict[str, Chosen] = {}
+    for word in ids:
+        some = [word] if word in trials else [id for id in trials if word and id.startswith(word)]
+        if not some:
+            raise RunError(not_of_the_run(recipe.name, word, trials))
+        if len(some) > 1:
+            listed = ", ".join(sorted(some)[:5]) + (", ..." if len(some) > 5 else "")
+            raise RunError(
+                f"{word!r} is the beginning of {len(some)} networks of run {recipe.name!r}: {listed}"
+            )
+        found[some[0]] = _chosen(recipe, trials[some[0]])
+    return list(found.values())
+
+
+def _tells_more(trial: Trial, other: Trial) -> bool:
+    """Whether a trial says more of what its network reached in the search: trained, and for longer."""
+    of_search = trial.stage == "search" and trial.evaluation is not None
+    known = other.stage == "search" and other.evaluation is not None
+    return of_search and (not known or trial.rung > other.rung)
+
+
+def _chosen(recipe: Recipe, trial: Trial) -> Chosen:
+    in_search = trial.stage == "search" and trial.evaluation is not None
+    return Chosen(
+        genotype=recipe.search_space().genotype.from_dict(trial.choices),
+        cost=Cost(**trial.cost),
+        proxy_psnr_db=trial.evaluation.psnr_db if in_search and trial.evaluation else None,
+    )
 
 
 class Retraining:

@@ -93,13 +93,17 @@ def show_of(store: Store, query: Query) -> Show:
 
 
 def source_frame(store: Reading, query: Query, view: str) -> tuple[pd.DataFrame, Show]:
-    """The frame of `view` with what the filters leave, and what to show of it."""
+    """The frame of `view` with what the filters leave, and what to show of it.
+
+    Raises `LeaderboardError`, as the source does.
+    """
     show = show_of(store, query)
     source = VIEWS[view].source
     stamps = tuple(store.stamp(name) for name in (show.study, *show.studies))
     key = ("source", source, stamps, show.study, show.studies, show.protocol, show.genotypes)
-    frame = store.kept.value((*key, show.cost), lambda: SOURCES[source](store, show))
-    return filtered(frame, query), show
+    frame = store.kept.value((*key, show.cost, show.quality), lambda: SOURCES[source](store, show))
+    # Other sources have rows that are no networks: their costs are those of parts, or of other people's.
+    return filtered(frame, query) if source == "trials" else frame, show
 
 
 def filtered(frame: pd.DataFrame, query: Query) -> pd.DataFrame:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from leaderboard.database import sqlite_url
 from leaderboard.records import Evaluation, Measurement, Protocol, Request, Runtime, Study, Trial
+from leaderboard.store.contents import Reading
 from leaderboard.store.frames import Frames
 from leaderboard.store.leases import Leases
 from leaderboard.store.measurements import Measurements
+from leaderboard.store.merging import Merging
 from leaderboard.store.requests import Requests
 from leaderboard.store.runtimes import Runtimes
 from leaderboard.store.studies import Studies
@@ -30,7 +32,7 @@ __all__ = [
 ]
 
 
-class Store(Studies, Trials, Leases, Measurements, Runtimes, Requests, Trainings, Frames):
+class Store(Studies, Trials, Leases, Measurements, Runtimes, Requests, Trainings, Frames, Reading, Merging):
     """The results database at an SQLAlchemy `url`, created or brought up to date on opening.
 
     With `read_only` no result is changed and no writer has to wait. A server that is lost is waited for,

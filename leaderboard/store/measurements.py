@@ -28,7 +28,7 @@ from leaderboard.store.transactions import Database, insert, moment
 if TYPE_CHECKING:
     import pandas as pd
 
-_SAME = ("network", "weights", "scale", "data_digest", "metric")
+SAME_MEASUREMENT = ("network", "weights", "scale", "data_digest", "metric")
 
 
 class Measurements(Database):
@@ -59,7 +59,7 @@ class Measurements(Database):
                 keep_genotype(session, measurement.genotype_id, space, choices or {}, name)
             new = values | {"created_at": moment(session)}
             made = insert(session, MeasurementRow).values(new)
-            session.execute(made.on_conflict_do_update(index_elements=_SAME, set_=new))
+            session.execute(made.on_conflict_do_update(index_elements=SAME_MEASUREMENT, set_=new))
 
         self._write(work)
 

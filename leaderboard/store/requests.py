@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from leaderboard.errors import LeaseLostError, StoreError, unknown_name
+from leaderboard.errors import LeaseLostError, StoreError, not_of_the_run
 from leaderboard.owners import is_gone
 from leaderboard.records import Request
 from leaderboard.schema import GenotypeRow, RequestRow, StudyRow, TrialRow
@@ -77,7 +77,7 @@ class Requests(Database):
                     known = session.scalars(
                         select(TrialRow.genotype_id).where(TrialRow.study_id == row.id).distinct()
                     )
-                    raise StoreError(unknown_name(f"network of run {study!r}:", genotype, known))
+                    raise StoreError(not_of_the_run(study, genotype, known))
                 same = (
                     RequestRow.study_id == row.id,
                     RequestRow.genotype_id == genotype,

@@ -49,7 +49,7 @@ class Studies(Database):
             row = session.scalars(
                 select(StudyRow).where(StudyRow.name == name).with_for_update(key_share=True)
             ).one()
-            changes = _changes(row.recipe, new, may_change)
+            changes = recipe_changes(row.recipe, new, may_change)
             if changes:
                 raise StudyMismatchError(
                     f"run {name!r} exists with another recipe: {'; '.join(changes)}; "
@@ -146,7 +146,7 @@ def _taken(session: Session, row: StudyRow) -> str:
     )
 
 
-def _changes(old: Mapping[str, Any], new: Mapping[str, Any], may_change: frozenset[str]) -> list[str]:
+def recipe_changes(old: Mapping[str, Any], new: Mapping[str, Any], may_change: frozenset[str]) -> list[str]:
     """What differs between two recipes outside `may_change`, one phrase a dotted key."""
     before, after = dict(_dotted(old)), dict(_dotted(new))
     phrases = []

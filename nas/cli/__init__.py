@@ -17,6 +17,7 @@ from nas.cli.board import board
 from nas.cli.cost import cost
 from nas.cli.data import data
 from nas.cli.evaluate import evaluate
+from nas.cli.exchange import export_results, import_results
 from nas.cli.export import export_study
 from nas.cli.front import front
 from nas.cli.retrain import retrain
@@ -31,7 +32,10 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (search, front, board, retrain, evaluate, cost, space, data, export_study):
+for command in (
+    *(search, front, board, retrain, evaluate, cost, space, data),
+    *(export_study, export_results, import_results),
+):
     app.command()(command)
 
 
