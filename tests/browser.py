@@ -38,7 +38,12 @@ class Browser:
         options = ChromeOptions()
         for flag in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"):
             options.add_argument(flag)
-        for flag in ("--no-first-run", "--disable-background-networking", "--disable-component-update"):
+        for flag in (
+            "--no-first-run",
+            "--enable-unsafe-swiftshader",
+            "--disable-background-networking",
+            "--disable-component-update",
+        ):
             options.add_argument(flag)
         options.binary_location = found[0]
         options.set_capability("goog:loggingPrefs", {"browser": "ALL"})

@@ -6,11 +6,14 @@ from pathlib import Path
 
 from dash import Dash
 
-from leaderboard.page import drawing, panel, selecting, table
+from leaderboard.page.drawing import connect as connect_drawing
 from leaderboard.page.layout import layout
+from leaderboard.page.panel import connect as connect_panel
 from leaderboard.page.reading import Kept
 from leaderboard.page.scene import Scene
 from leaderboard.page.security import protect
+from leaderboard.page.selecting import connect as connect_selecting
+from leaderboard.page.table import connect as connect_table
 
 ASSETS = Path(__file__).parents[1] / "assets"
 
@@ -46,8 +49,8 @@ def make_app(
     )
     app.layout = layout(allow_queue=allow_queue)
     scene = Scene(store_url=store_url, runs=runs, allow_queue=allow_queue, options=options, kept=Kept())
-    for part in (drawing, table, selecting, panel):
-        part.connect(app, scene)
+    for connect in (connect_drawing, connect_table, connect_selecting, connect_panel):
+        connect(app, scene)
     protect(app.server, app.csp_hashes(), token=token)
     return app
 
