@@ -314,7 +314,7 @@ def number(kind: str, first: float, last: float | None = None) -> dict[str, Any]
             ["b", "A"],
             2,
         ),
-        ({"filterModel": {"no": number("equals", 1)}, "sortModel": [{"colId": "x"}]}, ["b", "A", "c", None], 4),
+        ({"filterModel": {"x": number("equals", 1)}, "sortModel": [{"colId": "x"}]}, ["b", "A", "c", None], 4),
     ],
 )  # fmt: skip
 def test_the_table_sorts_filters_and_cuts(request_: dict[str, Any], names: list[Any], total: int) -> None:
