@@ -39,6 +39,8 @@ HEADINGS: dict[str, str] = {
     "multi_adds": "Multi-Adds",
     "conv_multi_adds": "Multi-Adds (conv)",
     "activations": "Activations",
+    "latency_ms": "Latency (ms)",
+    "memory_bytes": "Peak memory",
     "seeds": "Seeds",
     "words": "Choices",
 }
@@ -185,15 +187,20 @@ def front_frame(
 def for_people(frame: pd.DataFrame) -> pd.DataFrame:
     """The same rows as text: headings with units, rounded numbers, `-` for what is missing."""
     shown = {
-        HEADINGS.get(str(name), str(name)): [_cell(str(name), value) for value in column]
+        HEADINGS.get(str(name), str(name)): [cell(str(name), value) for value in column]
         for name, column in frame.items()
     }
     return pd.DataFrame(shown, index=frame.index, dtype=object)
 
 
-def _cell(column: str, value: Any) -> str:
+def cell(column: str, value: Any) -> str:
+    """One value of a column as people read it: rounded, with its unit, `-` for what is missing."""
     if value is None or value is pd.NaT or (isinstance(value, float) and math.isnan(value)):
         return "-"
+    if column == "latency_ms":
+        return f"{value:.3g}"
+    if column == "memory_bytes":
+        return f"{amount(float(value), ' ')}B"
     if column in COST_NAMES:
         return count_of(column, float(value))
     if column == "gain_db":
@@ -227,8 +234,28 @@ def to_markdown(frame: pd.DataFrame) -> str:
 
 
 def to_latex(frame: pd.DataFrame) -> str:
-    """A tabular environment that needs the package booktabs."""
-    return _tabulated(for_people(frame), "latex_booktabs")
+    """A tabular environment that needs the package booktabs; a front in the papers' layout.
+
+    A frame of `front_frame` becomes the columns Method, Params, Multi-Adds and PSNR/SSIM, with both numbers
+    in one cell as papers print them; any other frame keeps its columns.
+    """
+    front = {"rank", "genotype", "psnr_db", "ssim", "params", "multi_adds"}
+    if not front <= set(frame.columns):
+        return _tabulated(for_people(frame), "latex_booktabs")
+    shown = for_people(frame)
+    columns = {
+        "Method": shown[HEADINGS["genotype"]],
+        "Params": shown[HEADINGS["params"]],
+        "Multi-Adds": shown[HEADINGS["multi_adds"]],
+        "PSNR/SSIM": [psnr_ssim(*both) for both in zip(frame["psnr_db"], frame["ssim"], strict=True)],
+    }
+    table = pd.DataFrame(columns, index=frame.index, dtype=object)
+    return _tabulated(table, "latex_booktabs", text=("Method",))
+
+
+def psnr_ssim(psnr_db: float, ssim: float) -> str:
+    """Both in one cell, as papers print them: `32.21/0.8948`."""
+    return f"{cell('psnr_db', float(psnr_db))}/{cell('ssim', float(ssim))}"
 
 
 def to_table(frame: pd.DataFrame) -> str:
@@ -242,8 +269,10 @@ def to_table(frame: pd.DataFrame) -> str:
     return _tabulated(shown, "simple")
 
 
-def _tabulated(shown: pd.DataFrame, style: str, escape: Callable[[str], str] = str) -> str:
-    words_end = {HEADINGS["genotype"], HEADINGS["words"]}
+def _tabulated(
+    shown: pd.DataFrame, style: str, escape: Callable[[str], str] = str, text: tuple[str, ...] = ()
+) -> str:
+    words_end = {HEADINGS["genotype"], HEADINGS["words"], *text}
     return tabulate(
         [[escape(cell) for cell in row] for row in shown.itertuples(index=False)],
         headers=[escape(str(name)) for name in shown.columns],

@@ -45,7 +45,7 @@ FLOORS = [
     {"leaderboard.store.leases", "leaderboard.store.frames", "leaderboard.store.contents"},
     {"leaderboard.store.merging"},
     {"leaderboard.store"},
-    {"leaderboard.views.show"},
+    {"leaderboard.paper", "leaderboard.views.show"},
     {"leaderboard.views.style"},
     {
         "leaderboard.views.points",

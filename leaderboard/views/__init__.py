@@ -24,6 +24,7 @@ from leaderboard.views.front import (
 from leaderboard.views.fronts import FrontsInfo, fronts_figure, fronts_info
 from leaderboard.views.importance import ImportanceInfo, importance_figure, importance_info
 from leaderboard.views.parts import PartsInfo, parts_figure, parts_info
+from leaderboard.views.points import name_places
 from leaderboard.views.progress import (
     EffortInfo,
     HistoryInfo,
@@ -56,8 +57,11 @@ from leaderboard.views.style import (
     SERIES,
     SETTINGS,
     WARM,
+    cost_title,
     escaped,
     protocol_words,
+    quality_title,
+    quality_words,
     ticks,
 )
 from leaderboard.views.timeline import TimelineInfo, timeline_figure, timeline_info
@@ -96,6 +100,7 @@ __all__ = [
     "budget_of",
     "budget_words",
     "cost_range",
+    "cost_title",
     "curves_figure",
     "curves_info",
     "effort_figure",
@@ -114,12 +119,15 @@ __all__ = [
     "hypervolume_path",
     "importance_figure",
     "importance_info",
+    "name_places",
     "parallel_figure",
     "parallel_info",
     "parts_figure",
     "parts_info",
     "protocol_words",
     "psnr_range",
+    "quality_title",
+    "quality_words",
     "rejects_figure",
     "rejects_info",
     "slices_figure",

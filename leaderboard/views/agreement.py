@@ -74,7 +74,7 @@ def agreement_info(frame: pd.DataFrame, show: Show) -> AgreementInfo:
     names = _names(rows)
     columns = {
         names[protocol]: part.groupby("genotype")[show.quality].mean()
-        for protocol, part in rows.groupby("protocol")
+        for protocol, part in rows.groupby(rows["protocol"].astype(str))
     }
     seeds: dict[str, pd.Series] = {}
     for seed, part in rows[rows["protocol"] == chosen].groupby("seed"):
@@ -89,7 +89,8 @@ def agreement_info(frame: pd.DataFrame, show: Show) -> AgreementInfo:
                 pairs.append(_pair(first, second, both.reset_index(names="genotype")))
     main = names.get(chosen, "")
     pairs.sort(key=lambda pair: (main not in (pair.first, pair.second), -len(pair.points)))
-    described = sorted({(int(row.scale), str(row.data), str(row.metric)) for row in rows.itertuples()})
+    kinds = rows[["scale", "data", "metric"]].drop_duplicates().sort_values(["scale", "data", "metric"])
+    described = list(kinds.itertuples(index=False, name=None))
     return AgreementInfo(
         pairs=tuple(pairs[:MOST_PANELS]),
         most=most,
@@ -110,14 +111,14 @@ def _names(rows: pd.DataFrame) -> dict[str | None, str]:
     about = rows.drop_duplicates("protocol").set_index("protocol")
     rungs = rows[rows["stage"] != "retrain"].groupby("protocol")["rung"].min()
     names: dict[str | None, str] = {}
-    for protocol, row in about.iterrows():
-        alike = about[about["plan"] == row["plan"]]
-        name = str(row["plan"])
+    for protocol, plan in zip(map(str, about.index), about["plan"], strict=True):
+        alike = about[about["plan"] == plan]
+        name = str(plan)
         if len(alike) > 1:
             name += f" rung {rungs[protocol]}" if protocol in rungs else " re-trained"
         if name in names.values():
-            name += f" ({str(protocol)[:6]})"
-        names[str(protocol)] = name
+            name += f" ({protocol[:6]})"
+        names[protocol] = name
     return names
 
 

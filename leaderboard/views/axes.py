@@ -32,7 +32,7 @@ class Choices:
     `points` has the columns of `networks`, `on_front`, and `residual`: the quality above what other networks
     of the same cost reach (same unit). `options` has one column an axis that was varied, with texts; `order`
     maps each to its options, numbers by size. `explained` is the share of the quality's variance that cost
-    explains alone.
+    explains alone. `fuller` names the protocol with most networks of the study where that is another one.
     """
 
     points: pd.DataFrame
@@ -40,6 +40,7 @@ class Choices:
     order: dict[str, list[str]]
     explained: float
     protocol: str
+    fuller: str = ""
 
 
 def choices_of(frame: pd.DataFrame, show: Show) -> Choices:
@@ -60,7 +61,15 @@ def choices_of(frame: pd.DataFrame, show: Show) -> Choices:
         order=order,
         explained=explained,
         protocol=protocol_words(rows.iloc[0]) if len(rows) else "",
+        fuller=_fuller(frame[(frame["study"] == show.study) & frame["psnr_db"].notna()], len(points)),
     )
+
+
+def _fuller(rows: pd.DataFrame, here: int) -> str:
+    counts = rows.groupby("protocol")["genotype"].nunique()
+    if counts.empty or counts.max() <= here:
+        return ""
+    return f"; protocol {counts.idxmax()} has {counts.max()}"
 
 
 def at_fixed_cost(cost: ArrayLike, quality: ArrayLike) -> tuple[NDArray[np.float64], float]:

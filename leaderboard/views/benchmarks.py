@@ -32,6 +32,8 @@ from leaderboard.views.style import (
 )
 
 BICUBIC = "bicubic"
+SETS = ("Set5", "Set14", "B100", "Urban100", "Manga109")
+"""In the papers' order."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,9 +75,11 @@ def benchmarks_info(frame: pd.DataFrame, show: Show) -> BenchmarksInfo:
         x=costs.astype(float),
         y=networks[show.quality].astype(float),
         label=[_label(row) for row in networks.to_dict("records")],
-        suspect=[
-            _doubt(row["suspect"], (_printed(cost), show.quality)) for row in networks.to_dict("records")
-        ],
+        suspect=pd.Series(
+            [_doubt(suspect, (_printed(cost), show.quality)) for suspect in networks["suspect"]],
+            index=networks.index,
+            dtype=object,
+        ),
     )
     known = points["x"].gt(0)
     return BenchmarksInfo(
@@ -104,7 +108,9 @@ def _which(frame: pd.DataFrame, show: Show) -> tuple[str, int]:
         return show.benchmark or "", show.scale or 0
     counts = rows.assign(here=rows["origin"] == "measured").groupby(["benchmark", "scale"])["here"]
     ranked = counts.agg(["sum", "count"]).reset_index()
-    best = ranked.sort_values(["sum", "count", "scale", "benchmark"], ascending=[False, False, False, True])
+    ranked["place"] = [SETS.index(name) if name in SETS else len(SETS) for name in ranked["benchmark"]]
+    order = ["sum", "count", "scale", "place", "benchmark"]
+    best = ranked.sort_values(order, ascending=[False, False, False, True, True])
     return str(best["benchmark"].iloc[0]), int(best["scale"].iloc[0])
 
 
@@ -150,7 +156,7 @@ def benchmarks_figure(info: BenchmarksInfo) -> go.Figure:
             text=[escaped(text) for text in texts[mask]],
             textposition=list(sides[mask]),
             textfont={"size": 11},
-            customdata=[[row["genotype"] or row["network"]] for row in part.to_dict("records")],
+            customdata=[[escaped(row["genotype"] or row["network"])] for row in part.to_dict("records")],
             hovertext=[_hover(row, info) for row in part.to_dict("records")],
             hoverinfo="text",
             marker=marker,
@@ -184,7 +190,7 @@ def _groups(points: pd.DataFrame) -> list[tuple[str, pd.Series, dict[str, Any]]]
     doubted = points["suspect"].notna()
     hollow = {"size": 10, "color": "rgba(0,0,0,0)", "line": {"color": INK, "width": 1.6}}
     crossed = {"size": 11, "symbol": "circle-x-open", "color": ALARM, "line": {"width": 1.4}}
-    groups = [
+    groups: list[tuple[str, pd.Series, dict[str, Any]]] = [
         ("reported, metric as in the paper", reported & ~doubted, hollow),
         ("reported, suspected misprint", reported & doubted, crossed),
     ]

@@ -120,7 +120,7 @@ def _add_line(figure: go.Figure, line: Line, column: str, colour: str, own: list
         marker={"size": 5},
         line={"color": colour, "width": 1.8},
         name=f"{name}: {reached:.2f} dB{seeds}",
-        legendgroup=line.genotype,
+        legendgroup=escaped(line.genotype),
         showlegend=line is own[0] and where["row"] == 1,
         hovertemplate=f"{name}, seed {line.seed}, step %{{x:,}}: {said}<extra></extra>",
         **where,

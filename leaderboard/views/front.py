@@ -26,6 +26,7 @@ from leaderboard.views.style import (
     cost_axis,
     cost_words,
     escaped,
+    legend_below,
     new_figure,
     nothing,
     protocol_words,
@@ -93,7 +94,7 @@ def front_info(frame: pd.DataFrame, show: Show) -> FrontInfo:
     points["on_front"] = pareto_mask(points[show.cost], points[show.quality])
     chosen = frame[frame["protocol"] == every["protocol"].iloc[0]].iloc[0] if len(every) else None
     points["membership"] = _memberships(frame, show, points)
-    settings = frame["runtime_setting"].dropna().unique() if "runtime_setting" in frame else []
+    settings = list(frame["runtime_setting"].dropna().unique()) if "runtime_setting" in frame else []
     baselines = {name: None if chosen is None else _number(chosen, name) for name in _BASELINES.values()}
     return FrontInfo(
         study=show.study,
@@ -197,7 +198,7 @@ def front_figure(info: FrontInfo) -> go.Figure:
     _add_front(figure, info)
     _add_lines(figure, info)
     _add_names(figure, info)
-    return subtitle(figure, *front_words(info, drawn))
+    return legend_below(subtitle(figure, *front_words(info, drawn)))
 
 
 def front_title(info: FrontInfo) -> str:
@@ -234,8 +235,9 @@ def cost_range(info: FrontInfo) -> tuple[float, float]:
 
 def psnr_range(info: FrontInfo) -> tuple[float, float]:
     """What the quality axis spans, with some air: the networks, and bicubic unless it lies far below them."""
-    shown = pd.concat([info.points[info.quality], info.named[info.quality]])
-    low, high = float(shown.min()), float(shown.max())
+    shown = pd.concat([info.points, info.named])
+    bars = shown[f"{info.quality}_sd"].fillna(0.0)
+    low, high = float((shown[info.quality] - bars).min()), float((shown[info.quality] + bars).max())
     least = 0.1 if info.quality == "psnr_db" else 0.002
     spread = max(high - low, least)
     bicubic = info.bicubic
@@ -332,8 +334,8 @@ def _bars(points: pd.DataFrame, quality: str, colour: str) -> dict[str, Any] | N
         "type": "data",
         "array": [None if math.isnan(value) else value for value in spread],
         "color": colour,
-        "thickness": 1.2,
-        "width": 3,
+        "thickness": 1.4,
+        "width": 0,
     }
 
 

@@ -163,7 +163,7 @@ def fronts_figure(info: FrontsInfo) -> go.Figure:
             y=info.floor,
             line={"dash": "dot", "color": INK, "width": 1.5},
             annotation={"text": f"bicubic {quality_words(shape.quality, info.floor)}"},
-            annotation_position="bottom left",
+            annotation_position="top right",
         )
     reference = f"up to {cost_words(shape.cost, info.cost_limit)}"
     if info.floor is not None:

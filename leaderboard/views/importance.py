@@ -51,6 +51,7 @@ class ImportanceInfo:
     cost: str
     quality: str
     protocol: str
+    fuller: str = ""
 
 
 def importance_info(frame: pd.DataFrame, show: Show) -> ImportanceInfo:
@@ -89,6 +90,7 @@ def importance_info(frame: pd.DataFrame, show: Show) -> ImportanceInfo:
         cost=show.cost,
         quality=show.quality,
         protocol=choices.protocol,
+        fuller=choices.fuller,
     )
 
 
@@ -167,7 +169,9 @@ def importance_figure(info: ImportanceInfo) -> go.Figure:
     figure = new_figure(f"What matters for {QUALITY_WORDS[info.quality]} at fixed cost")
     if info.axes.empty:
         if info.networks < FEWEST:
-            message = f"{info.networks} networks are measured; importance needs {FEWEST} at least"
+            message = (
+                f"{info.networks} networks are measured; importance needs {FEWEST} at least{info.fuller}"
+            )
         else:
             message = "All networks made the same choices"
         return nothing(subtitle(figure, info.protocol), message)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -28,9 +30,7 @@ def parts_info(frame: pd.DataFrame, show: Show) -> PartsInfo:
     """The parts of one network, from the source `parts`: parameters, and Multi-Adds or the chosen count."""
     other = show.cost if show.cost in ("conv_multi_adds", "activations") else "multi_adds"
     costs = ("params", other)
-    shares = {
-        f"{cost}_share": frame[cost] / max(1, int(frame[cost].sum())) if len(frame) else [] for cost in costs
-    }
+    shares = {f"{cost}_share": frame[cost] / max(1, int(frame[cost].sum())) for cost in costs}
     first = frame.iloc[0] if len(frame) else None
     return PartsInfo(
         genotype="" if first is None else str(first["genotype"]),
@@ -64,7 +64,7 @@ def parts_figure(info: PartsInfo) -> go.Figure:
                 f"{count_of(cost, value)} ({share:.0%})" for value, share in zip(values, shares, strict=True)
             ],
             textposition="auto",
-            customdata=[[info.genotype, share] for share in shares],
+            customdata=[[escaped(info.genotype), share] for share in shares],
             hovertemplate=f"%{{y}}: %{{x:,}} {name}, %{{customdata[1]:.1%}}<extra></extra>",
             showlegend=False,
             row=1,
@@ -88,7 +88,7 @@ def parts_figure(info: PartsInfo) -> go.Figure:
     )
 
 
-def _label(number: int, row: dict[str, object]) -> str:
+def _label(number: int, row: Mapping[Any, Any]) -> str:
     copies, uses = row["copies"], row["uses"]
     times = [f"{copies} copies"] if copies != 1 else []
     times += [f"used {uses} times"] if uses != 1 else []

@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from leaderboard.tables import RUNTIME_NAMES, amount
-from leaderboard.views.style import AXES, cost_words, escaped
+from leaderboard.views.style import AXES, cost_words, escaped, quality_words
 
 LIGHT = 2000
 """Points up to which a figure is drawn as SVG, sharp at every zoom; beyond, by the graphics card."""
@@ -47,6 +47,13 @@ def hover(point: Mapping[Any, Any]) -> str:
     return "<br>".join(lines)
 
 
+def brief(point: Mapping[Any, Any], quality: str) -> str:
+    """The least that is said of a network, where very many points say it: its id and its quality."""
+    name = point.get("name")
+    known = f" ({escaped(name)})" if isinstance(name, str) else ""
+    return f"<b>{escaped(point['genotype'])}</b>{known}<br>{quality_words(quality, point[quality])}"
+
+
 def _with_spread(point: Mapping[Any, Any], quality: str, digits: int) -> str:
     spread = point.get(f"{quality}_sd")
     said = f"{point[quality]:.{digits}f}"
@@ -69,8 +76,11 @@ def _folded(text: str, width: int = 64) -> list[str]:
 
 
 def identity(points: pd.DataFrame) -> list[list[str]]:
-    """The points' `customdata`: the genotype's id first, so that a click can be resolved."""
-    return [[str(genotype)] for genotype in points["genotype"]]
+    """The points' `customdata`: the genotype's id first, so that a click can be resolved.
+
+    Escaped like all text: ids of ours are digits and letters, which stay as they are.
+    """
+    return [[escaped(genotype)] for genotype in points["genotype"]]
 
 
 def thinned(cost: ArrayLike, quality: ArrayLike) -> NDArray[np.bool_]:

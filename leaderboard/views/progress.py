@@ -14,6 +14,7 @@ from plotly.subplots import make_subplots
 
 from leaderboard.tables import pick_protocol
 from leaderboard.views.front import floor_of, reference_cost
+from leaderboard.views.points import identity
 from leaderboard.views.show import Show
 from leaderboard.views.style import (
     ACCENT,
@@ -157,7 +158,7 @@ def history_figure(info: HistoryInfo) -> go.Figure:
         figure.add_scatter(
             x=steps["number"].to_numpy(),
             y=steps[column].to_numpy(),
-            customdata=[[str(genotype)] for genotype in steps["genotype"]],
+            customdata=identity(steps),
             mode="lines+markers" if len(steps) <= 60 else "lines",
             marker={"size": 5},
             line={"shape": "hv", "color": colour, "width": 2.5},
@@ -257,10 +258,9 @@ def own_seconds(rows: pd.DataFrame) -> pd.Series:
     done = rows[(rows["state"] == "finished") & rows["train_seconds"].notna()]
     done = done.sort_values(["finished_at", "number"])
     by_rung = done.sort_values("rung", kind="stable").groupby(["genotype", "seed", "plan"], sort=False)
-    before = by_rung["train_seconds"].shift(1)
-    went_on = by_rung["rung"].shift(1) < done["rung"]
-    saved = before.where(went_on & (before <= done["train_seconds"]), 0.0).fillna(0.0)
-    return (done["train_seconds"] - saved.reindex(done.index)).cumsum()
+    below = by_rung[["rung", "train_seconds"]].shift(1).reindex(done.index)
+    went_on = (below["rung"] < done["rung"]) & (below["train_seconds"] <= done["train_seconds"])
+    return (done["train_seconds"] - below["train_seconds"].where(went_on, 0.0)).cumsum()
 
 
 def _bands(frame: pd.DataFrame, paths: Mapping[str, pd.DataFrame]) -> dict[tuple[str, ...], pd.DataFrame]:

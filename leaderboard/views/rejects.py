@@ -79,6 +79,7 @@ def rejects_figure(info: RejectsInfo) -> go.Figure:
         hoverinfo="skip",
     )
     figure.update_xaxes(title_text="Proposals (count)", rangemode="tozero")
+    figure.update_layout(height=max(300, 200 + 60 * len(info.limits)))
     figure.update_yaxes(autorange="reversed", showgrid=False, ticksuffix="  ")
     return subtitle(
         figure,

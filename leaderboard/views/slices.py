@@ -13,7 +13,7 @@ from plotly.subplots import make_subplots
 
 from leaderboard.tables import amount
 from leaderboard.views.axes import Choices, choices_of, pick_axes
-from leaderboard.views.points import hover, identity
+from leaderboard.views.points import brief, identity
 from leaderboard.views.show import Show
 from leaderboard.views.style import (
     ACCENT,
@@ -36,7 +36,7 @@ FEWEST = 5
 MOST_SLICES = 5
 MOST_LINES = 1500
 MOST_AXES = 8
-STRIP = 120
+STRIP = 60
 """Points drawn of one option; a box stands for all of them."""
 SCALE = ((0.0, WARM), (0.5, "rgba(148,163,184,0.25)"), (1.0, ACCENT))
 
@@ -67,7 +67,7 @@ def slices_info(frame: pd.DataFrame, show: Show) -> SlicesInfo:
     for axis in axes:
         for value in (show.quality, "residual"):
             grouped = choices.points[value].groupby(choices.options[axis].to_numpy())
-            five = grouped.quantile([0.0, 0.25, 0.5, 0.75, 1.0]).unstack()
+            five = grouped.quantile(np.array([0.0, 0.25, 0.5, 0.75, 1.0])).unstack()
             counts = grouped.size()
             rows += [
                 (axis, option, value, int(counts[option]), *map(float, five.loc[option]))
@@ -105,7 +105,7 @@ def slices_figure(info: SlicesInfo) -> go.Figure:
         labels = _option_labels(info, axis)
         ends = {"tickvals": list(range(len(labels))), "ticktext": labels, "showgrid": False, "tickangle": -40}
         figure.update_xaxes(**ends, tickfont_size=12, range=[-0.6, len(labels) - 0.4], col=column)
-    figure.update_xaxes(title_text="Option (networks)", row=2, col=(count + 1) // 2)
+    figure.update_xaxes(title_text="Option (networks)", title_standoff=30, row=2, col=(count + 1) // 2)
     unit = QUALITY_UNITS[info.quality].strip() or "SSIM"
     for row, (value, title) in enumerate(
         ((info.quality, quality_title(info.quality)), ("residual", f"At fixed cost ({unit})")), start=1
@@ -154,7 +154,7 @@ def _add_slice(
             y=points[value].to_numpy(),
             mode="markers",
             customdata=identity(points),
-            hovertext=[hover(each) for each in points.to_dict("records")],
+            hovertext=[brief(each, info.quality) for each in points.to_dict("records")],
             hoverinfo="text",
             marker={
                 "size": np.where(points["on_front"], 7, 5),
@@ -181,7 +181,7 @@ def _short(option: str, most: int = 18) -> str:
 def _too_few(choices: Choices, fewest: int) -> str:
     count = len(choices.points)
     if count < fewest:
-        return f"{count} networks are measured; this view needs {fewest} at least"
+        return f"{count} networks are measured; this view needs {fewest} at least{choices.fuller}"
     return "All networks made the same choices"
 
 
@@ -202,6 +202,7 @@ class HeatmapInfo:
     cost: str
     quality: str
     protocol: str
+    fuller: str = ""
 
 
 def heatmap_info(frame: pd.DataFrame, show: Show) -> HeatmapInfo:
@@ -226,6 +227,7 @@ def heatmap_info(frame: pd.DataFrame, show: Show) -> HeatmapInfo:
         cost=show.cost,
         quality=show.quality,
         protocol=choices.protocol,
+        fuller=choices.fuller,
     )
 
 
@@ -234,7 +236,7 @@ def heatmap_figure(info: HeatmapInfo) -> go.Figure:
     figure = new_figure(f"{QUALITY_WORDS[info.quality]} at fixed cost by two choices")
     if info.means.empty:
         message = (
-            f"{info.networks} networks are measured; this view needs {FEWEST} at least"
+            f"{info.networks} networks are measured; this view needs {FEWEST} at least{info.fuller}"
             if info.networks < FEWEST
             else "The networks vary fewer than two axes"
         )
@@ -251,8 +253,6 @@ def heatmap_figure(info: HeatmapInfo) -> go.Figure:
         z=means,
         x=[escaped(option) for option in info.means.columns],
         y=[escaped(option) for option in info.means.index],
-        text=words,
-        texttemplate="%{text}",
         colorscale=SCALE,
         zmid=0,
         zmin=-reach,
@@ -267,6 +267,16 @@ def heatmap_figure(info: HeatmapInfo) -> go.Figure:
         hovertemplate=f"{escaped(info.axes[0])} %{{x}}, {escaped(info.axes[1])} %{{y}}: "
         f"%{{z:+.{digits}f}} {unit}<extra></extra>",
         hoverongaps=False,
+    )
+    filled = list(zip(*np.nonzero(counts), strict=True))
+    across, down = list(info.means.columns), list(info.means.index)
+    figure.add_scatter(  # in the page's own colour of text, which that of a heatmap is not
+        x=[escaped(across[column]) for _, column in filled],
+        y=[escaped(down[row]) for row, _ in filled],
+        text=[words[row][column] for row, column in filled],
+        mode="text",
+        hoverinfo="skip",
+        showlegend=False,
     )
     figure.update_xaxes(title_text=f"{escaped(info.axes[0])} (option)", type="category", showgrid=False)
     figure.update_yaxes(title_text=f"{escaped(info.axes[1])} (option)", type="category", showgrid=False)
@@ -338,8 +348,8 @@ def parallel_figure(info: ParallelInfo) -> go.Figure:
         }
     )
     quality = points[info.quality].to_numpy(dtype=float)
-    form = ".2f" if info.quality == "psnr_db" else ".4f"
-    dimensions.append({"label": quality_title(info.quality), "values": quality, "tickformat": form})
+    digits = (2 if float(np.ptp(quality)) > 0.1 else 3) + 2 * (info.quality == "ssim")
+    dimensions.append({"label": quality_title(info.quality), "values": quality, "tickformat": f".{digits}f"})
     order = np.argsort(quality, kind="stable")  # the best are drawn last, on top
     for dimension in dimensions:
         dimension["values"] = np.asarray(dimension["values"], dtype=float)[order]

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from leaderboard.views.points import identity
 from leaderboard.views.progress import time_unit
 from leaderboard.views.show import Show
 from leaderboard.views.style import (
@@ -43,9 +44,9 @@ class TimelineInfo:
 
     Columns: lane (worker and device, or the process that took it where no worker told), start and end
     (seconds since the study's first event), outcome (of `WORDS`), rung, genotype, stage, number, said (why it
-    failed). A job that waited for its worker begins where that worker's job before it ended. `sessions` are start and
-    end of each search. `idle` maps a lane to the share of the sessions' time that it trained nothing in, for
-    the sessions in which it trained something.
+    failed). A job that waited for its worker begins where that worker's job before it ended. `sessions` are
+    start and end of each search. `idle` maps a lane to the share of the sessions' time that it trained
+    nothing in, for the sessions in which it trained something.
     """
 
     bars: pd.DataFrame
@@ -217,7 +218,7 @@ def _add_bars(
         y=[names[lane] for lane in bars["lane"]],
         orientation="h",
         name=name,
-        customdata=[[str(genotype)] for genotype in bars["genotype"]],
+        customdata=identity(bars),
         marker={
             "color": colour,
             "opacity": [0.45 if outcome == "running" else 0.9 for outcome in bars["outcome"]],

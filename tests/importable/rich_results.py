@@ -77,7 +77,7 @@ def quality(index: int, rung: int, seed: int) -> float:
 
 
 def make(path: Path, *, study: str = STUDY, trials: int = 120) -> Path:
-    """The database at `path`: the studies `STUDY`, `TWIN`, `UNLIKE` and `EMPTY`, runtimes and measurements."""
+    """The database at `path`: the studies `STUDY`, `TWIN`, `UNLIKE`, `EMPTY`, runtimes, measurements."""
     with Store.at(path) as store:
         for name, steps in zip(RUNGS, (500, 2000), strict=True):
             store.ensure_protocol(protocol(name, steps))

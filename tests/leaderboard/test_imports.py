@@ -69,6 +69,7 @@ FLOORS = (
     "pictures",
     "reported",
     "tables",
+    "paper",
     "views.show",
     "views.style",
     "views.points",

@@ -3,6 +3,7 @@ from __future__ import annotations
 import struct
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from leaderboard.errors import LeaderboardError
@@ -43,3 +44,23 @@ def test_a_place_that_cannot_be_written_is_one_line(filled: Path, tmp_path: Path
         frame = store.frame("x4-300k")
     with pytest.raises(LeaderboardError, match=r"front\.png: cannot be written"):
         save_front_png(frame, tmp_path / "file" / "front.png", Show(study="x4-300k"), dpi=50)
+
+
+def test_seeds_and_published_networks_are_in_the_picture(tmp_path: Path) -> None:
+    from PIL import Image
+    from rich_results import RECIPE, STUDY, make
+
+    with Store.at(make(tmp_path / "results.db", trials=60), read_only=True) as store:
+        frame = store.frame(STUDY)
+
+    def pixels(frame: pd.DataFrame, protocol: str, **changes: str) -> bytes:
+        show = Show(study=STUDY, protocol=protocol, budget=RECIPE["budget"], **changes)  # type: ignore[arg-type]
+        path = save_front_png(frame, tmp_path / "front.png", show, dpi=60)
+        with Image.open(path) as image:
+            return image.tobytes()
+
+    plain = frame.assign(name=None)
+    assert pixels(frame, "rung0-5a17") != pixels(plain, "rung0-5a17")  # the names
+    once = frame[frame["seed"] == 0]
+    assert pixels(frame, "rung1-5a17") != pixels(once, "rung1-5a17")  # the bars
+    assert pixels(frame, "rung0-5a17") != pixels(frame, "rung0-5a17", quality="ssim")

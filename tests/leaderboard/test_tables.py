@@ -9,7 +9,17 @@ import pytest
 
 from leaderboard.errors import LeaderboardError, UnknownStudyError
 from leaderboard.store import Store
-from leaderboard.tables import FORMATS, amount, count_of, front_frame, main_protocol, networks, words
+from leaderboard.tables import (
+    FORMATS,
+    amount,
+    cell,
+    count_of,
+    front_frame,
+    main_protocol,
+    networks,
+    psnr_ssim,
+    words,
+)
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +67,8 @@ def test_a_network_with_several_seeds_counts_with_its_mean(frame: pd.DataFrame) 
     one = frame[frame["psnr_db"].notna() & (frame["stage"] == "search")].iloc[[0]]
     more = one.assign(seed=1, psnr_db=one["psnr_db"] + 1.0)
     [row] = networks(pd.concat([one, more, more]), "x4-300k").to_dict("records")
+    assert row["psnr_db_sd"] == pytest.approx(0.5**0.5)
+    assert row["name"] is None
     assert row["psnr_db"] == pytest.approx(one["psnr_db"].iloc[0] + 0.5)
     assert (row["seeds"], row["seed_numbers"]) == (2, "0, 1")
 
@@ -95,6 +107,25 @@ def test_markdown_and_latex_escape_what_would_break_the_table() -> None:
     assert line.replace("\\|", "").count("|") == 4
     latex = FORMATS["latex"](odd)
     assert r"a\_b|c & 50\% \& \$x\$ new \{line\} \textbackslash{} & 30.12" in " ".join(latex.split())
+
+
+def test_a_front_in_latex_has_the_papers_columns(frame: pd.DataFrame) -> None:
+    front = front_frame(frame, "x4-300k")
+    lines = [" ".join(line.split()) for line in FORMATS["latex"](front).splitlines()]
+    assert lines[0] == r"\begin{tabular}{lrrr}"
+    assert lines[2] == r"Method & Params & Multi-Adds & PSNR/SSIM \\"
+    first = front.iloc[0]
+    assert lines[4] == (
+        f"{first['genotype']} & {amount(first['params'])} & {amount(first['multi_adds'], ' ')} & "
+        f"{first['psnr_db']:.2f}/{first['ssim']:.4f} \\\\"
+    )
+
+
+def test_cells_are_what_people_read() -> None:
+    assert cell("latency_ms", 12.3456) == "12.3"
+    assert cell("memory_bytes", 2.5e8) == "250.0 MB"
+    assert cell("ssim", float("nan")) == cell("name", None) == "-"
+    assert psnr_ssim(32.214, 0.89476) == "32.21/0.8948"
 
 
 def test_people_read_rounded_numbers_with_units() -> None:

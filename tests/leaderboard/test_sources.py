@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from rich_results import EMPTY, RUNGS, STUDY, TWIN, UNLIKE, make, network
+
+from leaderboard.errors import LeaderboardError, UnknownStudyError
+from leaderboard.pareto import pareto_mask
+from leaderboard.records import Runtime
+from leaderboard.sources import SOURCES, draw
+from leaderboard.store import Store
+from leaderboard.views import VIEWS, Show
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make(tmp_path_factory.mktemp("sources") / "results.db", trials=60)
+
+
+def source(database: Path, name: str, **changes: object) -> pd.DataFrame:
+    with Store.at(database, read_only=True) as store:
+        return SOURCES[name](store, Show(**({"study": STUDY} | changes)))  # type: ignore[arg-type]
+
+
+def test_every_source_is_some_views_and_the_other_way_round() -> None:
+    assert {view.source for view in VIEWS.values()} == set(SOURCES)
+
+
+def test_trials_are_those_of_all_chosen_studies_with_floor_and_family(database: Path) -> None:
+    frame = source(database, "trials", studies=(TWIN, UNLIKE, STUDY))
+    assert set(frame["study"]) == {STUDY, TWIN, UNLIKE}
+    assert not frame.duplicated(["study", "stage", "number"]).any()
+    assert set(frame["bicubic_ssim"].dropna()) == {0.8104}
+    family = frame.drop_duplicates("study").set_index("study")["family"]
+    assert family[STUDY] == family[TWIN]  # only their seeds differ
+    assert '"seed"' not in family[STUDY]
+
+
+def test_latency_is_joined_from_the_setting_that_measured_most(database: Path) -> None:
+    frame = source(database, "trials")
+    assert set(frame["runtime_setting"]) == {"NVIDIA H200, fp32, eager, output 1280x720"}
+    by_network = frame.drop_duplicates("genotype").set_index("genotype")
+    made = network(4)
+    row = by_network.loc[made["genotype_id"]]
+    assert row["latency_ms"] == pytest.approx(1.0 + made["cost"]["params"] / 2e4)  # not the CPU's
+    assert row["memory_bytes"] == made["cost"]["activations"] * 8
+    assert math.isnan(by_network.loc[network(5)["genotype_id"], "latency_ms"])
+    assert len(frame) == len(source(database, "trials"))
+
+
+def test_other_sizes_and_batches_are_never_mixed_in(tmp_path: Path) -> None:
+    path = make(tmp_path / "results.db", trials=12)
+    made = network(1)
+    with Store.at(path) as store:
+        runtime = Runtime(
+            network="x",
+            genotype_id=made["genotype_id"],
+            scale=4,
+            height=360,
+            width=640,
+            batch=8,
+            device="NVIDIA H200",
+            threads=0,
+            median_ms=0.1,
+            p5_ms=0.1,
+            p95_ms=0.1,
+            torch_version="2",
+            code_version="0",
+        )
+        store.record_runtime(runtime, space="lightweight", choices=made["choices"])
+    frame = source(path, "trials").drop_duplicates("genotype").set_index("genotype")
+    assert math.isnan(frame.loc[made["genotype_id"], "latency_ms"])
+
+
+def test_without_any_runtime_the_columns_are_there_and_empty(tmp_path: Path) -> None:
+    with Store.at(tmp_path / "results.db") as store:
+        store.open_study("s", recipe={}, space_digest="d", code_version="0")
+        frame = SOURCES["trials"](store, Show(study="s"))
+    assert frame.empty
+    assert {"latency_ms", "memory_bytes", "runtime_setting", "family", "bicubic_ssim"} <= set(frame.columns)
+
+
+def test_benchmarks_hold_what_was_measured_and_what_papers_report(database: Path) -> None:
+    frame = source(database, "benchmarks")
+    counts = frame["origin"].value_counts()
+    assert counts["measured"] == 6
+    assert counts["reported"] > 200
+    imdn = frame[(frame["network"] == "IMDN") & (frame["scale"] == 4) & (frame["benchmark"] == "Set5")]
+    assert list(imdn["psnr_db"]) == [32.21]
+    assert list(imdn["metric"]) == ["as reported"]
+
+
+def test_curves_are_those_of_the_front_or_of_the_chosen(database: Path) -> None:
+    frame = source(database, "curves", protocol=RUNGS[0])
+    trials = source(database, "trials")
+    rows = trials[(trials["protocol"] == RUNGS[0]) & trials["psnr_db"].notna()].drop_duplicates("genotype")
+    front = set(rows[pareto_mask(rows["multi_adds"], rows["psnr_db"])]["genotype"])
+    assert set(frame["genotype"]) == front
+    ends = frame[frame["psnr_db"].notna()]
+    assert (ends["psnr_db"] == ends["reached_psnr_db"]).all()
+    other = next(genotype for genotype in rows["genotype"] if genotype not in front)
+    assert set(source(database, "curves", protocol=RUNGS[0], genotypes=(other,))["genotype"]) == {other}
+
+
+def test_parts_are_those_of_the_best_or_of_the_chosen_network(database: Path) -> None:
+    frame = source(database, "parts", protocol=RUNGS[0])
+    trials = source(database, "trials")
+    best = trials[trials["protocol"] == RUNGS[0]].sort_values("psnr_db").dropna(subset="psnr_db").iloc[-1]
+    assert set(frame["genotype"]) == {best["genotype"]}
+    assert list(frame["part"]) == ["stem", "block", "tail"]
+    assert frame["params"].sum() == best["params"]
+    chosen = network(5)
+    assert (
+        source(database, "parts", genotypes=(chosen["genotype_id"],))["params"].sum()
+        == chosen["cost"]["params"]
+    )
+    with pytest.raises(LeaderboardError, match="unknown network 'nobody'"):
+        source(database, "parts", genotypes=("nobody",))
+
+
+@pytest.mark.parametrize("name", VIEWS)
+def test_draw_makes_every_view_from_the_store(name: str, database: Path) -> None:
+    with Store.at(database, read_only=True) as store:
+        figure = draw(store, Show(study=STUDY, studies=(TWIN,)), name)
+        assert figure.data or figure.layout.annotations
+        assert draw(store, Show(study=EMPTY, benchmark="Set9"), name).layout.annotations
+
+
+@pytest.mark.parametrize("name", set(VIEWS) - {"benchmarks"})
+def test_an_unknown_study_is_refused_with_the_nearest(name: str, database: Path) -> None:
+    with (
+        Store.at(database, read_only=True) as store,
+        pytest.raises(UnknownStudyError, match="unknown run 'manny'; did you mean 'many"),
+    ):
+        draw(store, Show(study="manny"), name)
+
+
+def test_an_unknown_view_is_refused_with_the_nearest(database: Path) -> None:
+    with (
+        Store.at(database, read_only=True) as store,
+        pytest.raises(LeaderboardError, match=r"unknown view 'font'; did you mean 'front'\?"),
+    ):
+        draw(store, Show(study=STUDY), "font")
