@@ -130,16 +130,17 @@ def _halve(order: Whole, place: Whole, left: Flags | None, leaf: int, levels: in
     for level in range(levels, 0, -1):
         half = (order // leaf >> (level - 1)) & 1 == 1
         below = index // (leaf << level) * total  # so that a running minimum begins anew with each block
-        can_beat = ~half if beats is None else ~half & beats
-        least = np.minimum.accumulate(np.where(can_beat, key, most) - below) + below
+        cannot = half if beats is None else half | ~beats
+        # The key where a point can beat, else more than any key: faster than np.where.
+        least = np.minimum.accumulate(np.maximum(key, cannot * most) - below) + below
         lost = half & (least < key)
         if beats is not None:
             lost &= ~beats
         found[order[lost]] = True
         if level > 1:
             split = _split(half, leaf << (level - 1))
-            order, key = order[split], key[split]
-            beats = None if beats is None else beats[split]
+            order, key = order.take(split), key.take(split)
+            beats = None if beats is None else beats.take(split)
 
 
 def _split(half: Flags, size: int) -> Whole:

@@ -32,7 +32,7 @@ FLOORS = [
         "leaderboard.owners",
         "nas.units",
     },
-    {"search_spaces", "leaderboard.store.transactions", "leaderboard.tables"},
+    {"search_spaces", "leaderboard.store.transactions", "leaderboard.tables", "leaderboard.chart"},
     {"leaderboard.store.rows"},
     {
         "leaderboard.store.studies",

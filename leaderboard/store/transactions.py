@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from sqlalchemy import func, select, text
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
@@ -142,5 +142,8 @@ def moment(session: Session) -> datetime:
 
 def insert(session: Session, table: type[Table]) -> Any:
     """An INSERT that knows `on_conflict_...`, in the words of the session's database."""
-    words = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
-    return words.insert(table)
+    if session.get_bind().dialect.name == "postgresql":
+        from sqlalchemy.dialects import postgresql  # takes a while, and most have no server
+
+        return postgresql.insert(table)
+    return sqlite.insert(table)

@@ -63,6 +63,7 @@ FLOORS = (
     "store.merging",
     "store",
     "trial_tables",
+    "chart",
     "exchange",
     "dominance",
     "pareto",
