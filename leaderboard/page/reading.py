@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any, TypeVar
 
 import pandas as pd
@@ -13,7 +15,7 @@ from leaderboard.page.query import Query, count
 from leaderboard.pareto import pareto_mask
 from leaderboard.sources import SOURCES
 from leaderboard.store import Store
-from leaderboard.tables import main_protocol, networks
+from leaderboard.tables import RUNTIME_NAMES, main_protocol, networks
 from leaderboard.views import VIEWS, Show, budget_of
 
 Value = TypeVar("Value")
@@ -67,10 +69,12 @@ class Reading(Store):
         """A number that is another one after each change of `study`."""
         return self.kept.last_event(self, study)
 
-    def frame(self, study: str | Sequence[str] | None = None) -> pd.DataFrame:
-        """As `Store.frame`; of one study it is kept."""
-        if not isinstance(study, str):
-            return super().frame(study)
+    def frame(
+        self, study: str | Sequence[str] | None = None, columns: Sequence[str] | None = None
+    ) -> pd.DataFrame:
+        """As `Store.frame`; of one study with all its columns it is kept."""
+        if not isinstance(study, str) or columns is not None:
+            return super().frame(study, columns)
         read = super().frame
         return self.kept.value(("frame", study, self.stamp(study)), lambda: read(study))
 
@@ -97,13 +101,15 @@ def source_frame(store: Reading, query: Query, view: str) -> tuple[pd.DataFrame,
 
     Raises `LeaderboardError`, as the source does.
     """
-    show = show_of(store, query)
-    source = VIEWS[view].source
-    stamps = tuple(store.stamp(name) for name in (show.study, *show.studies))
-    key = ("source", source, stamps, show.study, show.studies, show.protocol, show.genotypes)
-    frame = store.kept.value((*key, show.cost, show.quality), lambda: SOURCES[source](store, show))
+    show, source = show_of(store, query), VIEWS[view].source
+    key = ("source", source, _stamps(store, show), replace(show, budget={}), tuple(show.budget.items()))
+    frame = store.kept.value(str(key), lambda: SOURCES[source](store, show))
     # Other sources have rows that are no networks: their costs are those of parts, or of other people's.
     return filtered(frame, query) if source == "trials" else frame, show
+
+
+def _stamps(store: Reading, show: Show) -> tuple[int, ...]:
+    return tuple(store.stamp(name) for name in (show.study, *show.studies))
 
 
 def filtered(frame: pd.DataFrame, query: Query) -> pd.DataFrame:
@@ -168,21 +174,36 @@ def networks_of(store: Reading, query: Query) -> pd.DataFrame:
     Columns of `networks` and study, choices, name, on_front (in its own study): the front first, then by
     the chosen quality, best first.
     """
-    frame, show = source_frame(store, query, "front")
-    tables = [_networks(frame, name, query) for name in (show.study, *show.studies)]
-    found = pd.concat([table for table in tables if len(table)] or tables[:1], ignore_index=True)
+    show = replace(show_of(store, query), genotypes=())
+    frame, _ = source_frame(
+        store, Query(study=show.study, others=show.studies, protocol=show.protocol), "front"
+    )
+    tables = [
+        store.kept.value(
+            ("networks", name, store.stamp(name), show.protocol),
+            partial(_networks, frame, name, show.protocol),
+        )
+        for name in (show.study, *show.studies)
+    ]
+    shown = [_with_front(filtered(table, query), query) for table in tables]
+    found = pd.concat([table for table in shown if len(table)] or shown[:1], ignore_index=True)
     order = ["on_front", query.quality, "genotype"]
     return found.sort_values(order, ascending=[False, False, True], ignore_index=True)
 
 
-def _networks(frame: pd.DataFrame, study: str, query: Query) -> pd.DataFrame:
+def _networks(frame: pd.DataFrame, study: str, protocol: str | None) -> pd.DataFrame:
+    """The networks of one study under the protocol; none where it has no result under it."""
     rows = frame[frame["study"] == study]
-    known = query.protocol in set(rows["protocol"])
+    known = protocol in set(rows["protocol"])
     rows = rows if known else rows.iloc[:0]
-    found = networks(rows, study, query.protocol if known else None).assign(study=study)
+    found = networks(rows, study, protocol if known else None).assign(study=study)
     firsts = rows.drop_duplicates("genotype").set_index("genotype")
-    for column in ("choices", "name", *({query.cost} - set(found))):
+    for column in ("choices", "name", *RUNTIME_NAMES):
         if column in firsts:
             found[column] = found["genotype"].map(firsts[column])
-    cost = found[query.cost] if query.cost in found else pd.Series(float("nan"), index=found.index)
-    return found.assign(on_front=pareto_mask(cost, found[query.quality]))
+    return found
+
+
+def _with_front(table: pd.DataFrame, query: Query) -> pd.DataFrame:
+    missing = pd.Series(float("nan"), index=table.index)
+    return table.assign(on_front=pareto_mask(table.get(query.cost, missing), table[query.quality]))
