@@ -17,8 +17,7 @@ from pathlib import Path
 
 from PIL import Image
 
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "tests"))
+sys.path.insert(0, str(Path(__file__).parent))
 
 from browser import Browser
 
@@ -26,6 +25,7 @@ from leaderboard.page.query import Query
 from leaderboard.page.reading import Kept, Reading, networks_of
 from leaderboard.store import sqlite_url
 
+ROOT = Path(__file__).parents[1]
 SEARCH = (
     *("search", "--name", "night", "--data", "photos", "--scale", "4", "--max-params", "300k"),
     *("--max-multi-adds", "15G", "--trials", "16", "--steps", "40", "--device", "cpu"),
@@ -86,9 +86,7 @@ def take(browser: Browser, address: str, runs: Path, out: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "images")
-    parser.add_argument(
-        "--folder", type=Path, help="where runs/ holds the run night; a new search if not given"
-    )
+    parser.add_argument("--folder", type=Path, help="where runs/ has the run night; else it is searched")
     chosen = parser.parse_args()
     out = chosen.out.resolve()
     with tempfile.TemporaryDirectory() as temporary:

@@ -153,4 +153,15 @@ def for_page(figure: go.Figure, kept: str) -> go.Figure:
     unwanted = ["zoomin", "zoomout", "autoscale", "toimage", *([] if marks else ["lasso", "select"])]
     figure.update_layout(uirevision=kept, selectionrevision=kept, modebar_remove=unwanted, autosize=True)
     figure.update_layout(width=None, height=None)
+    figure.for_each_xaxis(_follows_data)
+    figure.for_each_yaxis(_follows_data)
     return figure
+
+
+def _follows_data(axis: Any) -> None:
+    """Says a fixed range as one that plotly finds by itself: a new fixed one would undo the reader's zoom."""
+    if axis.range is None or axis.type == "category":
+        return
+    low, high = axis.range
+    if low is not None and high is not None and not isinstance(low, str) and low < high:
+        axis.update(autorange=True, range=None, autorangeoptions={"minallowed": low, "maxallowed": high})
