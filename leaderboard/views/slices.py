@@ -160,6 +160,7 @@ def _add_slice(
                 "size": np.where(points["on_front"], 7, 5),
                 "color": np.where(points["on_front"], ACCENT, FADED),
                 "opacity": 0.75,
+                "line": {"width": 0},
             },
             showlegend=False,
             **where,
