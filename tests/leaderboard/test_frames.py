@@ -90,6 +90,15 @@ def test_a_frame_of_several_studies_is_those_of_each(store: Store, fill_store: A
         store.frame(["one", "tree"])
 
 
+def test_a_frame_of_chosen_columns_is_those_of_the_whole_one(filled: Path) -> None:
+    with leaderboard.open(filled) as store:
+        whole = store.frame("x4-300k")
+        for columns in (["psnr_db", "study"], ["folder"], ["choices", "finished_at", "folder", "state"]):
+            pd.testing.assert_frame_equal(store.frame("x4-300k", columns), whole[columns])
+        with pytest.raises(StoreError, match="unknown column 'psnr'"):
+            store.frame("x4-300k", ["psnr"])
+
+
 def test_names_digests_and_parts_are_kept_and_filled_in_where_they_were_missing(
     store: Store, make_proposal: Any, make_outcome: Any, make_protocol: Any
 ) -> None:
