@@ -222,6 +222,29 @@
     if (event.key === "Escape" && panel && !panel.classList.contains("closed")) document.getElementById("close").click();
   });
 
+  // The reader's zoom outlasts new results: plotly forgets it when a redraw brings another range of the data.
+  let zoom = {};
+  function followZoom() {
+    const plot = ofFigure();
+    if (!plot || !plot.on || plot.pageFollowed) return;
+    plot.pageFollowed = true;
+    plot.on("plotly_relayout", (change) => {
+      if (Object.entries(change).some(([key, value]) => key.endsWith("autorange") && value)) zoom = {};
+      const ranges = Object.fromEntries(Object.entries(change).filter(([key]) => /axis\d*\.range\[[01]\]$/.test(key)));
+      if (Object.keys(ranges).length) zoom = {of: plot.layout.uirevision, ranges: {...zoom.ranges, ...ranges}};
+    });
+    plot.on("plotly_afterplot", () => {
+      if (!zoom.of) return;
+      if (zoom.of !== plot.layout.uirevision) { zoom = {}; return; }
+      const lost = Object.entries(zoom.ranges).some(([key, value]) => {
+        const [axis, end] = [key.split(".")[0], Number(key.at(-2))];
+        const now = plot.layout[axis] && plot.layout[axis].range;
+        return now && now[end] !== value;
+      });
+      if (lost) setTimeout(() => window.Plotly.relayout(plot, {...zoom.ranges}), 0);
+    });
+  }
+
   // What the controls of others leave unsaid to a screen reader: whose label they have.
   function nameControls() {
     for (const label of document.querySelectorAll("label[for][id]")) {
@@ -231,6 +254,6 @@
       if (!said.split(" ").includes(label.id)) control.setAttribute("aria-labelledby", `${label.id} ${said}`.trim());
     }
   }
-  new MutationObserver(() => { followPanel(); nameControls(); applyTheme(); })
+  new MutationObserver(() => { followPanel(); followZoom(); nameControls(); applyTheme(); })
     .observe(document.documentElement, {subtree: true, childList: true, attributes: true, attributeFilter: ["class"]});
 })();

@@ -347,6 +347,8 @@ def test_a_result_arrives_while_the_page_is_open_and_the_zoom_stays(
             store.record(trial.id, **make_outcome(1000))
             browser.until(lambda: len(points(browser)) == before + 1, "the new network")
             assert make_outcome(1000)["genotype_id"] in points(browser)
+            browser.until(lambda: browser.run(zoom) == zoomed, "the zoom again")
+            browser.run("return new Promise((done) => setTimeout(done, 500))")
             assert browser.run(zoom) == zoomed
 
 
