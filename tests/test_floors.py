@@ -63,6 +63,7 @@ FLOORS = [
     {
         *("leaderboard.png", "leaderboard.page.query", "leaderboard.page.parts", "leaderboard.page.diagram"),
         *("leaderboard.page.gathering", "leaderboard.page.security", "leaderboard.page.rows"),
+        "leaderboard.page.plain",
         *("leaderboard.site.markup", "leaderboard.site.folder"),
     },
     {"leaderboard.page.reading", "leaderboard.page.detail"},

@@ -10,6 +10,7 @@ from dash.exceptions import PreventUpdate
 
 from leaderboard.errors import LeaderboardError
 from leaderboard.page.detail import protocol_facts, protocol_line
+from leaderboard.page.plain import drawn_plainly
 from leaderboard.page.query import FIELDS, Query, parse, require_view
 from leaderboard.page.reading import (
     Reading,
@@ -149,6 +150,7 @@ def figure_of(store: Reading, query: Query) -> go.Figure:
 
 def for_page(figure: go.Figure, kept: str) -> go.Figure:
     """The figure with tools to mark points where it has some; its zoom lasts while `kept` stays the same."""
+    figure = drawn_plainly(figure)
     marks = any(getattr(trace, "customdata", None) is not None for trace in figure.data)
     unwanted = ["zoomin", "zoomout", "autoscale", "toimage", *([] if marks else ["lasso", "select"])]
     figure.update_layout(uirevision=kept, selectionrevision=kept, modebar_remove=unwanted, autosize=True)

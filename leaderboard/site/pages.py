@@ -16,6 +16,7 @@ from dash import html
 from leaderboard.page.detail import protocol_facts, sections
 from leaderboard.page.gathering import gather, retrain_command
 from leaderboard.page.parts import aria, table
+from leaderboard.page.plain import drawn_plainly
 from leaderboard.pictures import Picture
 from leaderboard.site.markup import markup
 from leaderboard.sources import draw
@@ -58,7 +59,7 @@ class _Draft:
 
     def place(self, name: str, figure: go.Figure, *, small: bool = False) -> html.Div:
         """Where a figure will be drawn."""
-        self.figures[name] = figure
+        self.figures[name] = drawn_plainly(figure)
         return html.Div(id=name, className="figure small" if small else "figure")
 
     def picture(self, picture: Picture) -> str:

@@ -407,6 +407,7 @@ def test_every_view_is_reached_and_drawn(browser: Browser, board: str) -> None:
         browser.until(lambda view=view: browser.text("#about") == view.about, f"the view {name}")
         browser.until(lambda: browser.all("#figure .main-svg .gtitle"), f"a title of {name}")
         assert browser.text("#problem") == "", name
+        assert "WebGL is not supported" not in browser.text("#figure"), name
 
 
 def test_names_never_become_markup(browser: Browser, board: str) -> None:

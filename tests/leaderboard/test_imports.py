@@ -95,6 +95,7 @@ FLOORS = (
     "page.gathering",
     "page.security",
     "page.rows",
+    "page.plain",
     "page.reading",
     "page.detail",
     "page.scene",

@@ -445,3 +445,30 @@ def test_markup_refuses_what_could_run() -> None:
     with pytest.raises(ValueError, match="style"):
         markup(html.P("x", style={"color": "red"}))
     assert len(VIEWS) >= 3
+
+
+def test_no_figure_of_the_page_needs_webgl_and_none_loses_a_network() -> None:
+    import plotly.graph_objects as go
+
+    from leaderboard.page.plain import drawn_plainly
+
+    points = go.Figure(go.Scattergl(x=[1, 2], y=[3, 4], customdata=[["a"], ["b"]]))
+    made = drawn_plainly(points)
+    assert [trace.type for trace in made.data] == ["scatter"]
+    assert [list(data) for data in made.data[0].customdata] == [["a"], ["b"]]
+    lines = go.Figure()
+    lines.add_parcoords(
+        dimensions=[
+            {"label": "kernel", "values": [0, 1, 1], "tickvals": [0, 1], "ticktext": ["3x3", "1x1"]},
+            {"label": "PSNR (dB)", "values": [29.0, 30.0, 29.5], "tickformat": ".2f"},
+        ],
+        line={"color": [29.0, 30.0, 29.5], "colorscale": [(0.0, "#000000"), (1.0, "#ffffff")]},
+        customdata=[["a"], ["b"], ["c"]],
+    )
+    plain = drawn_plainly(lines)
+    assert {trace.type for trace in plain.data} == {"scatter"}
+    ends = {trace.customdata[0][0]: (trace.y[0], trace.y[1], trace.line.color) for trace in plain.data}
+    assert ends == {"a": (0.0, 0.0, "#0b0b0b"), "b": (1.0, 1.0, "#f4f4f4"), "c": (1.0, 0.5, "#8a8a8a")}
+    texts = {note.text for note in plain.layout.annotations}
+    assert {"<b>kernel</b>", "3x3", "1x1", "29.00", "29.50", "30.00"} <= texts
+    assert drawn_plainly(made) is made
