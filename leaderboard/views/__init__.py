@@ -11,6 +11,7 @@ from typing import Any
 from leaderboard.views.agreement import AgreementInfo, agreement_figure, agreement_info
 from leaderboard.views.benchmarks import BenchmarksInfo, benchmarks_figure, benchmarks_info
 from leaderboard.views.curves import CurvesInfo, curves_figure, curves_info
+from leaderboard.views.effort import EffortInfo, effort_figure, effort_info
 from leaderboard.views.front import (
     FrontInfo,
     budget_words,
@@ -22,31 +23,15 @@ from leaderboard.views.front import (
     psnr_range,
 )
 from leaderboard.views.fronts import FrontsInfo, fronts_figure, fronts_info
+from leaderboard.views.heatmap import HeatmapInfo, heatmap_figure, heatmap_info
 from leaderboard.views.importance import ImportanceInfo, importance_figure, importance_info
+from leaderboard.views.parallel import ParallelInfo, parallel_figure, parallel_info
 from leaderboard.views.parts import PartsInfo, parts_figure, parts_info
 from leaderboard.views.points import name_places
-from leaderboard.views.progress import (
-    EffortInfo,
-    HistoryInfo,
-    effort_figure,
-    effort_info,
-    history_figure,
-    history_info,
-    hypervolume_path,
-)
+from leaderboard.views.progress import HistoryInfo, history_figure, history_info, hypervolume_path
 from leaderboard.views.rejects import RejectsInfo, rejects_figure, rejects_info
 from leaderboard.views.show import Show, View, budget_of
-from leaderboard.views.slices import (
-    HeatmapInfo,
-    ParallelInfo,
-    SlicesInfo,
-    heatmap_figure,
-    heatmap_info,
-    parallel_figure,
-    parallel_info,
-    slices_figure,
-    slices_info,
-)
+from leaderboard.views.slices import SlicesInfo, slices_figure, slices_info
 from leaderboard.views.style import (
     ACCENT,
     ALARM,
@@ -179,7 +164,7 @@ VIEWS: dict[str, View[Any]] = {
         "All choices at once",
         parallel_info,
         parallel_figure,
-        about="One line a network through all its choices, to be narrowed by dragging.",
+        about="One line a network through all its choices, the greener the better.",
     ),
     "slices": View(
         "Quality by choice",

@@ -54,7 +54,7 @@ def choices_of(frame: pd.DataFrame, show: Show) -> Choices:
     points["residual"] = residual
     rows = measured(frame, show.study, show.protocol)
     choices = rows.drop_duplicates("genotype").set_index("genotype")["choices"]
-    options, order = options_of([choices[genotype] for genotype in points["genotype"]])
+    options, order = options_of(list(choices.reindex(points["genotype"])))
     return Choices(
         points=points,
         options=options,
@@ -184,3 +184,16 @@ def pick_axes(choices: Choices, show: Show, most: int) -> list[str]:
     residual = choices.points["residual"].to_numpy(dtype=float)
     shares = {axis: between_share(choices.options[axis], residual) for axis in known}
     return sorted(known, key=lambda axis: (-shares[axis], known.index(axis)))[:most]
+
+
+def short(option: str, most: int = 18) -> str:
+    """An option that fits beside an axis."""
+    return option if len(option) <= most else option[: most - 1] + "\u2026"
+
+
+def too_few(choices: Choices, fewest: int) -> str:
+    """Why a view of choices shows nothing."""
+    count = len(choices.points)
+    if count < fewest:
+        return f"{count} networks are measured; this view needs {fewest} at least{choices.fuller}"
+    return "All networks made the same choices"

@@ -156,6 +156,14 @@ def protocol_words(row: Mapping[str, Any] | pd.Series) -> str:
     return f"x{row['scale']}, plan {row['plan']} on {row['data']}, metric {row['metric']}"
 
 
+def time_unit(seconds: float) -> tuple[str, float]:
+    """A unit that suits a time, and how many seconds it has: `("minutes", 60.0)`."""
+    for name, size in (("hours", 3600.0), ("minutes", 60.0)):
+        if seconds >= 2 * size:
+            return name, size
+    return "seconds", 1.0
+
+
 def listed(names: Iterable[str], most: int = 4) -> str:
     """`a, b and 3 more`."""
     every = list(names)

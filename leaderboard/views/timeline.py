@@ -12,7 +12,6 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from leaderboard.views.points import identity
-from leaderboard.views.progress import time_unit
 from leaderboard.views.show import Show
 from leaderboard.views.style import (
     ALARM,
@@ -24,6 +23,7 @@ from leaderboard.views.style import (
     new_figure,
     nothing,
     subtitle,
+    time_unit,
 )
 
 MOST_BARS = 2500

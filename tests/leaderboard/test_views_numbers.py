@@ -18,6 +18,7 @@ from leaderboard.views import (
     benchmarks_info,
     curves_info,
     effort_info,
+    front_info,
     fronts_info,
     heatmap_info,
     history_info,
@@ -31,9 +32,9 @@ from leaderboard.views import (
 )
 from leaderboard.views.agreement import best_kept, kendall, spearman
 from leaderboard.views.axes import at_fixed_cost, between_share, options_of
+from leaderboard.views.effort import own_seconds
 from leaderboard.views.importance import permutation_importance
 from leaderboard.views.points import name_places, thinned
-from leaderboard.views.progress import own_seconds
 
 NOON = pd.Timestamp("2026-01-01", tz="UTC")
 
@@ -158,6 +159,21 @@ def test_two_fronts_share_one_reference_and_say_who_beats_whom() -> None:
     assert (first.covers, second.covers) == ({"t": 0.5}, {"s": 0.5})
     free = fronts_info(frame_of(*rows), Show(study="s", studies=("t",), cost="params"))
     assert free.cost_limit == pytest.approx(8.0 * 1.01)  # the costliest of both
+
+
+def test_published_networks_of_other_studies_are_references_under_the_same_protocol_only() -> None:
+    imdn = trial(0, 29.7, 5.0, study="t", genotype="h0", name="imdn")
+    frame = frame_of(
+        *(trial(0, 29.0, 4.0), trial(1, 30.0, 6.0, name="own")),
+        *(imdn, trial(1, 29.8, 8.0, study="t", genotype="h1")),
+        trial(2, 35.0, 3.0, study="t", genotype="h2", name="unlike", protocol="q"),
+    )
+    info = front_info(frame, Show(study="s", cost="params", studies=("t",)))
+    assert list(info.named["name"]) == ["own", "imdn"]
+    assert list(info.points["genotype"]) == ["g0", "g1"]  # the reference is no candidate of this study
+    assert list(info.front["genotype"]) == ["g0", "g1"]
+    figure = VIEWS["front"](frame, Show(study="s", cost="params", studies=("t",)))
+    assert [entry[0] for entry in figure.data[-1].customdata] == ["g1", "h0"]
 
 
 def test_unlike_protocols_are_refused_in_words() -> None:
