@@ -129,13 +129,12 @@
       return found.length ? found : nothing();
     },
 
-    open(click, rendered, compare, close, backdrop, chosen, opened) {
+    open(click, compare, close, backdrop, chosen, opened) {
       const by = trigger();
       if (by.startsWith("figure")) {
         const found = networksOf(click).slice(0, 1);
         return found.length ? found : nothing();
       }
-      if (by.startsWith("grid")) return rendered && rendered.value ? [rendered.value] : nothing();
       if (by.startsWith("compare")) return compare ? (chosen || []).slice(0, 4) : nothing();
       return (opened || []).length ? [] : nothing();
     },
@@ -181,11 +180,14 @@
     },
   }});
 
+  // Not by the table's own cellRendererData: the table then complains that it does not know it.
+  const openNetwork = (genotype) => window.dash_clientside.set_props("opened", {data: [genotype]});
+
   // The table: functions that it calls by name, so that no code is made from text.
   window.dashAgGridFunctions = Object.assign(window.dashAgGridFunctions || {}, {
-    page_key(params, setGridProps) {
+    page_key(params) {
       if (params.event.key === "Enter" && params.column.getColId() === "genotype" && params.data) {
-        setGridProps({cellRendererData: {value: params.data.genotype, colId: "genotype", timestamp: Date.now()}});
+        openNetwork(params.data.genotype);
       }
     },
     page_theme: (quartz) => quartz.withParams({
@@ -197,7 +199,7 @@
   window.dashAgGridComponentFunctions = Object.assign(window.dashAgGridComponentFunctions || {}, {
     PageNetwork: (props) => (props.value === undefined || props.value === null ? null : window.React.createElement(
       "button",
-      {type: "button", className: "link", title: `Open ${props.value}`, tabIndex: -1, onClick: () => props.setData(props.value)},
+      {type: "button", className: "link", title: `Open ${props.value}`, tabIndex: -1, onClick: () => openNetwork(props.value)},
       props.value,
     )),
   });

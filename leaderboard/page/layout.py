@@ -227,7 +227,7 @@ def _table() -> html.Section:
                     "theme": {"function": "page_theme(themeQuartz)"},
                     "suppressCellFocus": False,
                 },
-                eventListeners={"cellKeyDown": ["page_key(params, setGridProps)"]},
+                eventListeners={"cellKeyDown": ["page_key(params)"]},
                 className="grid",
                 style={"height": "560px", "width": "100%"},
             ),

@@ -32,7 +32,7 @@ def connect(app: Dash, scene: Scene) -> None:
         (
             *("opened", "open", ["chosen", "opened"]),
             [
-                *(Input("figure", "clickData"), Input("grid", "cellRendererData")),
+                Input("figure", "clickData"),
                 *(Input(button, "n_clicks") for button in ("compare", "close", "backdrop")),
             ],
         ),
