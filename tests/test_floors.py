@@ -50,8 +50,6 @@ FLOORS = [
     },
     {"leaderboard.store.merging"},
     {"leaderboard.store"},
-    {"leaderboard.trial_tables"},
-    {"leaderboard.exchange"},
     {"leaderboard.paper", "leaderboard.views.show"},
     {"leaderboard.views.style"},
     {
@@ -70,9 +68,28 @@ FLOORS = [
     {"leaderboard.views.agreement", "leaderboard.views.benchmarks", "leaderboard.views.curves"},
     {"leaderboard.views.fronts", "leaderboard.views.progress"},
     {"leaderboard.views.timeline", "leaderboard.views.effort"},
-    {"leaderboard.views"},
+    {"leaderboard.views", "leaderboard.trial_tables"},
+    {"leaderboard.exchange"},
     {"leaderboard.sources"},
-    {"leaderboard.png", "leaderboard.app", "leaderboard.site"},
+    {
+        *("leaderboard.png", "leaderboard.page.query", "leaderboard.page.parts", "leaderboard.page.diagram"),
+        *("leaderboard.page.gathering", "leaderboard.page.security", "leaderboard.page.rows"),
+        "leaderboard.page.plain",
+        *("leaderboard.site.markup", "leaderboard.site.folder"),
+    },
+    {"leaderboard.page.reading", "leaderboard.page.detail"},
+    {
+        *("leaderboard.page.scene", "leaderboard.page.comparison", "leaderboard.page.layout"),
+        "leaderboard.site.pages",
+    },
+    {
+        *("leaderboard.page.drawing", "leaderboard.page.table", "leaderboard.page.selecting"),
+        "leaderboard.site",
+    },
+    {"leaderboard.page.panel"},
+    {"leaderboard.page.app"},
+    {"leaderboard.page.serving"},
+    {"leaderboard.page"},
     {"leaderboard"},
     # What can be built: parts, blocks of parts, networks of blocks.
     {

@@ -1,21 +1,16 @@
-// Draws window.FIGURES (with window.SETTINGS) into the elements of the same id, in the colours of the reader's scheme.
+// Draws window.FIGURES (with window.SETTINGS) into the elements of the same id, each when it comes into sight.
 "use strict";
 
-const dark = window.matchMedia("(prefers-color-scheme: dark)");
+const watcher = new IntersectionObserver((entries) => {
+  for (const entry of entries) {
+    if (!entry.isIntersecting) continue;
+    watcher.unobserve(entry.target);
+    const figure = window.FIGURES[entry.target.id];
+    Plotly.newPlot(entry.target, figure.data, figure.layout, window.SETTINGS);
+  }
+}, {rootMargin: "300px"});
 
-function colours() {
-  const style = getComputedStyle(document.documentElement);
-  return {
-    "font.color": style.getPropertyValue("--ink").trim(),
-    "hoverlabel.bgcolor": style.getPropertyValue("--card").trim(),
-    "hoverlabel.font.color": style.getPropertyValue("--ink").trim(),
-  };
-}
-
-const drawn = Object.entries(window.FIGURES).map(([id, figure]) => {
+for (const id of Object.keys(window.FIGURES)) {
   const place = document.getElementById(id);
-  Plotly.newPlot(place, figure.data, figure.layout, window.SETTINGS).then(() => Plotly.relayout(place, colours()));
-  return place;
-});
-
-dark.addEventListener("change", () => drawn.forEach((place) => Plotly.relayout(place, colours())));
+  if (place) watcher.observe(place);
+}

@@ -164,7 +164,7 @@ VIEWS: dict[str, View[Any]] = {
         "All choices at once",
         parallel_info,
         parallel_figure,
-        about="One line a network through all its choices, to be narrowed by dragging.",
+        about="One line a network through all its choices, the greener the better.",
     ),
     "slices": View(
         "Quality by choice",

@@ -1,0 +1,12 @@
+"""The results as a page that follows a running search: `make_app` for the application, `serve` to run it.
+
+It reads the database; the one thing that it writes, and only when asked to allow it, is the queue of
+re-trainings. A new view of `VIEWS` appears by itself.
+"""
+
+from __future__ import annotations
+
+from leaderboard.page.app import make_app
+from leaderboard.page.serving import serve
+
+__all__ = ["make_app", "serve"]

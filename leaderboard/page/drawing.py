@@ -1,0 +1,169 @@
+"""The address, the controls, and the figure: what is looked at, kept up to date while a search runs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import plotly.graph_objects as go
+from dash import ClientsideFunction, Dash, Input, Output, State, ctx, no_update
+from dash.exceptions import PreventUpdate
+
+from leaderboard.errors import LeaderboardError
+from leaderboard.page.detail import protocol_facts, protocol_line
+from leaderboard.page.plain import drawn_plainly
+from leaderboard.page.query import FIELDS, Query, parse, require_view
+from leaderboard.page.reading import (
+    Reading,
+    options_of,
+    protocol_to_show,
+    protocols_of,
+    source_frame,
+)
+from leaderboard.page.scene import Scene, input_, output, query_of, state
+from leaderboard.views import VIEWS
+
+LOOKS = ("study", "others", "protocol")
+DRAWN = ("cost", "quality", "low", "high", "filters", "view", "chosen")
+
+
+def connect(app: Dash, scene: Scene) -> None:
+    """Lets the controls follow the address and the database, and the figure the controls."""
+
+    @app.callback(
+        {name: output(name) for name in FIELDS},
+        {name: Output(name, "options") for name in ("study", "others", "protocol", "filters")},
+        Output("stamp", "data"),
+        Output("message", "children"),
+        Output("protocol-line", "children"),
+        Output("protocol-facts", "children"),
+        Input("address", "search"),
+        Input("clock", "n_intervals"),
+        {name: input_(name) for name in LOOKS},
+        State("stamp", "data"),
+    )
+    def follow(search: str | None, ticks: int, looked: dict[str, Any], seen: Any) -> Any:
+        if search is None:
+            raise PreventUpdate  # the address is not known yet
+        opened = ctx.triggered_id in (None, "address")
+        query = parse(search) if opened else query_of(looked)
+        try:
+            with scene.reading() as store:
+                return _followed(store, query, seen, opened=opened)
+        except LeaderboardError as error:
+            return _only_said(str(error))
+
+    @app.callback(
+        Output("figure", "figure"),
+        Output("about", "children"),
+        Output("problem", "children"),
+        Input("stamp", "data"),
+        {name: input_(name) for name in DRAWN},
+        {name: state(name) for name in LOOKS},
+    )
+    def draw(stamp: Any, drawn: dict[str, Any], looked: dict[str, Any]) -> Any:
+        if not stamp:
+            raise PreventUpdate
+        query = query_of({**drawn, **looked})
+        try:
+            with scene.reading() as store:
+                return figure_of(store, query), VIEWS[query.view].about, ""
+        except LeaderboardError as error:
+            return no_update, no_update, str(error)
+
+    app.clientside_callback(
+        ClientsideFunction("page", "write_address"),
+        Output("written", "data"),
+        *(input_(name) for name in FIELDS),
+    )
+    app.clientside_callback(
+        ClientsideFunction("page", "theme"), Output("theme", "children"), Input("theme", "n_clicks")
+    )
+    app.clientside_callback(
+        ClientsideFunction("page", "save_figure"),
+        Output("exported", "data"),
+        *(Input(f"figure-{kind}", "n_clicks") for kind in ("html", "svg", "png")),
+        prevent_initial_call=True,
+    )
+
+
+def _only_said(message: str) -> list[Any]:
+    """An answer of `follow` that changes nothing but the message."""
+    options = dict.fromkeys(("study", "others", "protocol", "filters"), no_update)
+    return [dict.fromkeys(FIELDS, no_update), options, no_update, message, no_update, no_update]
+
+
+def _followed(store: Reading, query: Query, seen: Any, *, opened: bool) -> Any:
+    """The controls for `query`, as far as they are others than the page has; see `follow`."""
+    names = [study.name for study in store.studies()]
+    if not names:
+        return _only_said("No search has been started yet: run `nas search`.")
+    message = ""
+    if opened and query.study is not None and query.study not in names:
+        message = f"There is no study {query.study!r} here; this is another one."
+    study = query.study if query.study in names else names[-1]
+    others = [name for name in query.others if name in names and name != study]
+    frame = store.frame(study)
+    before = (seen or {}).get("study")
+    protocol = protocol_to_show(frame, query.protocol)
+    stamp = {
+        "study": study,
+        "others": others,
+        "protocol": protocol,
+        "events": [store.stamp(name) for name in (study, *others)],
+        "studies": len(names),
+    }
+    if stamp == seen and not opened:
+        raise PreventUpdate  # nothing new: nothing is drawn again, and the zoom stays
+    values = dict.fromkeys(FIELDS, no_update) | {"study": study, "others": others, "protocol": protocol}
+    if opened:
+        values = {name: _plain(getattr(query, name)) for name in FIELDS} | {
+            name: values[name] for name in LOOKS
+        }
+    elif before != study:  # what was marked belongs to the study that was left
+        values |= {"chosen": [], "picked": [], "opened": [], "filters": []}
+    options = {
+        "study": names[::-1],
+        "others": [name for name in names[::-1] if name != study],
+        "protocol": protocols_of(frame),
+        "filters": options_of(frame),
+    }
+    kept = None if protocol is None else store.protocol(protocol)
+    line = "Nothing has been measured yet" if kept is None else f"Protocol: {protocol_line(kept)}"
+    facts = [] if kept is None else [protocol_facts(kept)]
+    return [values, options, stamp, message, line, facts]
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def figure_of(store: Reading, query: Query) -> go.Figure:
+    """The figure of the view that `query` names, ready for the page.
+
+    Raises `LeaderboardError`.
+    """
+    view = VIEWS[require_view(query.view)]
+    frame, show = source_frame(store, query, query.view)
+    axes = (query.view, query.study, query.protocol, query.cost, query.quality)
+    return for_page(view(frame, show), "|".join(map(str, axes)))
+
+
+def for_page(figure: go.Figure, kept: str) -> go.Figure:
+    """The figure with tools to mark points where it has some; its zoom lasts while `kept` stays the same."""
+    figure = drawn_plainly(figure)
+    marks = any(getattr(trace, "customdata", None) is not None for trace in figure.data)
+    unwanted = ["zoomin", "zoomout", "autoscale", "toimage", *([] if marks else ["lasso", "select"])]
+    figure.update_layout(uirevision=kept, selectionrevision=kept, modebar_remove=unwanted, autosize=True)
+    figure.update_layout(width=None, height=None)
+    figure.for_each_xaxis(_follows_data)
+    figure.for_each_yaxis(_follows_data)
+    return figure
+
+
+def _follows_data(axis: Any) -> None:
+    """Says a fixed range as one that plotly finds by itself: a new fixed one would undo the reader's zoom."""
+    if axis.range is None or axis.type == "category":
+        return
+    low, high = axis.range
+    if low is not None and high is not None and not isinstance(low, str) and low < high:
+        axis.update(autorange=True, range=None, autorangeoptions={"minallowed": low, "maxallowed": high})
