@@ -9,7 +9,7 @@ import pandas as pd
 from dash import html
 
 from leaderboard.page.diagram import diagram
-from leaderboard.page.gathering import Network, again_commands
+from leaderboard.page.gathering import Network, again_command
 from leaderboard.page.parts import aria, facts, table
 from leaderboard.pictures import Crop, Picture
 from leaderboard.records import Protocol
@@ -187,17 +187,16 @@ def measured(network: Network) -> list[Any]:
     return found
 
 
-def provenance(network: Network, runs: str = "runs") -> html.Div:
-    """Where each number of this network comes from, and the commands that make it once more."""
+def provenance(network: Network, options: str = "") -> html.Div:
+    """Where each number of this network comes from, and the command that makes it once more."""
     rows = network.trainings.to_dict("records")
     if not rows:
         return html.Div(html.P("It was never trained in this run.", className="soft"))
-    return html.Div([_training(row, network, runs, first=number == 0) for number, row in enumerate(rows)])
+    return html.Div([_training(row, network, options, first=number == 0) for number, row in enumerate(rows)])
 
 
-def _training(row: Mapping[Any, Any], network: Network, runs: str, *, first: bool) -> html.Details:
+def _training(row: Mapping[Any, Any], network: Network, options: str, *, first: bool) -> html.Details:
     protocol = network.protocols[row["protocol"]]
-    commands = again_commands(row, protocol, runs)
     told = facts(
         {
             "Study": row["study"],
@@ -211,7 +210,7 @@ def _training(row: Mapping[Any, Any], network: Network, runs: str, *, first: boo
             "Training": f"{row['train_seconds']:.1f} s",
             "Weights": row["checkpoint"] or NOT_KEPT,
             "SHA-256": row["checkpoint_sha256"] or NOT_KEPT,
-            "To run it again": html.Pre(html.Code("\n".join(commands)), tabIndex="0"),
+            "To run it again": html.Pre(html.Code(again_command(row, options)), tabIndex="0"),
         }
     )
     reached = f"{row['psnr_db']:.3f} dB, SSIM {row['ssim']:.4f}"
@@ -223,8 +222,11 @@ def _moment(value: Any) -> str:
     return NOT_KEPT if pd.isna(value) else f"{value:%Y-%m-%d %H:%M:%S} UTC"
 
 
-def sections(network: Network, source: Source, curve: Any, runs: str = "runs") -> list[Any]:
-    """The whole detail of a network below its heading; `curve` is where its loss curve is drawn."""
+def sections(network: Network, source: Source, curve: Any, options: str = "") -> list[Any]:
+    """The whole detail of a network below its heading; `curve` is where its loss curve is drawn.
+
+    `options` lead the commands to the same results.
+    """
     return [
         numbers(network),
         html.H3("Architecture"),
@@ -244,5 +246,5 @@ def sections(network: Network, source: Source, curve: Any, runs: str = "runs") -
         images(network),
         *measured(network),
         html.H3("Where the numbers come from"),
-        provenance(network, runs),
+        provenance(network, options),
     ]

@@ -111,22 +111,8 @@ def retrain_command(study: str, genotypes: list[str] | tuple[str, ...], options:
     return f"{command} {options}".rstrip()
 
 
-def again_commands(training: Mapping[str, Any], protocol: Protocol, runs: str = "runs") -> list[str]:
-    """The commands that make a number once more.
-
-    They work in a folder of their own, `again`, since no known result is ever trained twice. A re-training
-    needs its search first.
-    """
-    name = str(training["study"])
-    recipe = shlex.quote(f"{runs}/{name}/recipe.toml")
-    commands = [f"nas search {recipe} --runs again"]
-    if training["stage"] == "retrain":
-        plan = f"--plan {shlex.quote(protocol.plan_name)}"
-        steps = protocol.plan.get("steps")
-        if isinstance(steps, int):
-            plan += f" --steps {steps}"
-        commands.append(
-            f"nas retrain {shlex.quote(name)} --ids {shlex.quote(str(training['genotype']))} "
-            f"{plan} --runs again"
-        )
-    return commands
+def again_command(training: Mapping[str, Any], options: str = "") -> str:
+    """The command that makes a number once more and compares; `options` lead it to the same results."""
+    words = ["nas", "rerun", str(training["study"]), str(training["genotype"])]
+    words += ["--protocol", str(training["protocol"]), "--seed", str(training["seed"])]
+    return f"{shlex.join(words)} {options}".rstrip()

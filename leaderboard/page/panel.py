@@ -50,8 +50,7 @@ def content(store: Reading, scene: Scene, query: Query) -> tuple[str, list[Any]]
     curve = _curve(store, query)
     if len(networks) > 1:
         return f"{len(networks)} networks compared", compared(networks, source, curve)
-    runs = "runs" if scene.runs is None else str(scene.runs)
-    return heading(networks[0]), sections(networks[0], source, curve, runs)
+    return heading(networks[0]), sections(networks[0], source, curve, scene.options)
 
 
 def heading(network: Network) -> str:

@@ -54,6 +54,7 @@ class _Draft:
     """A page while it is made: figures by the id of their place, pictures by their file."""
 
     number: int
+    options: str = ""
     figures: dict[str, go.Figure] = field(default_factory=dict)
     pictures: dict[str, bytes] = field(default_factory=dict)
 
@@ -77,7 +78,7 @@ def study_page(
     frame = store.frame(study)
     main = main_protocol(frame)
     show = Show(study=study, protocol=main, budget=budget_of(found.recipe))
-    draft = _Draft(number=number)
+    draft = _Draft(number=number, options=options)
     front = front_frame(frame, study, main)
     script = f"figures-{number}.js"
     parts: list[Any] = [_heading(study, frame, index)]
@@ -186,9 +187,8 @@ def _detail(store: Store, show: Show, genotype: str, draft: _Draft, runs: Path |
         one = Show(study=show.study, protocol=show.protocol, genotypes=(genotype,))
         curve = draft.place(f"curves-{genotype}", draw(store, one, "curves"), small=True)
     summary = f"{genotype}{f' ({network.name})' if network.name else ''}"
-    command = html.Pre(html.Code(retrain_command(show.study, [genotype])))
-    where = "runs" if runs is None else str(runs)
-    body = sections(network, draft.picture, curve, where)
+    command = html.Pre(html.Code(retrain_command(show.study, [genotype], draft.options)))
+    body = sections(network, draft.picture, curve, draft.options)
     return html.Details([html.Summary(summary), *body, html.H3("To re-train it"), command])
 
 

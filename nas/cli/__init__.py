@@ -20,6 +20,7 @@ from nas.cli.evaluate import evaluate
 from nas.cli.exchange import export_results, import_results
 from nas.cli.export import export_study
 from nas.cli.front import front
+from nas.cli.rerun import rerun
 from nas.cli.retrain import retrain
 from nas.cli.search import search
 from nas.cli.space import space
@@ -33,7 +34,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for command in (
-    *(search, front, board, retrain, evaluate, cost, space, data),
+    *(search, front, board, retrain, rerun, evaluate, cost, space, data),
     *(export_study, export_results, import_results),
 ):
     app.command()(command)

@@ -14,7 +14,7 @@ from leaderboard.page import make_app, serve
 from leaderboard.page.comparison import differing
 from leaderboard.page.detail import sections
 from leaderboard.page.diagram import boxes
-from leaderboard.page.gathering import again_commands, gather, retrain_command
+from leaderboard.page.gathering import gather, retrain_command
 from leaderboard.page.query import Query, count, parse
 from leaderboard.page.reading import Kept, Reading, networks_of, options_of, protocols_of
 from leaderboard.page.rows import page_of
@@ -369,16 +369,8 @@ def test_all_of_a_network_is_told_and_escaped(tmp_path: Path, fill_store: Any) -
         ".safetensors",
     ):
         assert said in text, said
-    assert "nas search" in text
-
-
-def test_a_re_training_is_run_again_after_its_search(filled: Path) -> None:
-    with Store.at(filled, read_only=True) as store:
-        frame = store.frame("x4-300k")
-        row = frame[frame["stage"] == "retrain"].iloc[0]
-        first, second = again_commands(row, store.protocol(row["protocol"]))
-    assert first == "nas search runs/x4-300k/recipe.toml --runs again"
-    assert second == f"nas retrain x4-300k --ids {row['genotype']} --plan full --steps 2000 --runs again"
+    assert "nas rerun " in text
+    assert f" {network.genotype} --protocol proxy-81c2e0 --seed 0</code>" in text
 
 
 def test_an_unknown_network_is_one_line(filled: Path) -> None:
