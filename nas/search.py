@@ -9,6 +9,7 @@ this process; leases that run out, or whose process is gone, are taken up again.
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -18,17 +19,17 @@ import torch
 
 from leaderboard.errors import LeaderboardError
 from leaderboard.records import Evaluation, Runtime, Study, Trial
-from leaderboard.store import Store
+from leaderboard.store import Store, sqlite_url
 from nas import __version__
 from nas.cost import OUTPUT, Cost, breakdown, cost_of
-from nas.device import device_name
+from nas.device import device_name, pick_device
 from nas.errors import Interrupted, RunError
 from nas.executors import Executor
 from nas.latency import Latency
 from nas.limits import Measured
 from nas.partners import Partners
 from nas.reach import require_reachable
-from nas.recipe import MAY_CHANGE, Recipe
+from nas.recipe import MAY_CHANGE, Recipe, load_recipe, make_recipe
 from nas.rungs import next_promotion
 from nas.runner import LEASE_SECONDS, Runner
 from nas.samplers import Setting
@@ -434,3 +435,29 @@ def _parts(genotype: Genotype, scale: int) -> list[dict[str, Any]] | None:
         for name, part, cost in breakdown(genotype, scale)
     ]
     return parts or None
+
+
+def search(
+    recipe: Recipe | Mapping[str, Any] | str | Path,
+    runs: str | Path = "runs",
+    *,
+    db: str | None = None,
+    listen: Listener = lambda event: None,
+) -> Tally:
+    """Run a search from a notebook or a script, as ``nas search`` does; gives back where it stands then.
+
+    ``recipe`` is a Recipe, the values of one, or a TOML file. ``runs`` is the folder of all runs, ``db`` the
+    address of another results database than the one in it. The same call again goes on where it stopped.
+    """
+    if isinstance(recipe, str | Path):
+        recipe = load_recipe(Path(recipe))
+    elif isinstance(recipe, Mapping):
+        recipe = make_recipe(dict(recipe))
+    folder = Path(runs)
+    (folder / recipe.name).mkdir(parents=True, exist_ok=True)
+    (folder / recipe.name / "recipe.toml").write_text(recipe.to_toml(), encoding="utf-8")
+    device = ",".join(pick_device(word.strip()) for word in recipe.device.split(","))
+    with Store(db or sqlite_url(folder / "results.db")) as store:
+        begun = Search(recipe, store, folder, device, listen)
+        begun.prepare()
+        return begun.run()
