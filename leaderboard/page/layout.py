@@ -94,7 +94,7 @@ def _settings() -> html.Section:
 
 
 def _bound(name: str, label: str) -> html.Div:
-    field = dcc.Input(id=name, type="text", value="", debounce=0.4, placeholder="any")
+    field = dcc.Input(id=name, type="text", value="", debounce=0.25, placeholder="any")
     return html.Div([html.Label(label, htmlFor=name, className="unseen"), field])
 
 
