@@ -99,15 +99,28 @@ def membership(cost: ArrayLike, quality_samples: ArrayLike, *, draws: int = 1000
     single, several = np.flatnonzero(counts == 1), np.flatnonzero(counts > 1)
     noise = _pooled_deviation(samples[several])
     draw, times = np.random.default_rng(seed), np.zeros(len(costs), dtype=np.int64)
-    quality = np.full(len(costs), np.nan)
-    for _ in range(draws):
-        quality[single] = packed[single, 0] + noise * draw.standard_normal(len(single))
-        for count in np.unique(counts[several]):
-            rows = np.flatnonzero(counts == count)
-            chosen = draw.integers(0, count, (len(rows), count))
-            quality[rows] = packed[rows[:, None], chosen].mean(axis=1)
-        times += pareto_mask(costs, quality)
+    alike = [np.flatnonzero(counts == count) for count in np.unique(counts[several])]
+    at_once = max(1, BLOCK_CELLS // (8 * max(1, len(costs))))
+    for start in range(0, draws, at_once):
+        quality = np.full((min(at_once, draws - start), len(costs)), np.nan)
+        for row in quality:
+            row[single] = packed[single, 0] + noise * draw.standard_normal(len(single))
+            for rows in alike:
+                chosen = draw.integers(0, counts[rows[0]], (len(rows), counts[rows[0]]))
+                row[rows] = packed[rows[:, None], chosen].mean(axis=1)
+        times += _times_on_front(costs, quality)
     return times / draws
+
+
+def _times_on_front(costs: Floats, quality: Floats) -> NDArray[np.int64]:
+    """How often `pareto_mask` holds for each point, over the rows of `quality`, (draws, n)."""
+    if costs.ndim > 1 and costs.shape[1] > 1:
+        return np.sum([pareto_mask(costs, row) for row in quality], axis=0, dtype=np.int64)
+    line, times = costs.reshape(-1), np.zeros(len(costs), dtype=np.int64)
+    usable = np.flatnonzero(~(np.isnan(line) | np.isnan(quality).any(axis=0)))
+    if len(usable):
+        times[usable] = _sweeps(line[usable], quality[:, usable]).sum(axis=0)
+    return times
 
 
 def _pooled_deviation(samples: Floats) -> float:
@@ -120,13 +133,19 @@ def _pooled_deviation(samples: Floats) -> float:
 
 def _sweep(cost: Floats, quality: Floats) -> NDArray[np.bool_]:
     """`pareto_mask` for one cost without NaN, in one sort."""
-    order = np.lexsort((-quality, cost))
-    costs, values = cost[order], quality[order]
-    group = np.searchsorted(costs, costs, side="left")  # where the points of the same cost begin
-    best = np.concatenate(([-np.inf], np.maximum.accumulate(values)))
-    leads = (group == 0) | (values > best[group])
-    mask = np.zeros(len(costs), dtype=bool)
-    mask[order] = (values == values[group]) & leads
+    return _sweeps(cost, quality[None])[0]
+
+
+def _sweeps(cost: Floats, quality: Floats) -> NDArray[np.bool_]:
+    """`_sweep` for the same costs, (n,), and each row of `quality`, (draws, n): one sort for all."""
+    order = np.argsort(cost, kind="stable")
+    _, starts, group = np.unique(cost[order], return_index=True, return_inverse=True)
+    values = quality[:, order]
+    best = np.maximum.reduceat(values, starts, axis=1)  # of each cost
+    before = np.maximum.accumulate(best, axis=1)[:, :-1]
+    leads = np.column_stack((np.ones(len(quality), dtype=bool), best[:, 1:] > before))
+    mask = np.zeros(quality.shape, dtype=bool)
+    mask[:, order] = (values == best[:, group]) & leads[:, group]
     return mask
 
 

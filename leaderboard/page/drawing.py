@@ -109,7 +109,7 @@ def _followed(store: Reading, query: Query, seen: Any, *, opened: bool) -> Any:
         "study": study,
         "others": others,
         "protocol": protocol,
-        "events": [store.stamp(name) for name in (study, *others)],
+        "events": [store.last_event(name) for name in (study, *others)],
         "studies": len(names),
     }
     if stamp == seen and not opened:

@@ -30,7 +30,6 @@ class Kept:
         self._most = most
         self._lock = threading.Lock()
         self._values: OrderedDict[Any, Any] = OrderedDict()
-        self._last: dict[str, int] = {}
 
     def value(self, key: Any, make: Callable[[], Value]) -> Value:
         """The value under `key`; made now, by one thread or by several at once, where it is not there."""
@@ -46,14 +45,6 @@ class Kept:
                 self._values.popitem(last=False)
         return made
 
-    def last_event(self, store: Store, study: str) -> int:
-        """The id of the newest event of `study`, 0 without any: each change of a study is one."""
-        before = self._last.get(study, 0)
-        events = store.events(study, after=before)
-        if len(events):
-            self._last[study] = before = int(events["id"].iloc[-1])
-        return before
-
 
 class Reading(Store):
     """The store, opened for one request; its frames are `kept` from request to request.
@@ -65,10 +56,6 @@ class Reading(Store):
         super().__init__(url, read_only=True)
         self.kept = kept
 
-    def stamp(self, study: str) -> int:
-        """A number that is another one after each change of `study`."""
-        return self.kept.last_event(self, study)
-
     def frame(
         self, study: str | Sequence[str] | None = None, columns: Sequence[str] | None = None
     ) -> pd.DataFrame:
@@ -76,7 +63,7 @@ class Reading(Store):
         if not isinstance(study, str) or columns is not None:
             return super().frame(study, columns)
         read = super().frame
-        return self.kept.value(("frame", study, self.stamp(study)), lambda: read(study))
+        return self.kept.value(("frame", study, self.last_event(study)), lambda: read(study))
 
 
 def show_of(store: Store, query: Query) -> Show:
@@ -109,7 +96,7 @@ def source_frame(store: Reading, query: Query, view: str) -> tuple[pd.DataFrame,
 
 
 def _stamps(store: Reading, show: Show) -> tuple[int, ...]:
-    return tuple(store.stamp(name) for name in (show.study, *show.studies))
+    return tuple(store.last_event(name) for name in (show.study, *show.studies))
 
 
 def filtered(frame: pd.DataFrame, query: Query) -> pd.DataFrame:
@@ -180,7 +167,7 @@ def networks_of(store: Reading, query: Query) -> pd.DataFrame:
     )
     tables = [
         store.kept.value(
-            ("networks", name, store.stamp(name), show.protocol),
+            ("networks", name, store.last_event(name), show.protocol),
             partial(_networks, frame, name, show.protocol),
         )
         for name in (show.study, *show.studies)

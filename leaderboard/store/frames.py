@@ -121,6 +121,18 @@ class Frames(Database):
         frame.insert(3, "seconds", since.dt.total_seconds())
         return frame
 
+    def last_event(self, study: str) -> int:
+        """The id of the newest event of `study`, 0 without any: every change of a study is one.
+
+        Raises `UnknownStudyError`.
+        """
+
+        def work(session: Session) -> int:
+            of_study = EventRow.study_id == find_study(session, study).id
+            return session.scalar(select(func.max(EventRow.id)).where(of_study)) or 0
+
+        return self._read(work)
+
     def add_event(
         self,
         study_id: int,
