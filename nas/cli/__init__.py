@@ -18,7 +18,7 @@ from nas.cli.cost import cost
 from nas.cli.data import data
 from nas.cli.evaluate import evaluate
 from nas.cli.exchange import export_results, import_results
-from nas.cli.export import export_study
+from nas.cli.export_study import export_study
 from nas.cli.front import front
 from nas.cli.rerun import rerun
 from nas.cli.retrain import retrain

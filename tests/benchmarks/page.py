@@ -119,7 +119,8 @@ def measure(browser: Browser, address: str, studies: list[str], repeats: int) ->
         browser.until(lambda before=before: browser.run(said_rows) != before, "other rows", 60)
         waits.append(time.perf_counter() - start)
     said(
-        "in the browser, from a typed filter (0.25 s of them waiting for the next letter) to other rows", waits
+        "in the browser, from a typed filter (0.25 s of them waiting for the next letter) to other rows",
+        waits,
     )
     count = browser.run("return document.querySelectorAll('.ag-center-cols-container .ag-row').length")
     size = browser.run("return JSON.stringify(document.querySelector('#figure .js-plotly-plot').data).length")
