@@ -167,7 +167,7 @@ FLOORS = [
     {"nas.evaluate"},
     {"nas.papers"},
     {"nas.cli.options", "nas.cli.failures", "nas.cli.stop", "nas.cli.display"},
-    {"nas.cli.longer"},
+    {"nas.cli.longer", "nas.cli.scores"},
     {
         "nas.cli.front",
         "nas.cli.board",
