@@ -121,7 +121,7 @@ FLOORS = [
     },
     {"search_spaces.lightweight"},
     {"search_spaces.published"},
-    {"search_spaces.describe"},
+    {"search_spaces.describe", "search_spaces.named", "search_spaces.compressed"},
     # How we search.
     {"nas.folders"},
     {"nas.known_costs"},
