@@ -1,4 +1,4 @@
-"""Published networks that are no point of a space, as genotypes: to be trained, kept and compressed like any other.
+"""Published networks that are no point of a space, as genotypes: to be trained, kept and compressed.
 
 Nothing is added here: a network of ``published.PUBLISHED`` with a builder is an option by itself.
 """
