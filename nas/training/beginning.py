@@ -41,12 +41,21 @@ def begin(job: Job, device: torch.device) -> tuple[nn.Module, Teaching | None]:
             put_weights(network, load_weights(job.begin_weights)[0], job.begin_weights)
         network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         teaching = _teaching(job, network, device)
+    if job.plan.quantise_bits:
+        # Here, since it writes files as trainings do and could not be imported first otherwise.
+        from nas.compress.quantise import prepare_qat
+
+        prepare_qat(network, job.plan.quantise_bits, job.plan.quantise_bits)
     return network, teaching
 
 
 def finish(network: nn.Module, plan: Plan) -> nn.Module:
     """The network as its weights are kept: plain float32, on the integers' grid where it was quantised."""
-    return network
+    if not plan.quantise_bits:
+        return network
+    from nas.compress.quantise import finish_qat
+
+    return finish_qat(network)
 
 
 def identity_of(job: Job, data_digest: str) -> dict[str, Any]:
