@@ -55,6 +55,10 @@ class OutOfMemoryError(TrainingError):
     failure = "out_of_memory"
 
 
+class CompressError(NasError):
+    """A network that cannot be made smaller in the way that was asked for."""
+
+
 class CandidateError(NasError):
     """A candidate that failed with an error of another library: its kind and its first line."""
 

@@ -126,8 +126,10 @@ FLOORS = [
     {"nas.folders"},
     {"nas.known_costs"},
     {"nas.cost", "nas.imresize", "nas.metrics", "nas.device", "nas.tiles"},
-    {"nas.second_opinion", "nas.export.rewrites"},
-    {"nas.export.onnx"},
+    {"nas.second_opinion", "nas.export.rewrites", "nas.compress.watching"},
+    {"nas.export.onnx", "nas.compress.coupling"},
+    {"nas.compress.importance"},
+    {"nas.compress.prune"},
     {"nas.data.images", "nas.data.cache"},
     {"nas.data.sources"},
     {"nas.data.dataset"},
@@ -183,6 +185,7 @@ FLOORS = [
 ]
 EVERYWHERE = {
     "nas",
+    "nas.compress",
     "search_spaces.blocks",
     "search_spaces.networks",
 }  # hold a docstring or a version, import nothing
