@@ -140,7 +140,7 @@ FLOORS = [
         "nas.training.validation",
         "nas.training.feed",
     },
-    {"nas.training.plan"},
+    {"nas.training.plan", "nas.compress.quantise"},
     {"nas.training.job", "nas.training.step"},
     {"nas.training.ranks", "nas.training.curve", "nas.training.events"},
     {"nas.training.loop"},
@@ -160,7 +160,7 @@ FLOORS = [
     {"nas.partners", "nas.seeds", "nas.runner"},
     {"nas.search", "nas.join"},
     {"nas.retrain", "nas.rerun", "nas.architectures"},
-    {"nas.export"},
+    {"nas.export", "nas.measure"},
     {"nas.evaluate"},
     {"nas.cli.options", "nas.cli.failures", "nas.cli.stop", "nas.cli.display"},
     {
@@ -172,6 +172,7 @@ FLOORS = [
         "nas.cli.space",
         "nas.cli.evaluate",
         "nas.cli.data",
+        "nas.cli.measure",
         "nas.cli.export_study",
         "nas.cli.exchange",
     },
@@ -180,6 +181,7 @@ FLOORS = [
     {"nas.__main__"},
 ]
 EVERYWHERE = {
+    "nas.compress",
     "nas",
     "search_spaces.blocks",
     "search_spaces.networks",
