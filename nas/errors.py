@@ -35,6 +35,10 @@ class CheckpointError(NasError):
     """A checkpoint that is damaged or belongs to another job."""
 
 
+class ExportError(NasError):
+    """A network that cannot be written in a format, or a file of one that cannot be used."""
+
+
 class TrainingError(NasError):
     """A training that ended without a result."""
 
