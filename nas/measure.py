@@ -270,7 +270,7 @@ def _onnxruntime(row: Row, setting: Setting, folder: Path) -> nn.Module:
             raise RecipeError(f"the file is no {row.precision}")
     else:
         assert subject.module is not None
-        write_onnx(fold(copy.deepcopy(subject.module)).eval(), subject.scale, path)
+        write_onnx(subject.module, subject.scale, path)
         if row.precision == "int8":
             count, side = CALIBRATION
             pairs = load_data("photos", subject.scale, side).train

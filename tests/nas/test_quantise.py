@@ -41,7 +41,7 @@ def waves(count: int, side: int = 24, seed: int = 0) -> Tensor:
 def quantised(module: nn.Module, folder: Path) -> tuple[Path, Path]:
     folder.mkdir(exist_ok=True)
     large, small = folder / "float.onnx", folder / "int8.onnx"
-    write_onnx(fold(copy.deepcopy(module)).eval(), 2, large)
+    write_onnx(module, 2, large)
     quantise_onnx(large, small, [waves(8)])
     return large, small
 
