@@ -144,7 +144,7 @@ FLOORS = [
         "nas.training.validation",
         "nas.training.feed",
     },
-    {"nas.training.plan"},
+    {"nas.training.plan", "nas.compress.quantise"},
     {"nas.training.job", "nas.training.step"},
     {"nas.training.ranks", "nas.training.curve", "nas.training.events", "nas.training.beginning"},
     {"nas.training.loop"},
@@ -164,7 +164,7 @@ FLOORS = [
     {"nas.partners", "nas.seeds", "nas.runner"},
     {"nas.search", "nas.join"},
     {"nas.retrain", "nas.rerun", "nas.architectures"},
-    {"nas.export"},
+    {"nas.export", "nas.measure"},
     {"nas.evaluate"},
     {"nas.cli.options", "nas.cli.failures", "nas.cli.stop", "nas.cli.display"},
     {
@@ -176,6 +176,7 @@ FLOORS = [
         "nas.cli.space",
         "nas.cli.evaluate",
         "nas.cli.data",
+        "nas.cli.measure",
         "nas.cli.export_study",
         "nas.cli.exchange",
     },
@@ -184,6 +185,7 @@ FLOORS = [
     {"nas.__main__"},
 ]
 EVERYWHERE = {
+    "nas.compress",
     "nas",
     "nas.compress",
     "search_spaces.blocks",

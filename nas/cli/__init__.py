@@ -21,6 +21,7 @@ from nas.cli.evaluate import evaluate
 from nas.cli.exchange import export_results, import_results
 from nas.cli.export_study import export_study
 from nas.cli.front import front
+from nas.cli.measure import measure
 from nas.cli.rerun import rerun
 from nas.cli.retrain import retrain
 from nas.cli.search import search
@@ -36,7 +37,7 @@ app = typer.Typer(
 )
 for command in (
     *(search, front, board, retrain, rerun, evaluate, cost, space, data),
-    compress,
+    *(compress, measure),
     *(export_study, export_results, import_results),
 ):
     app.command()(command)
