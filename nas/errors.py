@@ -79,10 +79,6 @@ class TimedOutError(NasError):
     failure = "timed_out"
 
 
-class CompressError(NasError):
-    """A compression that cannot be done, or that would leave no network."""
-
-
 class Interrupted(NasError):  # noqa: N818  (an event, not a mistake)
     """Somebody asked to stop; what was finished is kept."""
 

@@ -149,6 +149,7 @@ FLOORS = [
     {"nas.training.ranks", "nas.training.curve", "nas.training.events", "nas.training.beginning"},
     {"nas.training.loop"},
     {"nas.training"},
+    {"nas.compress.stages"},
     {"nas.executors.pool", "nas.rungs", "nas.memory", "nas.latency"},
     {"nas.executors.worker"},
     {"nas.executors.inline", "nas.executors.crew"},
@@ -166,6 +167,7 @@ FLOORS = [
     {"nas.retrain", "nas.rerun", "nas.architectures"},
     {"nas.export", "nas.measure"},
     {"nas.evaluate"},
+    {"nas.compress.pipeline"},
     {"nas.cli.options", "nas.cli.failures", "nas.cli.stop", "nas.cli.display"},
     {
         "nas.cli.front",
@@ -177,6 +179,7 @@ FLOORS = [
         "nas.cli.evaluate",
         "nas.cli.data",
         "nas.cli.measure",
+        "nas.cli.compress",
         "nas.cli.export_study",
         "nas.cli.exchange",
     },
@@ -185,7 +188,6 @@ FLOORS = [
     {"nas.__main__"},
 ]
 EVERYWHERE = {
-    "nas.compress",
     "nas",
     "nas.compress",
     "search_spaces.blocks",

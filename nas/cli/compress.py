@@ -260,9 +260,10 @@ def _conclude(result: Compressing, compression: Compression, front: str, as_json
     stopped, good = result.stopped, result.good
     if stopped is not None and good is not None:
         assert result.reference is not None
+        below = f"{result.drop_db(stopped):.3f} dB below {result.reference.name}"
         typer.echo(
-            f"Stopped: {stopped.name} is {result.drop_db(stopped):.3f} dB below {result.reference.name}, and "
-            f"--max-drop-db is {compression.max_drop_db:g}; the last good stage is {good.name}: {good.folder}",
+            f"Stopped: {stopped.name} is {below}, and --max-drop-db is {compression.max_drop_db:g}; "
+            f"the last good stage is {good.name}: {good.folder}",
             err=as_json,
         )
         raise typer.Exit(1)

@@ -41,7 +41,7 @@ from nas.errors import CompressError, ExportError, RecipeError
 from nas.evaluate import Network, digest_weights, measure_network, measurement_of
 from nas.export.onnx import OnnxNetwork, write_onnx
 from nas.folders import sha256_of
-from nas.latency import measure_latency
+from nas.latency import measure_latency, processor
 from nas.protocol import protocol_of
 from nas.training import Job, Plan, Progress, train, validate
 from nas.training.checkpoint import WEIGHTS, load_described, save_weights
@@ -67,7 +67,7 @@ Report = Callable[[str, Progress], None]
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """A network that a pipeline begins with or learns from; ``trained``: whether its weights mean anything."""
+    """A network to begin with or to learn from; ``trained``: whether its weights mean anything."""
 
     network: Network
     genotype: Genotype
@@ -417,9 +417,10 @@ class Pipeline:
             self.store.own_study(self.study.id, self._owner, LEASE_SECONDS)
 
     def _record(self, stage: Stage) -> None:
-        """A row of the study, unless there is one."""
+        """A row of the study, unless there is one; repeated where another study has the very same."""
         genotype, seed = stage.genotype, self.compression.seed
-        if self.store.known(genotype.id, self.protocol.id, seed) is not None:
+        rows = self.store.trials(self.study.id, "retrain", curves=False)
+        if any(row.genotype_id == genotype.id and row.evaluation is not None for row in rows):
             return
         weights = stage.folder / WEIGHTS
         self.store.record(
@@ -479,7 +480,7 @@ class Pipeline:
             scale=self.scale,
             height=height,
             width=width,
-            device="cpu",
+            device=processor(torch.device("cpu")),
             threads=stage.threads,
             precision="int8" if stage.name == "int8" else "fp32",
             engine="onnxruntime",
