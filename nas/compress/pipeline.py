@@ -7,6 +7,7 @@ L1. That the teacher stays on while a pruned network is fine-tuned, and the leng
 
 from __future__ import annotations
 
+import importlib.util
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -147,6 +148,11 @@ class Pipeline:
 
     def _check(self) -> None:
         plan, teacher = self.compression.plan, self.teacher
+        needed = ["onnx", "onnxruntime", "onnxscript"]
+        needed += ["torch_pruning"] if self.compression.prune is not None else []
+        missing = [package for package in needed if importlib.util.find_spec(package) is None]
+        if missing:
+            raise CompressError(f"{', '.join(missing)} is missing: pip install 'paretosr[compress]'")
         if isinstance(self.source.genotype, Compressed):
             raise CompressError(
                 f"{self.source.network.name} is compressed already: compress what it was made from"

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +14,10 @@ from torch import Tensor, nn
 
 from nas.data import load_data
 from nas.errors import CheckpointError, Interrupted, RecipeError
+from nas.protocol import make_protocols
+from nas.recipe import Recipe
 from nas.training import Job, Plan, Progress, train
+from nas.training.beginning import check
 from nas.training.checkpoint import STATE, WEIGHTS, load_described, load_weights, save_weights
 from nas.training.distil import (
     DISTILLATIONS,
@@ -295,3 +301,59 @@ def test_a_gpu_repeats_student_and_teacher_as_one_graph(
     cpu, gpu = train(job), train(replace(job, device="cuda"))
     assert gpu.engine == "graph"
     assert gpu.psnr_db == pytest.approx(cpu.psnr_db, abs=0.1)
+
+
+def test_the_teacher_belongs_to_the_protocol_and_nothing_else_changes_it(
+    small_recipe: Callable[..., Recipe], teacher: Path, tmp_path: Path
+) -> None:
+    recipe = small_recipe()
+    plans = [recipe.plan("retrain")]
+
+    def ids(of: Path | None) -> str:
+        return make_protocols(recipe, "longer", plans, of)[0][0].id
+
+    moved = tmp_path / "moved.safetensors"
+    moved.write_bytes(teacher.read_bytes())
+    other = teacher_file(tmp_path / "other.safetensors", replace(BIG, width=32))
+    assert ids(None) != ids(teacher) == ids(moved) != ids(other)
+
+
+PROGRAM = """
+import sys
+from pathlib import Path
+from nas.training import Job, Plan, ranks, train
+from nas.training.checkpoint import load_described
+start, teacher, data, folder = sys.argv[1:]
+plan = Plan(steps=20, batch=4, lr_patch=12, lr=1e-3, distil="at", distil_weight=1.0)
+job = Job(
+    genotype=load_described(Path(start))[0], scale=2, plan=plan, data=data, folder=Path(folder),
+    teacher=Path(teacher), begin_weights=Path(start),
+)
+with ranks.joined():
+    train(job)
+"""
+
+
+def test_two_processes_are_taught_as_one_is_and_refuse_what_they_do_not_share(
+    images: Path, teacher: Path, tmp_path: Path
+) -> None:
+    program, start = tmp_path / "program.py", teacher_file(tmp_path / "start.safetensors", STUDENT)
+    program.write_text(PROGRAM)
+    together = [*("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")]
+    for way, folder in (([], "one"), (together, "two")):
+        words = [str(program), str(start), str(teacher), f"folder:{images}", str(tmp_path / folder)]
+        done = subprocess.run(
+            [sys.executable, *way, *words], capture_output=True, text=True, timeout=240, check=False
+        )
+        assert done.returncode == 0, done.stderr
+    one, two = (load_weights(tmp_path / folder / WEIGHTS)[0] for folder in ("one", "two"))
+    for name, tensor in one.items():
+        torch.testing.assert_close(two[name], tensor, rtol=1e-2, atol=1e-3)
+    for changes, message in (
+        ({"distil": "afd"}, r"distil = 'afd' keeps values that several processes do not share"),
+        ({"distil": "at", "quantise_bits": 8}, r"quantise_bits = 8 keeps values"),
+    ):
+        job = job_of(images, teacher, **changes)
+        check(job)
+        with pytest.raises(RecipeError, match=message):
+            check(job, processes=2)
