@@ -6,7 +6,6 @@ given their smaller shapes. ``nas.compress.prune.describe`` writes one down.
 
 from __future__ import annotations
 
-import copy
 import difflib
 import json
 from collections.abc import Iterable, Mapping
@@ -237,12 +236,13 @@ def _positive(size: Any) -> bool:
 
 
 def _require_enlarges(network: nn.Module, scale: int) -> None:
-    """Raise SpaceError unless shapes fit each other: a small image goes through, its numbers uncomputed."""
-    empty = copy.deepcopy(network).to("meta").eval()
+    """Raise SpaceError unless shapes fit each other: a small image goes through the fresh network."""
+    x = torch.zeros(1, 3, 17, 19, device=next(network.parameters()).device)
     try:
         with torch.no_grad():
-            shape = tuple(empty(torch.empty(1, 3, 17, 19, device="meta")).shape)
+            shape = tuple(network.eval()(x).shape)
     except (RuntimeError, ValueError, IndexError) as error:
         raise SpaceError(f"the shapes do not fit each other: {str(error).splitlines()[0]}") from None
+    network.train()
     if shape != (1, 3, 17 * scale, 19 * scale):
         raise SpaceError(f"the shapes make a network that gives {shape}, not x{scale}")

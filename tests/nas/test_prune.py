@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,12 +14,15 @@ from torch import Tensor, nn
 
 pytest.importorskip("torch_pruning")
 
+from leaderboard.tables import words
+from nas.architectures import find_architecture
 from nas.compress.coupling import Group, Unit, groups_of, is_depthwise
 from nas.compress.importance import IMPORTANCES, group_lasso, lamp
 from nas.compress.prune import Target, describe, prunable_groups, prune, reachable, without
 from nas.cost import cost_of, measure
 from nas.errors import CompressError, NasError
 from nas.evaluate import load_network
+from nas.second_opinion import second_opinions
 from nas.training.checkpoint import save_weights
 from search_spaces import Genotype
 from search_spaces.blocks.attention import ATTENTIONS
@@ -37,7 +41,8 @@ def small(**choices: object) -> Lightweight:
 
 
 SMALL: dict[str, Genotype] = {
-    **{f"block {name}": small(block=name) for name in DISTILLERS},
+    **{f"block {name}": small(block=name) for name in DISTILLERS if name != "acdm"},
+    "block acdm": small(block="acdm", blocks=1, depth=1),
     **{f"attention {name}": small(block="rfdb", attention=name, blocks=1) for name in ATTENTIONS},
     **{f"kernel {name}": small(kernel=name) for name in CONVOLUTIONS},
     **{f"sharing {name}": small(sharing=name, blocks=4) for name in SHARINGS},
@@ -368,3 +373,28 @@ def test_a_pruned_network_is_loaded_from_its_file_without_torch_pruning(tmp_path
     assert loaded.genotype == compressed and loaded.name == compressed.id
     x = torch.rand(1, 3, 13, 16)
     assert torch.equal(outputs(loaded.module.eval(), x), outputs(pruned, x))
+    assert all("torch_pruning" not in type(module).__module__ for module in loaded.module.modules())
+    plain = tmp_path / "small.json"
+    plain.write_text(json.dumps({"space": "compressed", **compressed.to_dict()}))
+    found = find_architecture(str(plain))
+    assert found.genotype == compressed and found.cost(4) == cost_of(compressed, 4)
+    assert "shapes of" in words(compressed.to_dict()) and len(words(compressed.to_dict())) < 200
+
+
+def test_other_counters_count_the_pruned_network_too() -> None:
+    genotype = SMALL["block residual"]
+    pruned = prune(network_of("block residual"), 4, Target(params=0.5))
+    compressed = describe(pruned, genotype, 4)
+    ours = cost_of(compressed, 4, (160, 240)).multi_adds
+    opinions = second_opinions(lambda: compressed.build(4), 4, ours, (160, 240))
+    assert [opinion.unexplained for opinion in opinions] == [0, 0, 0]
+    weights = [layer.weight for layer in pruned.modules() if isinstance(layer, nn.Conv2d)]
+    full_size = [weight.numel() * 40 * 60 for weight in weights if weight.shape[2:] == (3, 3)]
+    assert sum(full_size) < ours < cost_of(genotype, 4, (160, 240)).multi_adds / 1.8
+
+
+def test_where_torch_pruning_is_absent_its_install_command_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch_pruning", None)
+    monkeypatch.setitem(sys.modules, "torch_pruning.dependency", None)
+    with pytest.raises(CompressError, match=r"pip install 'paretosr\[compress\]'"):
+        prune(network_of("block imdb"), 4, Target(params=0.5))

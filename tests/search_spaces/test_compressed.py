@@ -176,11 +176,14 @@ def test_a_description_says_what_it_was_made_from(missing: str) -> None:
     [
         (
             {"blocks.0.bodi.0": SHAPES[FIRST]},
-            "unknown module 'blocks.0.bodi.0'; did you mean 'blocks.0.body.0'",
+            "no module 'blocks.0.bodi.0'; did you mean 'blocks.0.body.0'",
         ),
-        (replaced(FIRST, chanels=4), "unknown size of module 'blocks.0.body.0': 'chanels'"),
-        (replaced(FIRST, __class__=4), "unknown size of module 'blocks.0.body.0': '__class__'"),
-        (replaced(FIRST, forward=4), "unknown size"),
+        (
+            replaced(FIRST, chanels=4),
+            "no size 'chanels' of module 'blocks.0.body.0'; did you mean 'in_channels'",
+        ),
+        (replaced(FIRST, __class__=4), "no size '__class__' of module 'blocks.0.body.0'"),
+        (replaced(FIRST, forward=4), "no size 'forward'"),
         (replaced(FIRST, bias=[17]), r"bias = \[17\] does not fit the original's \[16\]"),
         (replaced(FIRST, weight=[5, 16]), r"weight = \[5, 16\] does not fit"),
         (replaced(FIRST, out_channels=[5]), r"out_channels = \[5\] does not fit the original's 16"),
