@@ -6,8 +6,9 @@ given their smaller shapes. ``nas.compress.prune.describe`` writes one down.
 
 from __future__ import annotations
 
+import difflib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, NoReturn, Self
 
@@ -126,6 +127,9 @@ def shapes_of(pruned: nn.Module, original: nn.Module) -> Shapes:
         if before.keys() != after.keys():
             raise SpaceError(f"{name}: has other parameters or sizes than in the original")
         found = {key: after[key] for key in before if before[key] != after[key]}
+        for key, size in found.items():
+            if not _fits(size, before[key]):
+                raise SpaceError(f"{name}.{key} = {size!r} is larger than the original's {before[key]!r}")
         if found:
             changed[name] = found
     return _checked(changed)
@@ -141,15 +145,22 @@ def give_shapes(network: nn.Module, shapes: Shapes) -> None:
     made: dict[int, nn.Parameter] = {}  # what several modules share stays shared
     for name, sizes in shapes.items():
         if name not in modules:
-            raise unknown("module", name, modules)
+            raise _unknown(f"module {name!r}", name, modules)
         module = modules[name]
         known = _sizes(module)
         for key, size in sizes.items():
             if key not in known:
-                raise unknown(f"size of module {name!r}:", key, known)
+                raise _unknown(f"size {key!r} of module {name!r}", key, known)
             if not _fits(size, known[key]):
                 raise SpaceError(f"{name}.{key} = {size!r} does not fit the original's {known[key]!r}")
             _give(module, key, size, made)
+
+
+def _unknown(what: str, name: str, known: Iterable[str]) -> SpaceError:
+    """One short line, of which ``search_spaces.errors.unknown`` would make one with hundreds of modules."""
+    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    return SpaceError(f"shapes: the network has no {what}{hint}")
 
 
 def _give(module: nn.Module, key: str, size: Any, made: dict[int, nn.Parameter]) -> None:
@@ -225,21 +236,13 @@ def _positive(size: Any) -> bool:
 
 
 def _require_enlarges(network: nn.Module, scale: int) -> None:
-    """Raise SpaceError unless shapes fit each other: a small image goes through, its numbers uncomputed."""
-    from torch.func import functional_call
-
-    tensors = {
-        name: torch.empty_like(tensor, device="meta")
-        for name, tensor in [*network.named_parameters(), *network.named_buffers()]
-    }
-    training = network.training
+    """Raise SpaceError unless shapes fit each other: a small image goes through the fresh network."""
+    x = torch.zeros(1, 3, 17, 19, device=next(network.parameters()).device)
     try:
         with torch.no_grad():
-            x = torch.empty(1, 3, 17, 19, device="meta")
-            shape = tuple(functional_call(network.eval(), tensors, (x,)).shape)
+            shape = tuple(network.eval()(x).shape)
     except (RuntimeError, ValueError, IndexError) as error:
         raise SpaceError(f"the shapes do not fit each other: {str(error).splitlines()[0]}") from None
-    finally:
-        network.train(training)
+    network.train()
     if shape != (1, 3, 17 * scale, 19 * scale):
         raise SpaceError(f"the shapes make a network that gives {shape}, not x{scale}")

@@ -138,6 +138,8 @@ def _traced(network: nn.Module) -> tuple[DependencyGraph, Watch, dict[nn.Module,
     for layer in twin.modules():
         if isinstance(layer, (*LAYERS, nn.modules.conv._ConvNd)):
             layer.requires_grad_(True)
+        if getattr(layer, "inplace", False):
+            layer.inplace = False  # type: ignore[assignment]  # else it hides the layer before it
     watch = Watch()
     for module in twin.modules():
         if type(module) in ENCLOSED:

@@ -198,6 +198,7 @@ def _select(layer: nn.Module, names: Sequence[str], keep: list[int], dim: int = 
         setattr(layer, name, cut)
 
 
+@torch.no_grad()
 def _order(
     network: nn.Module, groups: Sequence[Group], importance: Importance, generator: torch.Generator
 ) -> list[Unit]:
@@ -222,7 +223,7 @@ def _within(
 ) -> nn.Module:
     """The network without the fewest units, in ``order``, that bring it within ``shares`` of ``whole``."""
     target = Target(**shares)
-    empty = copy.deepcopy(network).to("meta")
+    empty = _empty(network)
 
     def over(count: int) -> dict[str, float]:
         costs = _counted(without(empty, order[:count]), scale, target)
@@ -250,20 +251,24 @@ def _counted(network: nn.Module, scale: int, target: Target) -> dict[str, float]
     """The costs that ``target`` limits; Multi-Adds are counted only where they matter."""
     if target.multi_adds is None:
         return {"params": sum(parameter.numel() for parameter in network.parameters())}
-    empty = copy.deepcopy(network).to("meta")
+    empty = _empty(network)
     cost: Cost = measure(lambda: empty, scale)
     return {"multi_adds": cost.multi_adds, "params": cost.params}
 
 
 def _runs(network: nn.Module, scale: int) -> bool:
     """Whether it enlarges images of odd sizes by ``scale``."""
-    network = copy.deepcopy(network).to("meta").eval()
+    network = copy.deepcopy(network).to(device="cpu", dtype=torch.float32).eval()
     try:
         with torch.no_grad():
             return all(
-                network(torch.empty(1, 3, height, width, device="meta")).shape
-                == (1, 3, height * scale, width * scale)
+                network(torch.zeros(1, 3, height, width)).shape == (1, 3, height * scale, width * scale)
                 for height, width in _SIZES
             )
     except (RuntimeError, ValueError, IndexError):
         return False
+
+
+def _empty(network: nn.Module) -> nn.Module:
+    """A copy that has sizes and no numbers."""
+    return copy.deepcopy(network).to(device="meta", dtype=torch.float32).eval()
