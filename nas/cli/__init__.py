@@ -18,6 +18,7 @@ from nas.cli.cost import cost
 from nas.cli.data import data
 from nas.cli.evaluate import evaluate
 from nas.cli.exchange import export_results, import_results
+from nas.cli.export import export
 from nas.cli.export_study import export_study
 from nas.cli.front import front
 from nas.cli.rerun import rerun
@@ -35,7 +36,7 @@ app = typer.Typer(
 )
 for command in (
     *(search, front, board, retrain, rerun, evaluate, cost, space, data),
-    *(export_study, export_results, import_results),
+    *(export, export_study, export_results, import_results),
 ):
     app.command()(command)
 
