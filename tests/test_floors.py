@@ -165,7 +165,9 @@ FLOORS = [
     {"nas.export"},
     {"nas.evaluate"},
     {"nas.export.card"},
-    {"nas.export.formats"},
+    {"nas.export.formats", "nas.upscale", "nas.upscale.reading"},
+    {"nas.upscale.writing"},
+    {"nas.upscale.enlarging"},
     {"nas.cli.options", "nas.cli.failures", "nas.cli.stop", "nas.cli.display"},
     {
         "nas.cli.front",
@@ -177,6 +179,7 @@ FLOORS = [
         "nas.cli.evaluate",
         "nas.cli.data",
         "nas.cli.export",
+        "nas.cli.upscale",
         "nas.cli.export_study",
         "nas.cli.exchange",
     },

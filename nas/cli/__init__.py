@@ -25,6 +25,7 @@ from nas.cli.rerun import rerun
 from nas.cli.retrain import retrain
 from nas.cli.search import search
 from nas.cli.space import space
+from nas.cli.upscale import upscale
 
 app = typer.Typer(
     name="nas",
@@ -36,7 +37,7 @@ app = typer.Typer(
 )
 for command in (
     *(search, front, board, retrain, rerun, evaluate, cost, space, data),
-    *(export, export_study, export_results, import_results),
+    *(export, upscale, export_study, export_results, import_results),
 ):
     app.command()(command)
 
