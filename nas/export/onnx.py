@@ -41,19 +41,14 @@ def write_onnx(module: nn.Module, scale: int, path: Path) -> None:
     """
     _require("onnx", "onnxscript")
     network = exportable(module)
-    axes = {
-        0: torch.export.Dim("batch", min=1, max=2**10),
-        2: torch.export.Dim("height", min=LEAST_SIDE, max=MOST_SIDE),
-        3: torch.export.Dim("width", min=LEAST_SIDE, max=MOST_SIDE),
-    }
     x = torch.rand(EXAMPLE, generator=torch.Generator().manual_seed(0))
     try:
-        with _quiet():
+        with quiet():
             program: Any = torch.onnx.export(
                 network,
                 (x,),
                 dynamo=True,
-                dynamic_shapes=(axes,),
+                dynamic_shapes=(free_sizes(),),
                 input_names=[LR],
                 output_names=[SR],
                 opset_version=OPSET,
@@ -62,12 +57,20 @@ def write_onnx(module: nn.Module, scale: int, path: Path) -> None:
                 verbose=False,
             )
     except Exception as error:  # the exporter's errors have no common type
-        raise ExportError(f"cannot be traced for ONNX ({_first_line(error)})") from error
+        raise ExportError(f"cannot be traced for ONNX ({first_line(error)})") from error
     fixed = [str(side) for side in program.model.graph.inputs[0].shape if isinstance(side, int)]
     if len(fixed) > 1:  # the three colours
         raise ExportError(f"came out with fixed sizes ({', '.join(fixed)}): a part of it depends on the size")
     program.model.metadata_props.update({SCALE: str(scale), LEAST: str(LEAST_SIDE)})
     program.save(str(path))
+
+
+def free_sizes() -> dict[int, Any]:
+    """What torch.export is told of an input: batch, height and width are free."""
+    from torch.export import Dim
+
+    sides = {2: Dim("height", min=LEAST_SIDE, max=MOST_SIDE), 3: Dim("width", min=LEAST_SIDE, max=MOST_SIDE)}
+    return {0: Dim("batch", min=1, max=2**10), **sides}
 
 
 class OnnxNetwork(nn.Module):
@@ -93,7 +96,7 @@ class OnnxNetwork(nn.Module):
                 str(path), options, providers=["CPUExecutionProvider"]
             )
         except Exception as error:  # its errors have no common type
-            raise ExportError(f"{path}: is no ONNX file that runs ({_first_line(error)})") from error
+            raise ExportError(f"{path}: is no ONNX file that runs ({first_line(error)})") from error
         self.path = path
         self._input, self._output = self._ends()
         about = self.session.get_modelmeta().custom_metadata_map
@@ -116,7 +119,7 @@ class OnnxNetwork(nn.Module):
         try:
             (sr,) = self.session.run([self._output], {self._input: lr})
         except Exception as error:  # its errors have no common type
-            raise ExportError(f"{self.path}: failed on {width}x{height} ({_first_line(error)})") from error
+            raise ExportError(f"{self.path}: failed on {width}x{height} ({first_line(error)})") from error
         return torch.from_numpy(sr)[..., : height * self.scale, : width * self.scale]
 
     def _ends(self) -> tuple[str, str]:
@@ -138,7 +141,7 @@ class OnnxNetwork(nn.Module):
         try:
             (sr,) = self.session.run([self._output], {self._input: lr})
         except Exception as error:  # its errors have no common type
-            raise self._stranger(f"failed on {side + 8}x{side} ({_first_line(error)})") from error
+            raise self._stranger(f"failed on {side + 8}x{side} ({first_line(error)})") from error
         scale = sr.shape[-2] // side if sr.ndim == 4 else 0
         if scale not in (1, 2, 3, 4, 8) or sr.shape != (1, 3, side * scale, (side + 8) * scale):
             raise self._stranger(f"makes {tuple(sr.shape)} of {tuple(lr.shape)}")
@@ -158,8 +161,8 @@ def _require(*packages: str) -> None:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Without what the exporter warns about and prints: packages it would use, its own deprecated calls."""
+def quiet() -> Iterator[None]:
+    """Without what the tracer and the exporter warn about: packages they would use, deprecated calls."""
     loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.export", "onnxscript")]
     levels = [logger.level for logger in loggers]
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
@@ -173,6 +176,7 @@ def _quiet() -> Iterator[None]:
                 logger.setLevel(level)
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """The kind of an error and the first line of what it says."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
