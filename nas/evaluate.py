@@ -2,55 +2,46 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from torch import Tensor, nn
+from torch import Tensor
 
-from leaderboard.records import Measurement
+from leaderboard.records import Evaluation, Measurement
 from leaderboard.store import Store
 from nas import __version__
-from nas.architectures import find_architecture
-from nas.data.benchmarks import BenchmarkImage, digest_image, digest_of
+from nas.data.benchmarks import BenchmarkImage, BenchmarkSet, digest_image, digest_of, read_benchmark
 from nas.data.images import list_images, read_image
-from nas.errors import CheckpointError, DataError, RecipeError, unknown
-from nas.folders import sha256_of
+from nas.errors import CheckpointError, DataError, RecipeError
 from nas.imresize import imresize
 from nas.metrics import METRICS, compare, cut, half_up, luma, to_uint8
+from nas.networks import BICUBIC, SCALE, Network, digest_weights, load_network, read_weights
 from nas.tiles import Tiling, enlarge
-from nas.training.checkpoint import load_pickled, load_weights
-from search_spaces import Genotype, SpaceError, load_space
-from search_spaces.published import PUBLISHED
+from search_spaces.published import published_name
 
-BICUBIC = "bicubic"
+__all__ = [
+    "BICUBIC",
+    "SCALE",
+    "Network",
+    "Scores",
+    "digest_weights",
+    "keep_scores",
+    "load_network",
+    "measure_bicubic",
+    "measure_folders",
+    "measure_missing",
+    "measure_network",
+    "measure_retrained",
+    "measurement_of",
+    "read_weights",
+]
 
 Score = Callable[[BenchmarkImage], tuple[float, float]]
-
-SCALE = 4
-"""Where neither a file nor a person says otherwise."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Network:
-    """A network with its weights; ``weights`` is their digest, ``source`` says where they come from.
-
-    ``file_sha256`` is the digest of the file they were read from, None where there is none.
-    """
-
-    name: str
-    source: str
-    scale: int
-    module: nn.Module
-    genotype: Genotype | None = None
-    weights: str = ""
-    file_sha256: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,76 +181,6 @@ def _scored(images: Iterable[BenchmarkImage], score: Score) -> Scores:
     )
 
 
-def load_network(
-    word: str,
-    *,
-    scale: int | None,
-    weights: Path | None,
-    runs: Path,
-    open_store: Callable[[], Store] | None,
-) -> Network:
-    """The network that ``word`` means, with its weights.
-
-    A ``.safetensors`` file of ours; a run or a genotype's id, whose best weights the database knows
-    (re-trained before searched); a published name or ``module:function``, with the file ``weights``, which
-    the latter may do without. ``scale`` None takes the file's. Raises RecipeError or CheckpointError.
-    """
-    if word.endswith(".safetensors"):
-        if weights is not None:
-            raise RecipeError(f"{word} holds weights already; --weights {weights} is one too many")
-        return _of_file(Path(word), scale, word)
-    if weights is None and ":" not in word:
-        known = _best_known(word, scale, runs, open_store)
-        if known is not None:
-            return known
-        if word in PUBLISHED:
-            raise RecipeError(f"{word} is published, but its weights are not here: give --weights FILE")
-        names = [] if open_store is None else _names(open_store)
-        allowed = [BICUBIC, *PUBLISHED, *names, "FILE.safetensors", "MODULE:FUNCTION"]
-        raise unknown("network", word, allowed)
-    found = find_architecture(word, open_store)
-    at = scale or SCALE
-    module = found.build(at)
-    if weights is not None:
-        _put(module, read_weights(weights), weights, f"{found.name} at x{at}")
-    return Network(
-        name=found.name,
-        source=found.source if weights is None else str(weights),
-        file_sha256=None if weights is None else sha256_of(weights),
-        scale=at,
-        module=module,
-        genotype=found.genotype,
-        weights=digest_weights(module),
-    )
-
-
-def read_weights(path: Path) -> dict[str, Tensor]:
-    """Weights of a ``.safetensors`` file, or of a ``.pth`` as the usual frameworks write it.
-
-    In the latter averaged weights (``params_ema``) go before ``params`` and ``state_dict``. No code of the
-    file is run. Raises CheckpointError.
-    """
-    if path.suffix == ".safetensors":
-        return load_weights(path)[0]
-    held = load_pickled(path, "weights")
-    for key in ("params_ema", "params", "state_dict", "model"):
-        if isinstance(held, dict) and isinstance(held.get(key), dict):
-            held = held[key]
-            break
-    if not isinstance(held, dict) or not all(isinstance(value, Tensor) for value in held.values()):
-        raise CheckpointError(f"{path}: holds no weights by name")
-    return {str(name).removeprefix("module."): value for name, value in held.items()}
-
-
-def digest_weights(module: nn.Module) -> str:
-    """SHA-256 over all weights, by name."""
-    total = hashlib.sha256()
-    for name, value in sorted(module.state_dict().items()):
-        total.update(f"{name} {tuple(value.shape)} {value.dtype}".encode())
-        total.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
-    return total.hexdigest()[:16]
-
-
 def measurement_of(
     scores: Scores, network: Network | None, *, benchmark: str, scale: int, metric: str, device: str
 ) -> Measurement:
@@ -284,77 +205,91 @@ def measurement_of(
     )
 
 
-def _names(open_store: Callable[[], Store]) -> list[str]:
-    with open_store() as store:
-        return [study.name for study in store.studies()]
-
-
-def _best_known(
-    word: str, scale: int | None, runs: Path, open_store: Callable[[], Store] | None
-) -> Network | None:
-    """The best network of a run, or a genotype's best weights: the longer training counts before PSNR."""
-    if open_store is None or not word:
-        return None
-    with open_store() as store:
-        frame = store.frame()
-    mine = frame[frame["study"] == word]
-    if mine.empty:
-        ids = frame[frame["genotype"].astype(str).str.startswith(word)]
-        mine = ids if ids["genotype"].nunique() == 1 else ids[ids["genotype"] == word]
-    if mine.empty:
-        return None
-    kept = mine[mine["checkpoint"].notna()]
-    if scale is not None:
-        kept = kept[kept["scale"] == scale]
-    if kept.empty:
-        at = "" if scale is None else f" at x{scale}"
-        raise RecipeError(f"{word}: the database knows no weights of it{at}")
-    longer = kept[kept["stage"] == "retrain"]
-    best = (kept if longer.empty else longer).sort_values("psnr_db").iloc[-1]
-    path = runs / str(best["checkpoint"])
-    return _of_file(path, scale, str(best["genotype"]))
-
-
-def _of_file(path: Path, scale: int | None, name: str) -> Network:
-    """The network that the header of a file of ours describes."""
-    if not path.is_file():
-        raise CheckpointError(f"{path}: there is no such file")
-    weights, about = load_weights(path)
-    if "choices" not in about or "scale" not in about:
-        raise CheckpointError(
-            f"{path}: does not say which network it belongs to; give --weights {path} and the network's name"
-        )
-    if scale is not None and scale != about["scale"]:
-        raise RecipeError(f"{path}: was trained for x{about['scale']}, not for x{scale}")
-    try:
-        genotype = load_space(str(about.get("space", "lightweight"))).from_dict(about["choices"])
-    except SpaceError as error:
-        raise CheckpointError(f"{path}: {error}") from None
-    module = genotype.build(about["scale"])
-    _put(module, weights, path, f"genotype {genotype.id}")
-    return Network(
-        name=genotype.id if name.endswith(".safetensors") else name,
-        source=str(path),
-        file_sha256=sha256_of(path),
-        scale=about["scale"],
-        module=module,
-        genotype=genotype,
-        weights=digest_weights(module),
+def keep_scores(
+    store: Store,
+    scores: Scores,
+    network: Network | None,
+    *,
+    benchmark: str,
+    scale: int,
+    metric: str,
+    device: str,
+) -> Measurement:
+    """What was found on one set, written into the database; ``network`` None is bicubic."""
+    measurement = measurement_of(
+        scores, network, benchmark=benchmark, scale=scale, metric=metric, device=device
     )
+    genotype = None if network is None else network.genotype
+    store.record_measurement(
+        measurement,
+        space="" if genotype is None else genotype.space,
+        choices=None if genotype is None else genotype.to_dict(),
+        name=None if genotype is None else published_name(genotype),
+    )
+    return measurement
 
 
-def _put(module: nn.Module, weights: dict[str, Tensor], path: Path, what: str) -> None:
-    own = module.state_dict()
-    missing, strange = sorted(own.keys() - weights.keys()), sorted(weights.keys() - own.keys())
-    other = [name for name in own if name in weights and own[name].shape != weights[name].shape]
-    problems = [
-        f"{len(names)} {kind} ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})"
-        for kind, names in (("missing", missing), ("not known", strange), ("of another shape", other))
-        if names
-    ]
-    if problems:
-        raise CheckpointError(f"{path}: does not fit {what}: {'; '.join(problems)}")
-    try:
-        module.load_state_dict(weights)
-    except (RuntimeError, SafetensorError) as error:
-        raise CheckpointError(f"{path}: does not fit {what} ({str(error).splitlines()[0]})") from error
+def measure_missing(
+    store: Store,
+    network: Network,
+    sets: Sequence[BenchmarkSet],
+    metric: str,
+    device: torch.device,
+    *,
+    tiling: Tiling | None = None,
+    breathe: Callable[[], None] = lambda: None,
+) -> list[Measurement]:
+    """The network's measurements on ``sets``, in their order; what the database has not is made and kept.
+
+    A set is known by its name, so that one whose images changed is not measured again. ``breathe`` is called
+    before each image.
+    """
+    known = {
+        one.benchmark: one
+        for one in store.measurements(network.name)
+        if (one.weights, one.scale, one.metric) == (network.weights, network.scale, metric)
+    }
+    for one in sets:
+        if one.name in known:
+            continue
+        images = _breathing(read_benchmark(one, network.scale), breathe)
+        scores = measure_network(network, images, metric, device, tiling)
+        about = {"benchmark": one.name, "metric": metric, "device": str(device)}
+        known[one.name] = keep_scores(store, scores, network, scale=network.scale, **about)
+    return [known[one.name] for one in sets]
+
+
+def measure_retrained(
+    store: Store,
+    evaluation: Evaluation,
+    sets: Sequence[BenchmarkSet],
+    *,
+    runs: Path,
+    metric: str,
+    scale: int,
+    device: torch.device,
+    breathe: Callable[[], None] = lambda: None,
+) -> list[Measurement]:
+    """The measurements of a training's weights, as :func:`measure_missing` does.
+
+    The file of weights is needed only where one is missing. Raises CheckpointError where it is not there.
+    """
+    digest, made = evaluation.checkpoint_sha256, {}
+    if digest is not None:
+        for one in store.measurements(evaluation.genotype_id):
+            plain = one.network == evaluation.genotype_id and one.checkpoint_sha256 == digest
+            if plain and (one.scale, one.metric) == (scale, metric):
+                made[one.benchmark] = one
+    if all(one.name in made for one in sets):
+        return [made[one.name] for one in sets]
+    if evaluation.checkpoint is None:
+        raise CheckpointError(f"{evaluation.genotype_id}: its training kept no weights")
+    path = runs / evaluation.checkpoint
+    network = load_network(str(path), scale=scale, weights=None, runs=runs, open_store=None)
+    return measure_missing(store, network, sets, metric, device, breathe=breathe)
+
+
+def _breathing(images: Iterable[BenchmarkImage], breathe: Callable[[], None]) -> Iterator[BenchmarkImage]:
+    for image in images:
+        breathe()
+        yield image

@@ -9,7 +9,7 @@ import time
 from contextlib import suppress
 
 from leaderboard.errors import LeaderboardError, StudyMismatchError
-from nas.errors import Interrupted, RunError
+from nas.errors import RunError
 from nas.executors import Executor
 from nas.runner import Runner
 from nas.tally import Event
@@ -53,24 +53,16 @@ class Joined(Runner):
 
     def run(self) -> None:
         """Train until the search ends and nothing of it waits; Interrupted leaves through here."""
-        executor: Executor | None = None
         self.store.join(self.study.id, self.owner, self.recipe.workers)
         try:
-            executor = self._start()
-            while self._fill(executor):
-                if self._training:
-                    self._finish(executor.next_result(self._watch), executor)
-                else:
-                    self._watch(None)
-                    time.sleep(LOOK_SECONDS)
-        except Interrupted:
-            if executor is not None:
-                self._stop(executor)
-            raise
+            with self._working() as executor:
+                while self._fill(executor):
+                    if self._training:
+                        self._finish(executor.next_result(self._watch), executor)
+                    else:
+                        self._watch(None)
+                        time.sleep(LOOK_SECONDS)
         finally:
-            if executor is not None:
-                executor.close(save=False)
-            self._give_back()
             with suppress(LeaderboardError):  # what ended the process is the news
                 self.store.leave(self.study.id, self.owner)
 

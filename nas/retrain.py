@@ -1,36 +1,30 @@
-"""Training the best of a search for longer: the recipe's ``[retrain]`` plan, resumable at any moment."""
+"""Training the best of a search for longer: the recipe's ``[retrain]`` plan, resumable at any moment.
+
+It is the search's own way of training (``nas.runner``), with another plan and nothing to propose: one after
+another, or several at once through any executor. ``nas.choosing`` says which candidates.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from leaderboard.errors import LeaderboardError, not_of_the_run
-from leaderboard.owners import this_process
 from leaderboard.records import Evaluation, Protocol, Trial
 from leaderboard.store import Store
-from nas.cost import Cost
-from nas.device import cpu_threads
-from nas.errors import RunError
-from nas.jobs import make_job, record_outcome
-from nas.protocol import make_protocols
+from nas.choosing import Chosen
+from nas.errors import NasError, RecipeError
+from nas.executors import Executor, Pool
+from nas.executors.inline import Inline
+from nas.jobs import make_job
 from nas.recipe import Recipe
-from nas.training import Progress, ranks, train
-from search_spaces import Genotype
+from nas.runner import Runner
+from nas.study import Candidate
+from nas.tally import Event, Listener
+from nas.training import Job, Outcome, Plan, Progress, ranks, train
 
-LEASE_SECONDS = 30 * 86400.0
-"""Longer than any training: a re-training does not renew its lease, and one that died is seen to be gone."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Chosen:
-    """A candidate to re-train: what it costs, and what it reached in the search, in dB, where it did."""
-
-    genotype: Genotype
-    cost: Cost
-    proxy_psnr_db: float | None
+LEASE_SECONDS = 1800.0
+"""Longer than a search's: the lease is renewed between steps, and a validation on many images has none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,69 +36,20 @@ class Retrained:
     known: bool
 
 
-def choose(store: Store, recipe: Recipe, top: int) -> list[Chosen]:
-    """The ``top`` candidates of the front with the highest PSNR, best first.
+After = Callable[[Retrained], None]
 
-    Raises RunError when the run has no results.
+
+class Retraining(Runner):
+    """The long training of one run's candidates, under one protocol.
+
+    The recipe says where: ``executor``, ``workers``; its time limit is for short trainings and does not hold.
+    ``after`` is called in this process with each result, known ones too, once it is recorded: what takes long
+    in it calls :meth:`breathe` now and then. ``done`` and ``failed`` map the id of a genotype to its result,
+    and to why it has none. Started by torchrun, all processes train one network after another, and one that
+    fails ends them all.
     """
-    from leaderboard.pareto import pareto_mask
 
-    study = store.study(recipe.name)
-    trained = [trial for trial in store.trials(study.id, "search") if trial.evaluation is not None]
-    if not trained:
-        raise RunError(f"run {recipe.name!r} has no results yet; run nas search first")
-    longest = max(trial.rung for trial in trained)  # only equally long trainings are compared
-    done: dict[str, Trial] = {trial.genotype_id: trial for trial in trained if trial.rung == longest}
-    found = [_chosen(recipe, trial) for trial in done.values()]
-    reached = [chosen.proxy_psnr_db or 0.0 for chosen in found]
-    mask = pareto_mask([trial.price(recipe.price()) for trial in done.values()], reached)
-    best = sorted(range(len(found)), key=lambda place: -reached[place])
-    return [found[place] for place in best if mask[place]][:top]
-
-
-def choose_ids(store: Store, recipe: Recipe, ids: Sequence[str]) -> list[Chosen]:
-    """The networks of the run with those ids, or whose ids begin so, each once, in that order.
-
-    Raises RunError for what is no network of the run, with the nearest one, or several of its networks.
-    """
-    study = store.study(recipe.name)
-    trials: dict[str, Trial] = {}
-    for trial in store.trials(study.id, curves=False):
-        before = trials.get(trial.genotype_id)
-        if before is None or _tells_more(trial, before):
-            trials[trial.genotype_id] = trial
-    found: dict[str, Chosen] = {}
-    for word in ids:
-        some = [word] if word in trials else [id for id in trials if word and id.startswith(word)]
-        if not some:
-            raise RunError(not_of_the_run(recipe.name, word, trials))
-        if len(some) > 1:
-            listed = ", ".join(sorted(some)[:5]) + (", ..." if len(some) > 5 else "")
-            raise RunError(
-                f"{word!r} is the beginning of {len(some)} networks of run {recipe.name!r}: {listed}"
-            )
-        found[some[0]] = _chosen(recipe, trials[some[0]])
-    return list(found.values())
-
-
-def _tells_more(trial: Trial, other: Trial) -> bool:
-    """Whether a trial says more of what its network reached in the search: trained, and for longer."""
-    of_search = trial.stage == "search" and trial.evaluation is not None
-    known = other.stage == "search" and other.evaluation is not None
-    return of_search and (not known or trial.rung > other.rung)
-
-
-def _chosen(recipe: Recipe, trial: Trial) -> Chosen:
-    in_search = trial.stage == "search" and trial.evaluation is not None
-    return Chosen(
-        genotype=recipe.search_space().genotype.from_dict(trial.choices),
-        cost=Cost(**trial.cost),
-        proxy_psnr_db=trial.evaluation.psnr_db if in_search and trial.evaluation else None,
-    )
-
-
-class Retraining:
-    """The long training of one run's candidates, under one protocol."""
+    lease_seconds = LEASE_SECONDS
 
     def __init__(
         self,
@@ -112,83 +57,152 @@ class Retraining:
         store: Store,
         runs: Path,
         device: str,
+        listen: Listener = lambda event: None,
         *,
+        after: After = lambda retrained: None,
         validate_every: int = 0,
         events: bool = False,
     ) -> None:
-        self.recipe, self.store, self.runs, self.device = recipe, store, runs, device
-        self.validate_every, self.events = validate_every, events
-        self.plan = recipe.plan("retrain")
-        self.protocol: Protocol
-        (self.protocol,), _ = make_protocols(recipe, recipe.retrain.get("plan", "longer"), [self.plan])
+        super().__init__(recipe, store, runs, device, listen)
+        if ranks.world() > 1 and recipe.executor != "inline":
+            raise RecipeError(
+                f"executor = {recipe.executor!r}: the processes of torchrun train one network together; "
+                "allowed is inline"
+            )
+        self.after, self.validate_every, self.events = after, validate_every, events
+        self.study = store.study(recipe.name)
+        self.failed: dict[str, str] = {}
+        self._chosen: dict[str, Chosen] = {}
+        self.done: dict[str, Retrained] = {}
 
-    def run(self, chosen: Chosen, report: Callable[[Progress], None]) -> Retrained:
-        """Train ``chosen``, going on from an interrupted attempt, and record it.
+    @property
+    def plan(self) -> Plan:
+        """How they are trained."""
+        return self.plans[0]
 
-        A result that the database holds is given back instead. Interrupted, from ``report``, leaves the
-        training's state on disk.
+    @property
+    def protocol(self) -> Protocol:
+        """What their numbers mean."""
+        return self.protocols[0]
+
+    def run(self, chosen: Sequence[Chosen]) -> list[Retrained]:
+        """Train them all, going on from interrupted attempts, and record each; gives what is known then.
+
+        A result that the database holds is given back instead, and what another process trains at this moment
+        is left to it. Interrupted, from the listener, leaves the states of what runs on disk; the same call
+        goes on from there.
         """
         self.store.ensure_protocol(self.protocol)
-        genotype, seed = chosen.genotype, self.recipe.seed
-        known = self.store.known(genotype.id, self.protocol.id, seed)
-        if known is not None:
-            return Retrained(chosen=chosen, evaluation=known, known=True)
-        trial = self._trial(chosen)
-        folder = self.runs / self.recipe.name / "retrained" / f"{genotype.id}-{self.protocol.id}"
-        job = replace(
-            make_job(
-                self.recipe,
-                self.plan,
-                genotype,
-                folder,
-                seed=seed,
-                device=self.device,
-                threads=cpu_threads(),
-            ),
-            validate_every=self.validate_every,
-            events=self.events,
-        )
-        try:
-            outcome = train(ranks.shared(job), report)
-        except BaseException:
-            with suppress(LeaderboardError):  # what went wrong first is the news
-                self.store.release(this_process(), [trial.id])
-            raise
-        evaluation = record_outcome(
-            self.store, trial, self.protocol.id, outcome, self.runs, owner=this_process()
-        )
-        return Retrained(chosen=chosen, evaluation=evaluation, known=False)
+        self._chosen = {one.genotype.id: one for one in chosen}
+        waiting = [one for one in self._chosen.values() if not self._is_known(one)]
+        if waiting:
+            with self._working() as executor:
+                while waiting or self._training:
+                    while waiting and len(self._training) < executor.capacity:
+                        self._begin(waiting.pop(0), executor)
+                    if self._training:
+                        self._finish(executor.next_result(self._watch), executor)
+        return [self.done[id] for id in self._chosen if id in self.done]
 
-    def close(self) -> None:
-        """Let the other processes of a group go; see :func:`follow`."""
-        ranks.shared(None)
+    def breathe(self) -> None:
+        """Say that this process is alive, and let the listener stop it."""
+        self._watch(None)
 
-    def _trial(self, chosen: Chosen) -> Trial:
-        """The row of this re-training: the one an interrupted attempt left, or a new one."""
-        study = self.store.study(self.recipe.name)
-        owner = this_process()
-        self.store.reap(study.id)
-        for trial in self.store.trials(study.id, "retrain", curves=False):
-            same = trial.genotype_id == chosen.genotype.id
+    def _plans(self) -> tuple[str, list[Plan]]:
+        return self.recipe.retrain.get("plan", "longer"), [self.recipe.plan("retrain")]
+
+    def _start(self) -> Executor:
+        if ranks.world() > 1:
+            return Inline(self._pool(), _together)
+        return super()._start()
+
+    def _pool(self) -> Pool:
+        return replace(super()._pool(), time_limit_seconds=None)
+
+    def _is_known(self, one: Chosen) -> bool:
+        """Whether the database holds the result, which is then taken from there."""
+        evaluation = self.store.known(one.genotype.id, self.protocol.id, self.recipe.seed)
+        if evaluation is not None:
+            self.listen(
+                Event(kind="repeated", genotype=one.genotype, cost=one.cost, psnr_db=evaluation.psnr_db)
+            )
+            self._keep(one, evaluation, known=True)
+        return evaluation is not None
+
+    def _keep(self, one: Chosen, evaluation: Evaluation, *, known: bool) -> None:
+        done = Retrained(chosen=one, evaluation=evaluation, known=known)
+        self.done[one.genotype.id] = done
+        self.after(done)
+
+    def _begin(self, one: Chosen, executor: Executor) -> None:
+        if self._is_known(one):  # somebody else may have finished it meanwhile
+            return
+        trial = self._trial(one)
+        if trial.state == "running" and trial.owner == self.owner:
+            self._submit(executor, Candidate(trial, one.genotype, one.cost))
+        else:
+            text = f"{one.genotype.id} is trained by {trial.owner} already, and left to it"
+            self.listen(Event(kind="note", text=text))
+
+    def _trial(self, one: Chosen) -> Trial:
+        """The row of this re-training: somebody else's, one that an earlier attempt left, or a new one."""
+        self.store.reap(self.study.id)
+        for trial in self.store.trials(self.study.id, "retrain", curves=False):
+            same = (trial.genotype_id, trial.seed) == (one.genotype.id, self.recipe.seed)
             # Rows of older databases do not say what they are to be trained under.
-            if trial.state == "waiting" and same and trial.protocol_id in (None, self.protocol.id):
-                taken = self.store.claim_this(trial.id, owner, LEASE_SECONDS)
-                if taken is not None:
-                    return taken
+            if not same or trial.protocol_id not in (None, self.protocol.id):
+                continue
+            if trial.state == "running" and trial.owner != self.owner:
+                return trial
+            if trial.state in ("waiting", "running"):
+                taken = self.store.claim_this(trial.id, self.owner, self.lease_seconds)
+                return taken or self.store.trial(trial.id)
         return self.store.propose(
-            study.id,
+            self.study.id,
             stage="retrain",
-            genotype_id=chosen.genotype.id,
-            space=chosen.genotype.space,
-            choices=chosen.genotype.to_dict(),
+            genotype_id=one.genotype.id,
+            space=one.genotype.space,
+            choices=one.genotype.to_dict(),
             scale=self.recipe.scale,
-            cost=chosen.cost.to_dict(),
+            cost=one.cost.to_dict(),
             seed=self.recipe.seed,
             state="running",
             protocol_id=self.protocol.id,
-            owner=owner,
-            seconds=LEASE_SECONDS,
+            owner=self.owner,
+            seconds=self.lease_seconds,
         )
+
+    def _job(self, candidate: Candidate) -> Job:
+        job = make_job(
+            self.recipe,
+            self.plan,
+            candidate.genotype,
+            self._folder(candidate.trial, 0),
+            seed=candidate.trial.seed,
+            device=self.device.split(",")[0],
+        )
+        return replace(job, validate_every=self.validate_every, events=self.events)
+
+    def _folder(self, trial: Trial, rung: int) -> Path:
+        name = f"{trial.genotype_id}-{self.protocol.id}"
+        return self.runs / self.recipe.name / "retrained" / name
+
+    def _finished(self, candidate: Candidate, outcome: Outcome, worker: str) -> Evaluation:
+        evaluation = super()._finished(candidate, outcome, worker)
+        self._keep(self._chosen[candidate.genotype.id], evaluation, known=False)
+        return evaluation
+
+    def _failed(self, candidate: Candidate, error: NasError, worker: str) -> None:
+        if ranks.world() > 1:  # the others have failed with it and are gone
+            self.store.release(self.owner, [candidate.trial.id])
+            raise error
+        self.failed[candidate.genotype.id] = next(iter(str(error).splitlines()), type(error).__name__)
+        super()._failed(candidate, error, worker)
+
+
+def _together(job: Job, report: Callable[[Progress], None]) -> Outcome:
+    """Train in every process of the group; the others wait for this job in :func:`follow`."""
+    return train(ranks.shared(job), report)
 
 
 def follow(report: Callable[[Progress], None]) -> None:

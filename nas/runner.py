@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from nas.protocol import make_protocols
 from nas.recipe import Recipe
 from nas.study import Candidate
 from nas.tally import Event, Listener, Tally
-from nas.training import Job, Outcome, Progress
+from nas.training import Job, Outcome, Plan, Progress
 from nas.training.checkpoint import STATE
 
 LEASE_SECONDS = 120.0
@@ -39,15 +40,17 @@ class Runner:
     """Hands candidates to an executor and records what came of them, while the leases are renewed.
 
     ``runs`` is the folder of all runs. ``tally`` can be read at any time by the listener. :meth:`_ended` is
-    told of each end after it was recorded.
+    told of each end after it was recorded. ``lease_seconds`` is how long this process is believed to be alive
+    after it last said so.
     """
 
     study: Study
+    lease_seconds = LEASE_SECONDS
 
     def __init__(self, recipe: Recipe, store: Store, runs: Path, device: str, listen: Listener) -> None:
         self.recipe, self.store, self.runs, self.device, self.listen = recipe, store, runs, device, listen
-        self.space, self.plans = recipe.search_space(), recipe.rung_plans()
-        name = recipe.proxy.get("plan", "quick")
+        self.space = recipe.search_space()
+        name, self.plans = self._plans()
         self.protocols, self.dataset = make_protocols(recipe, name, self.plans)
         self.tally = Tally(
             wanted=recipe.trials,
@@ -60,17 +63,39 @@ class Runner:
         self._failures = 0
         self._renewed = time.monotonic()
 
+    def _plans(self) -> tuple[str, list[Plan]]:
+        """How candidates are trained: the name of the plan, and the plan at the length of each rung."""
+        return self.recipe.proxy.get("plan", "quick"), self.recipe.rung_plans()
+
+    @contextmanager
+    def _working(self) -> Iterator[Executor]:
+        """The executor; whatever ends this, it is closed, and what was not finished is given back.
+
+        Interrupted lets what runs save its state before.
+        """
+        executor = self._start()
+        try:
+            yield executor
+        except Interrupted:
+            self._stop(executor)
+            raise
+        finally:
+            executor.close(save=False)
+            self._give_back()
+
     def _start(self) -> Executor:
         """The executor that the recipe names."""
+        return EXECUTORS[self.recipe.executor](self._pool())
+
+    def _pool(self) -> Pool:
         devices = tuple(word.strip() for word in self.device.split(",")) if self.device != "cpu" else ()
-        pool = Pool(
+        return Pool(
             workers=self.recipe.workers,
             devices=devices,
             time_limit_seconds=self.recipe.time_limit_seconds,
             ray_address=self.recipe.ray_address,
             gpus_per_worker=self.recipe.gpus_per_worker,
         )
-        return EXECUTORS[self.recipe.executor](pool)
 
     def _stop(self, executor: Executor) -> None:
         """After an interruption: let what runs save its state, and record what ended meanwhile."""
@@ -89,7 +114,7 @@ class Runner:
     def _claim(self) -> Candidate | None:
         """A trial that waits in the database, leased from now on; the search's own stages in their order."""
         for stage in STAGES:
-            trial = self.store.claim(self.study.id, self.owner, LEASE_SECONDS, stage)
+            trial = self.store.claim(self.study.id, self.owner, self.lease_seconds, stage)
             if trial is not None:
                 return self._candidate(trial)
         return None
@@ -127,7 +152,7 @@ class Runner:
     def _watch(self, seen: tuple[int, Progress] | None) -> None:
         """Between two steps, or a few times a second: renew; the listener may stop the process."""
         now = time.monotonic()
-        if now - self._renewed > LEASE_SECONDS / 4:
+        if now - self._renewed > self.lease_seconds / 4:
             self._renewed = now
             self._renew()
         key, progress = seen or (-1, None)
@@ -136,7 +161,7 @@ class Runner:
         self.listen(Event(kind="progress", number=number, progress=progress))
 
     def _renew(self) -> None:
-        self.store.renew(self.owner, list(self._training), LEASE_SECONDS)
+        self.store.renew(self.owner, list(self._training), self.lease_seconds)
 
     def _finish(self, done: Done, executor: Executor | None = None) -> None:
         """Record first, tell second; without an executor nothing is begun again."""
@@ -161,7 +186,7 @@ class Runner:
         finally:
             del self._training[done.key]
 
-    def _finished(self, candidate: Candidate, outcome: Outcome, worker: str) -> None:
+    def _finished(self, candidate: Candidate, outcome: Outcome, worker: str) -> Evaluation:
         trial = candidate.trial
         evaluation = record_outcome(
             self.store,
@@ -175,6 +200,7 @@ class Runner:
         self._failures = 0
         self._ended(candidate, "finished", evaluation)
         self._say("finished", candidate, psnr_db=outcome.psnr_db)
+        return evaluation
 
     def _failed(self, candidate: Candidate, error: NasError, worker: str) -> None:
         reason = next(iter(str(error).splitlines()), type(error).__name__)

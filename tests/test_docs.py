@@ -40,7 +40,11 @@ def test_every_nas_command_and_option_of_the_pages_exists(page: Path) -> None:
             if not words or words[0] != "nas":
                 continue
             command = commands[words[1]]
-            known = {option for parameter in command.params for option in parameter.opts}
+            known = {
+                option
+                for parameter in command.params
+                for option in (*parameter.opts, *parameter.secondary_opts)
+            }
             for word in words[2:]:
                 assert not word.startswith("--") or word in known, line
 

@@ -13,6 +13,7 @@ from leaderboard.page.gathering import Network, again_command
 from leaderboard.page.parts import aria, facts, table
 from leaderboard.pictures import Crop, Picture
 from leaderboard.records import Protocol
+from leaderboard.store.measurements import MARK
 from leaderboard.tables import COST_NAMES, amount, count_of
 
 METRICS: dict[str, str] = {
@@ -163,7 +164,8 @@ def measured(network: Network) -> list[Any]:
         rows = [
             [
                 f"{row['benchmark']} x{row['scale']}",
-                f"{row['metric']}, LR {row['low_resolution']}",
+                f"{row['metric']}, LR {row['low_resolution']}"
+                + (", self-ensemble" if row["weights"].endswith(MARK) else ""),
                 _number(row["psnr_db"], 2),
                 _number(row["ssim"], 4),
             ]

@@ -30,6 +30,12 @@ if TYPE_CHECKING:
 
 SAME_MEASUREMENT = ("network", "weights", "scale", "data_digest", "metric")
 
+MARK = "+"
+"""Behind the network's name and the digest of its weights where a self-ensemble was measured (EDSR+)."""
+
+WAYS = 8
+"""How often a network runs in a self-ensemble: its Multi-Adds are so many times the network's own."""
+
 
 class Measurements(Database):
     """What the store says of networks on benchmark sets."""
@@ -78,13 +84,15 @@ class Measurements(Database):
         | column | meaning |
         | --- | --- |
         | network, genotype, name | what was measured by name; id of its genotype; what a paper calls it |
-        | weights | digest of the weights; empty for bicubic |
+        | weights | digest of the weights, with a + for a self-ensemble; empty for bicubic |
         | scale, benchmark, metric | factor of the super-resolution; name of the set; how it was compared |
         | low_resolution, data_digest | read, made or unrounded; digest of the images |
         | psnr_db, ssim | means over the set: dB; 0 to 1, NaN where the images are too small |
         | params, multi_adds, conv_multi_adds | of its genotype at this scale, NaN where that is not known |
         | stage, plan | how the weights were trained, where their file is that of a recorded training |
         | device, created_at | where it was measured; when, aware, UTC |
+
+        A self-ensemble has `+` behind its name, and eight times the Multi-Adds of its genotype.
         """
 
         def work(session: Session) -> list[tuple[Any, ...]]:
@@ -93,6 +101,9 @@ class Measurements(Database):
             return [(*row[1:], *trained.get(row[0], (None, None))) for row in rows]
 
         frame = framed(self._read(work), _BENCHMARKS | dict.fromkeys(("stage", "plan"), TEXT))
+        averaged = frame["weights"].str.endswith(MARK).astype(bool)
+        frame.loc[averaged, ["multi_adds", "conv_multi_adds"]] *= WAYS
+        frame.loc[averaged & frame["name"].notna(), "name"] += MARK
         ends = ["device", "created_at"]
         return frame[[*(name for name in frame.columns if name not in ends), *ends]]
 

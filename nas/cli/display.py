@@ -120,23 +120,26 @@ class SearchDisplay(_Bars):
 
 
 class TrainingDisplay(_Bars):
-    """How far one long training is."""
+    """How far long trainings are: the one called ``name``, or several at once, each with its own."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str = "") -> None:
         super().__init__()
-        self._name, self._told = name, -PLAIN_SECONDS  # the first line comes with the first loss
+        self._name = name
+        self._told: dict[str, float] = {}
 
-    def show(self, now: training.Progress) -> None:
-        """Show where it stands."""
+    def show(self, now: training.Progress, name: str | None = None) -> None:
+        """Show where it stands, the one called ``name``."""
+        name = self._name if name is None else name
         pace = f"{now.steps_a_second:.1f} steps/s"
         left = f"left {format_seconds(now.seconds_left)}"
         psnr = "" if now.psnr_db is None else f"  {now.psnr_db:.3f} dB"
-        self.bar(self._name, now.step, now.steps, f"loss {now.loss:.4f}{psnr}  {pace}  {left}")
-        due = self.elapsed - self._told > PLAIN_SECONDS and not math.isnan(now.loss)
+        self.bar(name, now.step, now.steps, f"loss {now.loss:.4f}{psnr}  {pace}  {left}")
+        before = self._told.get(name, -2 * PLAIN_SECONDS)  # the first line comes with the first loss
+        due = self.elapsed - before > PLAIN_SECONDS and not math.isnan(now.loss)
         if not self.live and (due or now.step == now.steps):
-            self._told = self.elapsed
+            self._told[name] = self.elapsed
             self.say(
-                f"{self._name}  step {now.step}/{now.steps}  loss {now.loss:.4f}{psnr}  "
+                f"{name}  step {now.step}/{now.steps}  loss {now.loss:.4f}{psnr}  "
                 f"learning rate {now.learning_rate:.2e}  {pace}, {now.images_a_second:.0f} images/s  "
                 f"elapsed {format_seconds(now.seconds)}  {left}"
             )

@@ -2,32 +2,32 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nas.cli.options import Db, Device, Runs, has_store, open_store
+from nas.cli.options import DataDir, Db, Device, Runs, has_store, open_store
 
 if TYPE_CHECKING:
+    import torch
+
     from leaderboard.store import Store
     from nas.data.benchmarks import BenchmarkSet
     from nas.evaluate import Network, Scores
     from nas.tiles import Tiling
 
-DataDir = Annotated[
-    Path | None, typer.Option("--data-dir", help="Folder of the benchmark sets; NAS_DATA if not given.")
-]
-
 
 def evaluate(
     what: Annotated[
-        str | None,
+        list[str] | None,
         typer.Argument(
-            metavar="[WHAT]",
+            metavar="[WHAT]...",
             help="A run, a genotype's id, FILE.safetensors, a published name or MODULE:FUNCTION "
-            "(with --weights), or bicubic.",
+            "(with --weights), or bicubic. With --table none is all that was measured.",
         ),
     ] = None,
     scale: Annotated[int | None, typer.Option(help="2, 3 or 4; the weights' own if not given.")] = None,
@@ -35,6 +35,15 @@ def evaluate(
     data_dir: DataDir = None,
     sets: Annotated[str, typer.Option(help="Only these: Set5,Set14.")] = "",
     weights: Annotated[Path | None, typer.Option(help="Weights: .safetensors or .pth.")] = None,
+    self_ensemble: Annotated[
+        bool, typer.Option("--self-ensemble", help="Average over eight flips and turns: 8 times the cost.")
+    ] = False,
+    table: Annotated[
+        bool, typer.Option("--table", help="The papers' table, with the published networks around.")
+    ] = False,
+    format: Annotated[
+        str, typer.Option("--format", help="Of --table: table, markdown, latex, csv or json.")
+    ] = "table",
     sr: Annotated[Path | None, typer.Option(help="Folder of enlarged images, instead of WHAT.")] = None,
     hr: Annotated[Path | None, typer.Option(help="Folder of their high resolution.")] = None,
     tile: Annotated[int, typer.Option(help="Compute in tiles of about so many LR pixels; 0: whole.")] = 0,
@@ -45,44 +54,73 @@ def evaluate(
     runs: Runs = Path("runs"),
     db: Db = None,
 ) -> None:
-    """Measure a network, bicubic, or a folder of images: a row a benchmark set."""
+    """Measure networks, bicubic, or a folder of images: a row a benchmark set, or the papers' table."""
     import json
 
     from nas.errors import RecipeError, unknown
     from nas.metrics import METRICS
 
+    words = what or []
     if metric not in METRICS:
         raise unknown("metric", metric, METRICS)
     if scale not in (None, 2, 3, 4):
         raise RecipeError(f"--scale {scale}: 2, 3 or 4")
     if tile < 0 or 0 < tile < 48:
         raise RecipeError(f"--tile {tile}: 0 for whole images, or at least 48 LR pixels")
-    if (what is None) == (sr is None) or (sr is None) != (hr is None):
+    if weights is not None and len(words) > 1:
+        raise RecipeError(f"--weights {weights} belong to one network, and {len(words)} are named")
+    how = _How(scale, metric, weights, self_ensemble, tile, record, device, runs, db)
+    if table:
+        if sr is not None or hr is not None or not record:
+            raise RecipeError("--table shows what is in the database: without --sr, --hr and --no-record")
+        typer.echo(_table(words, how, data_dir, sets, format))
+        return
+    if (not words) == (sr is None) or (sr is None) != (hr is None):
         raise RecipeError("name a network, or give both --sr DIR and --hr DIR")
-    if what is None:
+    if self_ensemble and (not words or BICUBIC in words):
+        raise RecipeError("--self-ensemble averages a network's outputs; folders and bicubic have none")
+    if not words:
         assert sr is not None and hr is not None
-        told = _folders(sr, hr, scale, metric)
+        told = [_folders(sr, hr, scale, metric)]
     else:
         chosen = _sets(data_dir, sets)
-        if what == "bicubic":
-            told = _bicubic(chosen, scale, metric, (lambda: open_store(runs, db)) if record else None)
-        else:
-            told = _network(
-                what,
-                chosen,
-                scale,
-                metric,
-                runs,
-                db=db,
-                weights=weights,
-                tile=tile,
-                device=device,
-                record=record,
-            )
+        told = [_bicubic(chosen, how) if word == BICUBIC else _network(word, chosen, how) for word in words]
     if as_json:
-        typer.echo(json.dumps(told, indent=2))
-    else:
-        _print(told, per_image)
+        typer.echo(json.dumps(told if len(told) > 1 else told[0], indent=2))
+        return
+    for each in told:
+        _print(each, per_image)
+
+
+BICUBIC = "bicubic"
+
+
+@dataclass(frozen=True)
+class _How:
+    """The options that say how something is measured, and where that is kept."""
+
+    scale: int | None
+    metric: str
+    weights: Path | None
+    self_ensemble: bool
+    tile: int
+    record: bool
+    device: str | None
+    runs: Path
+    db: str | None
+
+    def keep(self) -> Callable[[], Store] | None:
+        return (lambda: open_store(self.runs, self.db)) if self.record else None
+
+    def place(self) -> torch.device:
+        import torch
+
+        from nas.device import cpu_threads, pick_device
+
+        place = torch.device(pick_device(self.device or "auto"))
+        if place.type == "cpu":
+            torch.set_num_threads(cpu_threads())
+        return place
 
 
 def _sets(data_dir: Path | None, sets: str) -> list[BenchmarkSet]:
@@ -102,67 +140,120 @@ def _folders(sr: Path, hr: Path, scale: int | None, metric: str) -> dict[str, An
     return {**_about(str(sr), f"against {hr}", scale, metric), "sets": [_row(hr.name, scores)]}
 
 
-def _bicubic(
-    chosen: list[BenchmarkSet], scale: int | None, metric: str, keep: Callable[[], Store] | None
-) -> dict[str, Any]:
+def _bicubic(chosen: list[BenchmarkSet], how: _How) -> dict[str, Any]:
     from nas.data.benchmarks import read_benchmark
-    from nas.evaluate import BICUBIC, SCALE, measure_bicubic
+    from nas.evaluate import SCALE, measure_bicubic
 
-    at = scale or SCALE
+    at = how.scale or SCALE
     rows = []
     for one in chosen:
-        scores = measure_bicubic(read_benchmark(one, at), at, metric)
-        _keep(scores, None, one.name, at, metric, "cpu", keep)
+        scores = measure_bicubic(read_benchmark(one, at), at, how.metric)
+        _keep(scores, None, one.name, at, how.metric, "cpu", how.keep())
         rows.append(_row(one.name, scores))
-    how = "as papers print it: LR not rounded" if metric == "y_float" else "from 8-bit LR"
-    return {**_about(BICUBIC, how, at, metric), "sets": rows}
+    origin = "as papers print it: LR not rounded" if how.metric == "y_float" else "from 8-bit LR"
+    return {**_about(BICUBIC, origin, at, how.metric), "sets": rows}
 
 
-def _network(
-    what: str,
-    chosen: list[BenchmarkSet],
-    scale: int | None,
-    metric: str,
-    runs: Path,
-    *,
-    db: str | None,
-    weights: Path | None,
-    tile: int,
-    device: str | None,
-    record: bool,
-) -> dict[str, Any]:
-    import torch
-
+def _network(what: str, chosen: list[BenchmarkSet], how: _How) -> dict[str, Any]:
     from nas.data.benchmarks import read_benchmark
-    from nas.device import cpu_threads, pick_device
+    from nas.ensemble import self_ensembled
     from nas.evaluate import load_network, measure_network
     from nas.tiles import plan_tiling
 
-    there = has_store(runs, db)
-    keep = (lambda: open_store(runs, db)) if record else None
+    there = has_store(how.runs, how.db)
     network = load_network(
         what,
-        scale=scale,
-        weights=weights,
-        runs=runs,
-        open_store=(lambda: open_store(runs, db, read_only=True)) if there else None,
+        scale=how.scale,
+        weights=how.weights,
+        runs=how.runs,
+        open_store=(lambda: open_store(how.runs, how.db, read_only=True)) if there else None,
     )
-    place = torch.device(pick_device(device or "auto"))
-    if place.type == "cpu":
-        torch.set_num_threads(cpu_threads())
+    place = how.place()
     network.module.to(place)
-    tiling: Tiling | None = plan_tiling(network.module, network.scale, tile, place) if tile else None
+    tiling: Tiling | None = plan_tiling(network.module, network.scale, how.tile, place) if how.tile else None
+    about = _about(network.name, network.source, network.scale, how.metric)
+    if how.self_ensemble:
+        network = self_ensembled(network)
+        about |= {"network": network.name, "self_ensemble": _ensemble_words(network)}
     rows = []
     for one in chosen:
         images = read_benchmark(one, network.scale)
-        scores = measure_network(network, images, metric, place, tiling)
-        _keep(scores, network, one.name, network.scale, metric, str(place), keep)
+        scores = measure_network(network, images, how.metric, place, tiling)
+        _keep(scores, network, one.name, network.scale, how.metric, str(place), how.keep())
         rows.append(_row(one.name, scores))
-    about = _about(network.name, network.source, network.scale, metric)
     about["genotype"] = None if network.genotype is None else network.genotype.id
     about["weights"] = network.weights
     about["tiles"] = None if tiling is None else tiling.told()
     return {**about, "sets": rows}
+
+
+def _ensemble_words(network: Network) -> str:
+    """What the average over flips and turns costs."""
+    from nas.cost import cost_of
+    from nas.ensemble import WAYS
+    from nas.units import format_count
+
+    words = f"self-ensemble: mean of {WAYS} flips and turns, {WAYS} times the Multi-Adds"
+    if network.genotype is None:
+        return words
+    once = cost_of(network.genotype, network.scale).multi_adds
+    return f"{words} ({WAYS} x {format_count(once)} = {format_count(WAYS * once)})"
+
+
+def _table(words: list[str], how: _How, data_dir: Path | None, sets: str, format: str) -> str:
+    """The papers' table of these networks; what was not measured yet is, where the sets are found."""
+    import pandas as pd
+
+    from leaderboard.paper import FORMATS, NOTE
+    from nas.errors import unknown
+    from nas.papers import papers_tables
+
+    if format not in FORMATS:
+        raise unknown("format", format, FORMATS)
+    named = data_dir is not None or bool(sets) or bool(os.environ.get("NAS_DATA"))
+    if words and (named or how.weights is not None):
+        chosen = _sets(data_dir, sets)
+        names = [name for word in words for name in _measured(word, chosen, how)]
+    else:
+        names = words
+    with open_store(how.runs, how.db, read_only=True) as store:
+        tables = papers_tables(store, names, scale=how.scale, metric=how.metric)
+    if format in ("csv", "json"):
+        return FORMATS[format](pd.concat(list(tables.values()), ignore_index=True)).rstrip("\n")
+    heading = {"latex": "% x{}, measured with {}", "markdown": "**x{}, measured with {}**"}
+    text = heading.get(format, "x{}, measured with {}")
+    parts = [f"{text.format(at, how.metric)}\n\n{FORMATS[format](rows)}\n" for at, rows in tables.items()]
+    return "\n".join([*parts, f"% {NOTE}" if format == "latex" else NOTE])
+
+
+def _measured(word: str, chosen: list[BenchmarkSet], how: _How) -> list[str]:
+    """Measure what ``word`` means on the sets, where that was not done; the names it has in the database."""
+    from nas.ensemble import self_ensembled
+    from nas.evaluate import measure_missing
+    from nas.papers import networks_meant
+    from nas.tiles import plan_tiling
+
+    if word == BICUBIC:
+        for scale in (2, 3, 4) if how.scale is None else (how.scale,):
+            _bicubic(chosen, replace(how, scale=scale))
+        return [word]
+    place, names = how.place(), []
+    there = has_store(how.runs, how.db)
+    found = networks_meant(
+        word,
+        scale=how.scale,
+        weights=how.weights,
+        runs=how.runs,
+        open_store=(lambda: open_store(how.runs, how.db, read_only=True)) if there else None,
+    )
+    for network in found:
+        network.module.to(place)
+        tiling = plan_tiling(network.module, network.scale, how.tile, place) if how.tile else None
+        names.append(network.name)
+        with open_store(how.runs, how.db) as store:
+            for each in (network, self_ensembled(network)) if how.self_ensemble else (network,):
+                measure_missing(store, each, chosen, how.metric, place, tiling=tiling)
+    return names
 
 
 def _keep(
@@ -175,22 +266,12 @@ def _keep(
     keep: Callable[[], Store] | None,
 ) -> None:
     """Write it into the database, where that is wanted."""
-    from nas.evaluate import measurement_of
-    from search_spaces.published import published_name
+    from nas.evaluate import keep_scores
 
     if keep is None:
         return
-    measurement = measurement_of(
-        scores, network, benchmark=benchmark, scale=scale, metric=metric, device=device
-    )
-    genotype = None if network is None else network.genotype
     with keep() as store:
-        store.record_measurement(
-            measurement,
-            space="" if genotype is None else genotype.space,
-            choices=None if genotype is None else genotype.to_dict(),
-            name=None if genotype is None else published_name(genotype),
-        )
+        keep_scores(store, scores, network, benchmark=benchmark, scale=scale, metric=metric, device=device)
 
 
 def _about(name: str, source: str, scale: int, metric: str) -> dict[str, Any]:
@@ -224,8 +305,9 @@ def _finite(*values: float) -> list[float | None]:
 def _print(told: dict[str, Any], per_image: bool) -> None:
     typer.echo(f"{told['network']}  ({told['source']})")
     typer.echo(f"  x{told['scale']}, {told['metric']}, {told['scale']} pixels cut from each side")
-    if told.get("tiles"):
-        typer.echo(f"  {told['tiles']}")
+    for key in ("self_ensemble", "tiles"):
+        if told.get(key):
+            typer.echo(f"  {told[key]}")
     width = max([9, *(len(name) + 2 for row in told["sets"] for name in row["per_image"] if per_image)])
     typer.echo(f"  {'set':<{width}} {'images':>6}  {'PSNR dB':>8}  {'SSIM':>7}  LR")
     for row in told["sets"]:

@@ -16,6 +16,10 @@ Runs = Annotated[
 Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 RunName = Annotated[str, typer.Argument(metavar="NAME", help="The run, as its search was called.")]
 
+DataDir = Annotated[
+    Path | None, typer.Option("--data-dir", help="Folder of the benchmark sets; NAS_DATA if not given.")
+]
+
 Db = Annotated[
     str | None,
     typer.Option(

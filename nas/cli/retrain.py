@@ -1,19 +1,22 @@
-"""``nas retrain``: train the best networks of a run for longer."""
+"""``nas retrain``: train the best networks of a run for longer, and measure them on the benchmark sets."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nas.cli.options import Db, Device, RunName, Runs, again, open_store
+from nas.cli.options import DataDir, Db, Device, RunName, Runs, again, open_store
 
 if TYPE_CHECKING:
+    from leaderboard.records import Request
     from leaderboard.store import Store
-    from nas.cli.stop import Stop
+    from nas.choosing import Chosen
+    from nas.cli.longer import Longer
     from nas.recipe import Recipe
-    from nas.retrain import Chosen, Retraining
 
 
 def retrain(
@@ -21,14 +24,29 @@ def retrain(
     top: Annotated[
         int | None, typer.Option(min=1, help="How many of the front, best PSNR first; 1 if not given.")
     ] = None,
+    knee: Annotated[
+        bool, typer.Option("--knee", help="The knee of the front instead: more cost brings little there.")
+    ] = False,
     ids: Annotated[
         str | None, typer.Option(help="These networks instead: ids or their beginnings, with commas.")
+    ] = None,
+    best_under: Annotated[
+        str | None, typer.Option(help="The best within limits instead: params=300k,multi_adds=15G.")
     ] = None,
     queued: Annotated[
         bool, typer.Option("--queued", help="Those that were asked for on the leaderboard's page instead.")
     ] = False,
     plan: Annotated[str | None, typer.Option(help="A named plan instead of the recipe's.")] = None,
+    changes: Annotated[
+        list[str] | None, typer.Option("--set", help="Change a field of the plan: lr=1e-4; repeatable.")
+    ] = None,
     steps: Annotated[int | None, typer.Option(help="Training steps, instead of the plan's.")] = None,
+    workers: Annotated[int, typer.Option(min=1, help="How many are trained at once.")] = 1,
+    executor: Annotated[
+        str | None, typer.Option(help="inline, processes or ray; processes for several workers.")
+    ] = None,
+    evaluate: Annotated[bool, typer.Option(help="Measure each on the benchmark sets that are found.")] = True,
+    data_dir: DataDir = None,
     validate_every: Annotated[
         int, typer.Option(min=0, help="Measure on the way, every so many steps; 0 at the end only.")
     ] = 0,
@@ -41,145 +59,169 @@ def retrain(
 
     The same command again goes on where it stopped. Started by torchrun, several GPUs train one network.
     """
+    from nas.cli.longer import Longer
     from nas.cli.stop import watch_signals
-    from nas.errors import Interrupted, RunError
+    from nas.errors import Interrupted
     from nas.retrain import follow
     from nas.training import ranks
 
-    if (top is not None) + (ids is not None) + queued > 1:
-        raise RunError("--top, --ids and --queued: one of them")
-    if ids is not None and not ids.strip(", "):
-        raise RunError(f"--ids {ids!r} names no network")
-    failed = 0
+    choice = _Choice(top=top, knee=knee, ids=ids, best_under=best_under, queued=queued)
+    choice.check()
+    wanted = _Wanted(plan, _changes(changes, steps), executor, workers, device)
     with watch_signals() as stop, ranks.joined() as rank:
         try:
             if rank:
                 follow(lambda progress: stop.check())
                 return
-            with open_store(runs, db) as store:
-                options = _Options(runs, device, validate_every, tensorboard, stop)
+            with open_store(runs, db) as store, Longer(store, runs, stop) as longer:
+                longer.validate_every, longer.events = validate_every, tensorboard
+                if evaluate:
+                    longer.find_sets(data_dir)
                 if queued:
-                    failed = _train_queued(store, name, plan, steps, options)
+                    failed = _train_queued(store, name, wanted, longer)
                 else:
-                    _train_chosen(store, _recipe(store, name, plan, steps), top or 1, ids, options)
+                    recipe = wanted.recipe(store, name)
+                    failed = len(longer.train(recipe, choice.choose(store, recipe)).failed)
                 ranks.shared(None)  # lets the other processes of a group go
+                longer.measure_left()
         except Interrupted:
             if not rank:
                 typer.echo("Stopped. The training's state is kept; the same command goes on from there.")
             raise typer.Exit(stop.status) from None
-    if failed:
+    if failed or longer.unmeasured:
         raise typer.Exit(1)
     typer.echo("Next:")
     site = again("board", name, "--site", str(runs / name / "site"), runs=runs, db=db)
     typer.echo(f"  {site}   write the leaderboard page")
 
 
-class _Options(NamedTuple):
-    runs: Path
+@dataclass(frozen=True, kw_only=True)
+class _Choice:
+    """Which networks are wanted: at most one of these."""
+
+    top: int | None
+    knee: bool
+    ids: str | None
+    best_under: str | None
+    queued: bool
+
+    def check(self) -> None:
+        from nas.choosing import parse_limits
+        from nas.errors import RunError
+
+        given = (self.top is not None, self.knee, self.ids is not None, self.best_under is not None)
+        if sum(given) + self.queued > 1:
+            raise RunError("--top, --knee, --ids, --best-under and --queued: one of them")
+        if self.ids is not None and not self.ids.strip(", "):
+            raise RunError(f"--ids {self.ids!r} names no network")
+        if self.best_under is not None:
+            parse_limits(self.best_under)
+
+    def choose(self, store: Store, recipe: Recipe) -> list[Chosen]:
+        from nas.choosing import choose, choose_best_under, choose_ids, choose_knee, parse_limits
+
+        if self.ids is not None:
+            return choose_ids(store, recipe, [word.strip() for word in self.ids.split(",") if word.strip()])
+        if self.best_under is not None:
+            return choose_best_under(store, recipe, parse_limits(self.best_under))
+        return choose_knee(store, recipe) if self.knee else choose(store, recipe, self.top or 1)
+
+
+def _changes(words: list[str] | None, steps: int | None) -> dict[str, Any]:
+    from nas.errors import RecipeError
+    from nas.training.plan import parse_changes
+
+    changes = parse_changes(words or [])
+    if steps is not None and "steps" in changes:
+        raise RecipeError("--steps and --set steps: one of them")
+    return changes if steps is None else {**changes, "steps": steps}
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """How and where they are to be trained; None leaves it to the run's recipe."""
+
+    plan: str | None
+    changes: dict[str, Any]
+    executor: str | None
+    workers: int
     device: str | None
-    validate_every: int
-    tensorboard: bool
-    stop: Stop
 
-    def retraining(self, store: Store, recipe: Recipe) -> Retraining:
-        from nas.device import pick_device
-        from nas.retrain import Retraining
+    def recipe(self, store: Store, name: str, plan: str | None = None) -> Recipe:
+        """The recipe of the run with the options put in; ``plan`` goes before the one of the command."""
+        from nas.recipe import make_recipe
 
-        device = pick_device((self.device or recipe.device).split(",")[0])
-        return Retraining(
-            recipe, store, self.runs, device, validate_every=self.validate_every, events=self.tensorboard
-        )
-
-
-def _recipe(store: Store, name: str, plan: str | None, steps: int | None) -> Recipe:
-    """The recipe of the run, with the options put in."""
-    from nas.recipe import make_recipe
-
-    table: dict[str, Any] = {**store.study(name).recipe, "name": name}
-    if plan is not None:
-        table["retrain"] = {"plan": plan}
-    if steps is not None:
-        table["retrain"]["steps"] = steps
-    return make_recipe({key: value for key, value in table.items() if value is not None}, where=name)
+        table: dict[str, Any] = {**store.study(name).recipe, "name": name}
+        chosen = plan or self.plan
+        section = table["retrain"] if chosen is None else {"plan": chosen}
+        table["retrain"] = {**section, **self.changes}
+        several = table["executor"] if table.get("executor", "inline") != "inline" else "processes"
+        table["executor"] = self.executor or (several if self.workers > 1 else "inline")
+        table["workers"] = self.workers
+        if self.device is not None:
+            table["device"] = self.device
+        return make_recipe({key: value for key, value in table.items() if value is not None}, where=name)
 
 
-def _train_chosen(store: Store, recipe: Recipe, top: int, ids: str | None, options: _Options) -> None:
-    from nas.retrain import choose, choose_ids
-
-    if ids is None:
-        chosen = choose(store, recipe, top)
-    else:
-        chosen = choose_ids(store, recipe, [word.strip() for word in ids.split(",") if word.strip()])
-    retraining = options.retraining(store, recipe)
-    _announce(retraining, len(chosen))
-    for candidate in chosen:
-        _train_one(retraining, candidate, options.stop)
-
-
-def _train_queued(store: Store, name: str, plan: str | None, steps: int | None, options: _Options) -> int:
+def _train_queued(store: Store, name: str, wanted: _Wanted, longer: Longer) -> int:
     """Take up what waits in the queue of a run until nothing does; how many failed."""
     from leaderboard.owners import this_process
-    from nas.cli.failures import message_of
     from nas.errors import Interrupted
-    from nas.retrain import choose_ids
 
     owner, done, failed = this_process(), 0, 0
-    while (request := store.take_request(name, owner)) is not None:
+    while taken := _take(store, name, wanted.workers):
         try:
-            recipe = _recipe(store, name, request.plan or plan, steps)
-            retraining = options.retraining(store, recipe)
-            _announce(retraining, 1)
-            _train_one(retraining, choose_ids(store, recipe, [request.genotype_id])[0], options.stop)
+            for plan in {request.plan: None for request in taken}:
+                requests = [request for request in taken if request.plan == plan]
+                reasons = _train_requests(store, requests, wanted, longer)
+                for request, reason in zip(requests, reasons, strict=True):
+                    store.end_request(request.id, owner, reason)
+                    taken.remove(request)
+                    done, failed = done + (reason is None), failed + (reason is not None)
         except (Interrupted, KeyboardInterrupt):
-            store.give_back_request(request.id, owner)
+            for request in taken:
+                store.give_back_request(request.id, owner)
             raise
         except Exception as error:
-            message = message_of(error)
-            store.end_request(request.id, owner, message or f"{type(error).__name__}: {error}")
-            if message is None:
-                raise
-            typer.echo(f"{request.genotype_id}  failed: {message}", err=True)
-            failed += 1
-        else:
-            store.end_request(request.id, owner)
-            done += 1
-    typer.echo(f"{done} done, {failed} failed of what was asked for" if done + failed else "Nothing waits.")
+            for request in taken:
+                store.end_request(request.id, owner, f"{type(error).__name__}: {error}")
+            raise
+    longer.say(f"{done} done, {failed} failed of what was asked for" if done + failed else "Nothing waits.")
     return failed
 
 
-def _announce(retraining: Retraining, count: int) -> None:
+def _take(store: Store, name: str, most: int) -> list[Request]:
+    """Requests of a run that wait, from now on this process's: as many as are trained at once."""
+    from leaderboard.owners import this_process
+
+    taken: list[Request] = []
+    while len(taken) < most and (request := store.take_request(name, this_process())) is not None:
+        taken.append(request)
+    return taken
+
+
+def _train_requests(
+    store: Store, requests: Sequence[Request], wanted: _Wanted, longer: Longer
+) -> list[str | None]:
+    """Train what was asked for under one plan; why each of them failed, None where it did not."""
+    from nas.choosing import choose_ids
+    from nas.cli.failures import message_of
+    from nas.errors import Interrupted
     from nas.training import ranks
 
-    plan, together = retraining.plan, ranks.world()
-    typer.echo(
-        f"Re-training {count} of run {retraining.recipe.name!r}: {plan.steps} steps of "
-        f"{plan.batch} patches of {plan.lr_patch}x{plan.lr_patch}; "
-        f"bicubic {retraining.protocol.bicubic_psnr_db:.3f} dB"
-        + (f"; {together} processes train together" if together > 1 else "")
-    )
-
-
-def _train_one(retraining: Retraining, candidate: Chosen, stop: Stop) -> None:
-    from nas.cli.display import TrainingDisplay
-    from nas.training import Progress
-    from nas.units import format_count
-
-    display = TrainingDisplay(candidate.genotype.id)
-
-    def report(progress: Progress) -> None:
-        stop.check()
-        display.show(progress)
-
-    with display:
-        result = retraining.run(candidate, report)
-    psnr = result.evaluation.psnr_db
-    gain = psnr - retraining.protocol.bicubic_psnr_db
-    before = candidate.proxy_psnr_db
-    typer.echo(
-        f"{candidate.genotype.id}  {psnr:.3f} dB ({gain:+.3f} over bicubic, "
-        + ("no result in the search)  " if before is None else f"{before:.3f} dB in the search)  ")
-        + f"{format_count(candidate.cost.params)} params  "
-        f"{format_count(candidate.cost.multi_adds)} Multi-Adds" + ("  known already" if result.known else "")
-    )
-    if result.evaluation.checkpoint:
-        typer.echo(f"  weights: {retraining.runs / result.evaluation.checkpoint}")
+    try:
+        recipe = wanted.recipe(store, requests[0].study, requests[0].plan)
+        chosen = choose_ids(store, recipe, [request.genotype_id for request in requests])
+        retraining = longer.train(recipe, chosen)
+    except Interrupted:
+        raise
+    except Exception as error:
+        message = message_of(error)
+        if message is None or ranks.world() > 1:  # the other processes of a group have failed with it
+            raise
+        for request in requests:
+            longer.say(f"{request.genotype_id}  failed: {message}")
+        return [message] * len(requests)
+    nowhere = "another process trains it"
+    ids = [request.genotype_id for request in requests]
+    return [None if id in retraining.done else retraining.failed.get(id, nowhere) for id in ids]

@@ -7,13 +7,14 @@ function from (plan, step) to a learning rate and put it in SCHEDULES.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 from nas.errors import RecipeError, unknown
 from nas.training.distil import DISTILLATIONS, NONE
 from nas.training.losses import LOSSES
+from nas.units import parse_count
 
 OPTIMIZERS = ("adam", "adamw")
 PRECISIONS = ("fp32", "tf32", "bf16", "fp16")
@@ -153,8 +154,9 @@ PLANS: dict[str, Plan] = {
     # Proxies for a GPU: one that ends, and one that a longer training can go on from.
     "proxy": Plan(steps=2000, lr=1e-3, lr_end=1e-5),
     "steady": Plan(steps=2000, lr=5e-4, schedule="constant", ema=0.999),
-    # EFRDN, sec. 4.2: 1000 epochs of 1000 batches.
+    # EFRDN, sec. 4.2: 1000 epochs of 1000 batches; under its own name, too.
     "full": Plan(steps=1_000_000),
+    "efrdn-full": Plan(steps=1_000_000),
     # SAFMN, released code: loss, steps and learning rate; the rest is ours.
     "safmn": Plan(steps=500_000, loss="l1_fft", lr=1e-3, lr_end=1e-6),
     # GPDN, released settings: loss, optimiser, learning rates, batch and patch; the steps are ours.
@@ -178,3 +180,42 @@ def named_plan(name: str, **changes: Any) -> Plan:
         if key not in allowed:
             raise unknown("plan field", key, allowed)
     return replace(PLANS[name], **changes)
+
+
+def parse_changes(words: Sequence[str]) -> dict[str, Any]:
+    """Fields of a plan from words like ``lr=1e-4``, each as the type that the field has.
+
+    A whole number may have a suffix (``300k``). Raises RecipeError for a field that there is not, with the
+    nearest one, and for a value that is none of its type; the plan itself checks the range.
+    """
+    types = get_type_hints(Plan)
+    changes: dict[str, Any] = {}
+    for word in words:
+        name, equals, text = (part.strip() for part in word.partition("="))
+        if not equals or not name:
+            raise RecipeError(f"plan field {word!r}: write NAME=VALUE, as lr=1e-4")
+        if name not in types:
+            raise unknown("plan field", name, types)
+        if name in changes:
+            raise RecipeError(f"plan field {word!r}: {name} was given before")
+        changes[name] = _parsed(name, text, types[name])
+    return changes
+
+
+def _parsed(name: str, text: str, kind: Any) -> Any:
+    """``text`` as a value of the type ``kind``: of several (``str | None``) the first that takes it."""
+    kinds = [kind] if isinstance(kind, type) else list(get_args(kind))
+    if type(None) in kinds and text.lower() == "none":
+        return None
+    if bool in kinds and text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    for one in (int, float):
+        try:
+            if one in kinds:
+                return parse_count(text) if one is int and text[-1:].isalpha() else one(text)
+        except (ValueError, RecipeError):
+            continue
+    if str in kinds:
+        return text
+    words = {int: "a whole number", float: "a number", bool: "true or false", type(None): "none"}
+    raise RecipeError(f"plan: {name} = {text!r}; {' or '.join(words[one] for one in kinds)} is needed")

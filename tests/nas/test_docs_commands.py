@@ -1,4 +1,4 @@
-"""The commands of docs/searching.md, run from the first to the last in one folder, as a reader would."""
+"""The commands of two pages of docs, run from the first to the last in one folder, as a reader would."""
 
 from __future__ import annotations
 
@@ -11,19 +11,22 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 from postgres_server import PostgresServer
 
 from leaderboard.errors import LeaderboardError
 from leaderboard.store import Store
 from nas.executors import EXECUTORS
 
-PAGE = Path(__file__).parents[2] / "docs" / "searching.md"
+DOCS = Path(__file__).parents[2] / "docs"
 Nas = Callable[..., subprocess.CompletedProcess[str]]
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", PAGE.read_text(encoding="utf-8"), flags=re.DOTALL)
+def blocks(language: str, page: str = "searching.md") -> list[str]:
+    text = (DOCS / page).read_text(encoding="utf-8")
+    return re.findall(rf"```{language}\n(.*?)```", text, flags=re.DOTALL)
 
 
 def begin(words: list[str], folder: Path) -> subprocess.Popen[str]:
@@ -64,6 +67,33 @@ def test_every_command_of_the_page_works(nas: Nas, tmp_path: Path, postgres: Pos
     assert "rung 3: " in whole
     assert "+-" in whole
     assert "begins with" in whole
+
+
+@pytest.mark.thorough
+def test_every_command_of_the_page_on_retraining_works(
+    nas: Nas, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("NAS_DATA", raising=False)
+    (tmp_path / "sets" / "Set5").mkdir(parents=True)
+    pixels = np.random.default_rng(0).integers(0, 256, (12, 16, 3), dtype=np.uint8)
+    image = Image.fromarray(pixels).resize((128, 96), Image.Resampling.BICUBIC)
+    image.save(tmp_path / "sets" / "Set5" / "a.png")
+    [recipe] = blocks("toml", "retraining.md")
+    (tmp_path / "small.toml").write_text(recipe)
+    commands = [line for block in blocks("sh", "retraining.md") for line in block.splitlines()]
+    printed = {}
+    for command in commands:
+        done = nas(*shlex.split(command)[1:], timeout=300)
+        assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+        printed[command] = done.stdout
+    assert "known already" in printed["nas retrain small --data-dir sets"]
+    assert "  Set5 " in printed["nas retrain small --data-dir sets"]
+    assert "2 at once (processes)" in printed["nas retrain small --top 2 --set steps=10 --workers 2"]
+    table = printed["nas evaluate small --table"]
+    assert "measured, y_float" in table and "EFRDN" in table
+    assert "bicubic" in printed[next(command for command in commands if "bicubic" in command)]
+    assert r"\begin{tabular}" in printed["nas evaluate --table --scale 2 --format latex"]
+    assert "mean of 8 flips and turns" in printed[commands[-1]]
 
 
 @pytest.mark.thorough

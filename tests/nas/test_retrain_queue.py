@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from leaderboard.store import Store
+from nas.choosing import choose, choose_ids
 from nas.cli import main
 from nas.errors import RunError
 from nas.recipe import Recipe
-from nas.retrain import choose, choose_ids
 from nas.search import Search
 from nas.training import Progress
 
@@ -93,7 +93,8 @@ def test_the_command_retrains_the_named_networks_and_no_other(
         "nas: run 'small' has no network 'nonesuch'"
     )
     for words in (("--ids", ids[0], "--queued"), ("--top", "2", "--queued"), ("--ids", ids[0], "--top", "1")):
-        assert nas("retrain", "small", *words) == (2, "nas: --top, --ids and --queued: one of them\n")
+        said = "nas: --top, --knee, --ids, --best-under and --queued: one of them\n"
+        assert nas("retrain", "small", *words) == (2, said)
     assert nas("retrain", "small", "--ids", " ,") == (2, "nas: --ids ' ,' names no network\n")
 
 
@@ -130,8 +131,8 @@ def test_what_is_interrupted_waits_again(
 
     show = TrainingDisplay.show
 
-    def ask_to_stop(display: TrainingDisplay, progress: Progress) -> None:
-        show(display, progress)
+    def ask_to_stop(display: TrainingDisplay, progress: Progress, name: str | None = None) -> None:
+        show(display, progress, name)
         if progress.step == 2:
             signal.raise_signal(signal.SIGINT)
 

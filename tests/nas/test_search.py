@@ -11,6 +11,7 @@ from troubled import MARKS
 
 from leaderboard.errors import StudyMismatchError, StudyTakenError, UnknownStudyError
 from leaderboard.store import Store
+from nas.choosing import choose
 from nas.cost import Cost, cost_of, measure
 from nas.errors import BudgetError, DiskError, Interrupted, RecipeError, RunError
 from nas.executors import EXECUTORS
@@ -18,7 +19,7 @@ from nas.jobs import make_job
 from nas.limits import Measured
 from nas.memory import peak_memory
 from nas.recipe import Recipe
-from nas.retrain import Retraining, choose
+from nas.retrain import Retraining
 from nas.runner import ATTEMPTS
 from nas.samplers import SAMPLERS
 from nas.search import Search
@@ -549,16 +550,15 @@ def test_the_best_of_the_front_is_retrained_once(small_recipe: Make, tmp_path: P
         chosen = choose(store, recipe, top=2)
         assert chosen[0].proxy_psnr_db == tally.best_psnr_db
         assert all(one.genotype.id in tally.front() for one in chosen)
-        retraining = Retraining(recipe, store, tmp_path, "cpu")
 
-        def stop(progress: Any) -> None:
-            if progress.step == 4:
+        def stop(event: Event) -> None:
+            if event.progress is not None and event.progress.step == 4:
                 raise Interrupted("enough")
 
         with pytest.raises(Interrupted):
-            retraining.run(chosen[0], stop)
-        first = retraining.run(chosen[0], lambda progress: None)
-        again = retraining.run(chosen[0], lambda progress: None)
+            Retraining(recipe, store, tmp_path, "cpu", stop).run(chosen[:1])
+        retraining = Retraining(recipe, store, tmp_path, "cpu")
+        [first], [again] = retraining.run(chosen[:1]), retraining.run(chosen[:1])
         assert (first.known, again.known) == (False, True)
         assert first.evaluation == again.evaluation
         assert first.evaluation.protocol_id != rows(tmp_path)[0].evaluation
@@ -573,22 +573,23 @@ def test_what_one_plan_left_unfinished_is_not_finished_under_another(
     recipe = small_recipe(trials=2)
     run(recipe, tmp_path)
 
-    def stop(progress: Any) -> None:
-        raise Interrupted("enough")
+    def stop(event: Event) -> None:
+        if event.kind == "progress":
+            raise Interrupted("enough")
 
     with Store.at(tmp_path / "results.db") as store:
-        [chosen] = choose(store, recipe, top=1)
-        first = Retraining(recipe, store, tmp_path, "cpu")
+        chosen = choose(store, recipe, top=1)
         with pytest.raises(Interrupted):
-            first.run(chosen, stop)
+            Retraining(recipe, store, tmp_path, "cpu", stop).run(chosen)
+        first = Retraining(recipe, store, tmp_path, "cpu")
         longer = small_recipe(trials=2, retrain={"plan": "longer", "steps": 9, "batch": 2, "lr_patch": 12})
         second = Retraining(longer, store, tmp_path, "cpu")
-        done = second.run(chosen, lambda progress: None)
+        [done] = second.run(chosen)
         assert done.evaluation.protocol_id == second.protocol.id != first.protocol.id
         assert done.evaluation.curve[-1][0] == 9
         trials = store.trials(store.study("small").id, "retrain")
         assert [trial.state for trial in trials] == ["waiting", "finished"]
-        again = first.run(chosen, lambda progress: None)
+        [again] = first.run(chosen)
         assert again.evaluation.protocol_id == first.protocol.id
         assert len(store.trials(store.study("small").id, "retrain")) == 2
 

@@ -1,0 +1,182 @@
+"""What ``nas retrain`` shows and does around trainings: bars, a line a result, and its benchmark sets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from nas.cli.display import TrainingDisplay
+from nas.cli.failures import message_of
+from nas.cli.stop import Stop
+from nas.units import format_count
+
+if TYPE_CHECKING:
+    from leaderboard.store import Store
+    from nas.choosing import Chosen
+    from nas.data.benchmarks import BenchmarkSet
+    from nas.recipe import Recipe
+    from nas.retrain import Retrained, Retraining
+    from nas.tally import Event
+
+
+class Longer:
+    """One call of the command: trains, prints, and measures each result on the benchmark sets."""
+
+    def __init__(self, store: Store, runs: Path, stop: Stop) -> None:
+        self.store, self.runs, self.stop = store, runs, stop
+        self.validate_every, self.events = 0, False
+        self._sets: list[BenchmarkSet] = []
+        self._hint = ""
+        self._display = TrainingDisplay()
+        self._names: dict[int, str] = {}
+        self._left: list[tuple[Retraining, Retrained]] = []
+        self._retraining: Retraining | None = None
+        self.unmeasured = 0
+        """How many results could not be measured on the benchmark sets."""
+
+    def __enter__(self) -> Self:
+        self._display.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._display.__exit__(kind, error, trace)
+
+    def say(self, text: str) -> None:
+        """One line."""
+        self._display.say(text)
+
+    def find_sets(self, data_dir: Path | None) -> None:
+        """Look for the benchmark sets; where there is none, :meth:`train` says how to get them.
+
+        Raises DataError for a ``data_dir`` that is no folder.
+        """
+        from nas.data.benchmarks import BENCHMARKS, data_folder, find_benchmarks
+        from nas.errors import DataError
+
+        try:
+            folder = data_folder(data_dir)
+            self._sets = find_benchmarks(folder)
+            reason = f"none below {folder}"
+        except DataError as error:
+            if data_dir is not None:
+                raise
+            reason = str(error)
+        if not self._sets:
+            self._hint = (
+                f"Not measured on benchmark sets ({reason}): put {', '.join(BENCHMARKS)} into folders of "
+                "these names (docs/data.md), and the same command measures what is trained"
+            )
+
+    def train(self, recipe: Recipe, chosen: Sequence[Chosen]) -> Retraining:
+        """Train the chosen under the recipe's plan, and measure each; the bars and lines belong to it."""
+        from nas.device import pick_device
+        from nas.retrain import Retraining
+
+        words = recipe.device.split(",")
+        device = ",".join(pick_device(word.strip()) for word in words[: 1 if recipe.workers == 1 else None])
+        retraining = Retraining(
+            recipe,
+            self.store,
+            self.runs,
+            device,
+            self._listen,
+            after=self._after,
+            validate_every=self.validate_every,
+            events=self.events,
+        )
+        self._retraining = retraining
+        self._announce(retraining, len(chosen))
+        retraining.run(chosen)
+        return retraining
+
+    def measure_left(self) -> None:
+        """Measure what is trained and was not measured yet; for a group of processes, once that is over."""
+        left, self._left = self._left, []
+        for retraining, done in left:
+            self.unmeasured += not self._measure(retraining, done)
+
+    def _announce(self, retraining: Retraining, count: int) -> None:
+        from nas.training import ranks
+
+        plan, recipe, together = retraining.plan, retraining.recipe, ranks.world()
+        self.say(
+            f"Re-training {count} of run {recipe.name!r}: {plan.steps} steps of "
+            f"{plan.batch} patches of {plan.lr_patch}x{plan.lr_patch}; "
+            f"bicubic {retraining.protocol.bicubic_psnr_db:.3f} dB"
+            + (f"; {recipe.workers} at once ({recipe.executor})" if recipe.workers > 1 else "")
+            + (f"; {together} processes train together" if together > 1 else "")
+        )
+        if self._hint:
+            self.say(self._hint)
+            self._hint = ""
+
+    def _listen(self, event: Event) -> None:
+        self.stop.check()
+        if event.kind == "started" and event.genotype is not None:
+            self._names[event.number] = event.genotype.id
+        elif event.kind == "progress" and event.progress is not None:
+            self._display.show(event.progress, self._names[event.number])
+        elif event.kind == "failed" and event.genotype is not None:
+            self.say(f"{event.genotype.id}  failed: {event.text}")
+        elif event.kind == "note":
+            self.say(event.text)
+
+    def _after(self, done: Retrained) -> None:
+        from nas.training import ranks
+
+        assert self._retraining is not None
+        chosen, psnr, before = done.chosen, done.evaluation.psnr_db, done.chosen.proxy_psnr_db
+        self.say(
+            f"{chosen.genotype.id}  {psnr:.3f} dB "
+            f"({psnr - self._retraining.protocol.bicubic_psnr_db:+.3f} over bicubic, "
+            + ("no result in the search)  " if before is None else f"{before:.3f} dB in the search)  ")
+            + f"{format_count(chosen.cost.params)} params  "
+            f"{format_count(chosen.cost.multi_adds)} Multi-Adds" + ("  known already" if done.known else "")
+        )
+        if done.evaluation.checkpoint:
+            self.say(f"  weights: {self.runs / done.evaluation.checkpoint}")
+        # The others of a group would wait for longer than they are ready to.
+        self._left.append((self._retraining, done))
+        if ranks.world() == 1:
+            self.measure_left()
+
+    def _measure(self, retraining: Retraining, done: Retrained) -> bool:
+        """Measure one result on what it was not measured on yet, and print all; False where it failed."""
+        import torch
+
+        from nas.device import cpu_threads, out_of_memory
+        from nas.errors import Interrupted
+        from nas.evaluate import measure_retrained
+
+        if not self._sets:
+            return True
+        device = torch.device(retraining.device.split(",")[0])
+        if device.type == "cpu":
+            torch.set_num_threads(cpu_threads())
+        try:
+            found = measure_retrained(
+                self.store,
+                done.evaluation,
+                self._sets,
+                runs=self.runs,
+                metric=retraining.recipe.metric,
+                scale=retraining.recipe.scale,
+                device=device,
+                breathe=retraining.breathe,
+            )
+        except Interrupted:
+            raise
+        except Exception as error:  # the training is recorded, and others wait
+            message = message_of(error) or out_of_memory(error)
+            if message is None:
+                raise
+            self.say(f"  not measured: {message}")
+            return False
+        for one in found:
+            ssim = "none" if one.ssim is None else f"{one.ssim:.5f}"
+            self.say(f"  {one.benchmark:<9} {one.psnr_db:.3f} dB  SSIM {ssim}  ({one.metric})")
+        return True
