@@ -72,6 +72,8 @@ def _phrase(axis: str, value: Any, ambiguous: bool) -> str:
     if value is True:
         return axis
     if isinstance(value, Mapping):
+        if value and all(isinstance(entry, Mapping) for entry in value.values()):
+            return f"{axis} of {len(value)}"  # a table of its own, for each of many layers perhaps
         return f"{axis} ({words(value)})"
     if isinstance(value, list | tuple):
         return f"{axis} {'+'.join(map(str, value))}"

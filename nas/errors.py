@@ -35,6 +35,10 @@ class CheckpointError(NasError):
     """A checkpoint that is damaged or belongs to another job."""
 
 
+class ExportError(NasError):
+    """A network that cannot be written in a format, or a file of one that cannot be used."""
+
+
 class TrainingError(NasError):
     """A training that ended without a result."""
 
@@ -49,6 +53,10 @@ class OutOfMemoryError(TrainingError):
     """A candidate that asked for more memory than there is, also at half the batch."""
 
     failure = "out_of_memory"
+
+
+class CompressError(NasError):
+    """A network that cannot be made smaller in the way that was asked for."""
 
 
 class CandidateError(NasError):

@@ -14,7 +14,15 @@ from search_spaces import Genotype
 
 
 def make_job(
-    recipe: Recipe, plan: Plan, genotype: Genotype, folder: Path, *, seed: int, device: str, threads: int = 0
+    recipe: Recipe,
+    plan: Plan,
+    genotype: Genotype,
+    folder: Path,
+    *,
+    seed: int,
+    device: str,
+    threads: int = 0,
+    teacher: Path | None = None,
 ) -> Job:
     """The training of ``genotype`` under ``plan`` as the recipe has it; its files lie in ``folder``."""
     return Job(
@@ -27,6 +35,7 @@ def make_job(
         device=device,
         threads=threads,
         folder=folder,
+        teacher=teacher,
     )
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+import platform
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -22,6 +25,12 @@ class Latency:
     median_ms: float
     p5_ms: float
     p95_ms: float
+
+    @classmethod
+    def of(cls, taken_ms: list[float]) -> Latency:
+        """What runs of these times come to."""
+        low, median, high = np.percentile(taken_ms, (5, 50, 95))
+        return cls(median_ms=float(median), p5_ms=float(low), p95_ms=float(high))
 
 
 def measure_latency(
@@ -43,14 +52,32 @@ def measure_latency(
     taken = []
     with torch.no_grad():
         for number in range(WARM_UP + runs):
-            _wait(device)
-            start = time.perf_counter()
-            network(x)
-            _wait(device)
+            took = timed_ms(lambda: network(x), device)
             if number >= WARM_UP:
-                taken.append((time.perf_counter() - start) * 1e3)
-    low, median, high = np.percentile(taken, (5, 50, 95))
-    return Latency(median_ms=float(median), p5_ms=float(low), p95_ms=float(high))
+                taken.append(took)
+    return Latency.of(taken)
+
+
+def timed_ms(run: Callable[[], object], device: torch.device) -> float:
+    """Milliseconds of one call, between two moments at which the device has nothing left to do."""
+    _wait(device)
+    start = time.perf_counter()
+    run()
+    _wait(device)
+    return (time.perf_counter() - start) * 1e3
+
+
+@functools.cache
+def processor(device: torch.device) -> str:
+    """What a runtime's device is called: the model of the GPU or of the CPU, without its threads."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    try:
+        told = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        told = ""
+    models = [line.partition(":")[2].strip() for line in told.splitlines() if line.startswith("model name")]
+    return f"cpu {models[0] if models else platform.processor() or platform.machine()}"
 
 
 def _wait(device: torch.device) -> None:

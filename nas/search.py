@@ -22,10 +22,10 @@ from leaderboard.records import Evaluation, Runtime, Study, Trial
 from leaderboard.store import Store, sqlite_url
 from nas import __version__
 from nas.cost import OUTPUT, Cost, breakdown, cost_of
-from nas.device import device_name, pick_device
+from nas.device import pick_device
 from nas.errors import Interrupted, RunError
 from nas.executors import Executor
-from nas.latency import Latency
+from nas.latency import Latency, processor
 from nas.limits import Measured
 from nas.partners import Partners
 from nas.reach import require_reachable
@@ -333,7 +333,7 @@ class Search(Runner):
                 scale=self.recipe.scale,
                 height=height,
                 width=width,
-                device=device_name(device),
+                device=processor(device),
                 threads=torch.get_num_threads() if device.type == "cpu" else 0,
                 **vars(latency),
                 torch_version=torch.__version__,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -116,3 +117,37 @@ def plan_tiling(network: nn.Module, scale: int, tile: int, device: torch.device)
     network.train(was_training)
     difference = (whole - parts).abs().max().item()
     return Tiling(tile=tile, overlap=overlap, radius=radius, difference=difference)
+
+
+@torch.no_grad()
+def enlarge_in_bands(
+    network: nn.Module,
+    rows: Callable[[int, int], Tensor],
+    size: tuple[int, int],
+    scale: int,
+    *,
+    tile: int,
+    overlap: int,
+) -> Iterator[tuple[int, Tensor]]:
+    """The same as :func:`enlarge` for an image of ``size``, a band of tiles at a time, from the top.
+
+    ``rows(top, bottom)`` gives a part of the input, (1, 3, bottom - top, W). Each band comes with its first
+    LR row, on the CPU, so that no more than one is in memory.
+    """
+    height, width = size
+    if tile <= 0 or (height <= tile and width <= tile):
+        yield 0, network(rows(0, height)).cpu()
+        return
+    step = max(ALIGN, tile // ALIGN * ALIGN)
+    margin = math.ceil(overlap / ALIGN) * ALIGN
+    for top in range(0, height, step):
+        bottom, first_row = min(top + step, height), max(0, top - margin)
+        x = rows(first_row, min(height, bottom + margin))
+        parts = []
+        for left in range(0, width, step):
+            right, first_column = min(left + step, width), max(0, left - margin)
+            part = network(x[..., first_column : right + margin])
+            inside = slice((top - first_row) * scale, (bottom - first_row) * scale)
+            across = slice((left - first_column) * scale, (right - first_column) * scale)
+            parts.append(part[..., inside, across].cpu())
+        yield top, torch.cat(parts, dim=-1)

@@ -11,7 +11,11 @@ import importlib.util
 from search_spaces.errors import SpaceError, unknown
 from search_spaces.genotype import Axis, Chooser, Genotype, Space, choice, span
 
-SPACES: dict[str, str] = {"lightweight": "search_spaces.lightweight:Lightweight"}
+SPACES: dict[str, str] = {
+    "lightweight": "search_spaces.lightweight:Lightweight",
+    "published": "search_spaces.named:Named",
+    "compressed": "search_spaces.compressed:Compressed",
+}
 """Spaces with a word of their own: word -> ``module:Class``, imported only when asked for."""
 
 

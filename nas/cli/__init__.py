@@ -14,16 +14,20 @@ from typing import Annotated
 import typer
 
 from nas.cli.board import board
+from nas.cli.compress import compress
 from nas.cli.cost import cost
 from nas.cli.data import data
 from nas.cli.evaluate import evaluate
 from nas.cli.exchange import export_results, import_results
+from nas.cli.export import export
 from nas.cli.export_study import export_study
 from nas.cli.front import front
+from nas.cli.measure import measure
 from nas.cli.rerun import rerun
 from nas.cli.retrain import retrain
 from nas.cli.search import search
 from nas.cli.space import space
+from nas.cli.upscale import upscale
 
 app = typer.Typer(
     name="nas",
@@ -35,6 +39,7 @@ app = typer.Typer(
 )
 for command in (
     *(search, front, board, retrain, rerun, evaluate, cost, space, data),
+    *(compress, measure, export, upscale),
     *(export_study, export_results, import_results),
 ):
     app.command()(command)

@@ -12,9 +12,10 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from nas.errors import CheckpointError, DiskError
+from search_spaces import Genotype, SpaceError, load_space
 
 WEIGHTS = "weights.safetensors"
 STATE = "state.pt"
@@ -54,6 +55,38 @@ def load_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         return load_file(path), about
     except (OSError, SafetensorError, ValueError) as error:
         raise CheckpointError(f"{path}: no readable weights ({error})") from error
+
+
+def load_described(path: Path) -> tuple[Genotype, int, nn.Module]:
+    """Genotype, scale and network, with its weights, of a file whose header says what it is of.
+
+    Raises CheckpointError for a damaged file, one that says nothing, and one whose weights do not fit.
+    """
+    weights, about = load_weights(path)
+    if "choices" not in about or about.get("scale") not in (2, 3, 4):
+        raise CheckpointError(f"{path}: does not say which network its weights belong to")
+    try:
+        genotype = load_space(str(about.get("space", "lightweight"))).from_dict(about["choices"])
+        network = genotype.build(about["scale"])
+    except (SpaceError, TypeError) as error:
+        raise CheckpointError(f"{path}: {error}") from error
+    put_weights(network, weights, path)
+    return genotype, about["scale"], network
+
+
+def put_weights(network: nn.Module, weights: Mapping[str, Tensor], path: Path) -> None:
+    """Put ``weights``, which were read from ``path``, in. Raises CheckpointError where they do not fit."""
+    own = network.state_dict()
+    missing, strange = sorted(own.keys() - weights.keys()), sorted(weights.keys() - own.keys())
+    other = [name for name in own if name in weights and own[name].shape != weights[name].shape]
+    problems = [
+        f"{len(names)} {kind} ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})"
+        for kind, names in (("missing", missing), ("not known", strange), ("of another shape", other))
+        if names
+    ]
+    if problems:
+        raise CheckpointError(f"{path}: does not fit the network: {'; '.join(problems)}")
+    network.load_state_dict(weights)
 
 
 def save_state(path: Path, state: Mapping[str, Any]) -> None:

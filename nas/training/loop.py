@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import gc
 import math
 import time
@@ -10,13 +11,13 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
-from torch import nn
 
 from nas.data import Patches, load_data
 from nas.device import device_name, out_of_memory
 from nas.errors import CheckpointError, Interrupted, OutOfMemoryError, TrainingError
 from nas.pictures import Album, open_album
 from nas.training import ranks
+from nas.training.beginning import begin, check, finish, identity_of
 from nas.training.checkpoint import STATE, WEIGHTS, load_state, save_state, save_weights
 from nas.training.curve import Curve
 from nas.training.events import Events
@@ -41,9 +42,10 @@ def train(job: Job, report: Report | None = None) -> Outcome:
     the state is saved and Interrupted leaves. A device whose memory is too small gets each batch in two
     parts, whose gradients add up. Raises DivergedError, OutOfMemoryError when that is too much as well, and
     TrainingError for a network that cannot be measured. In a group of processes (``ranks``) all call this
-    with the same job.
+    with the same job. Raises RecipeError where a plan and its job disagree about a teacher.
     """
     job = ranks.own(job)
+    check(job, ranks.world())
     with _settings(job):
         try:
             return _attempt(job, report, accumulate=1)
@@ -82,10 +84,7 @@ class _Run:
     def __init__(self, job: Job, accumulate: int) -> None:
         self.job, self.device = job, torch.device(job.device)
         self.dataset = load_data(job.data, job.scale, job.plan.lr_patch)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(job.seed)
-            network = job.genotype.build(job.scale)
-        self.network: nn.Module = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network, teaching = begin(job, self.device)
         patches = Patches(
             self.dataset.train,
             scale=job.scale,
@@ -95,20 +94,17 @@ class _Run:
             part=(ranks.rank(), ranks.world()),
         )
         self.feed = make_feed(patches, job.plan.batch)
-        self.work = Step(self.network, job.plan, self.feed, self.device, accumulate=accumulate)
+        self.work = Step(
+            self.network, job.plan, self.feed, self.device, accumulate=accumulate, teaching=teaching
+        )
         self.work.model = ranks.wrapped(self.network, self.device)
         self.curve = Curve(self.work.loss_sum)
         self.step, self.seconds = 0, 0.0
 
-    @property
+    @functools.cached_property
     def identity(self) -> dict[str, Any]:
-        """What two attempts must share; a schedule that can be gone on with may differ in its length."""
-        job, plan = self.job, self.job.plan.identity()
-        if job.plan.can_go_on:
-            del plan["steps"]
-        names = ("genotype", "scale", "plan", "data", "seed")
-        values = (job.genotype.id, job.scale, plan, self.dataset.digest, job.seed)
-        return dict(zip(names, values, strict=True))
+        """What two attempts must share."""
+        return identity_of(self.job, self.dataset.digest)
 
     # Training
 
@@ -208,6 +204,7 @@ class _Run:
         psnr_db, ssim = mean_scores(scores)
         if not math.isfinite(psnr_db):
             raise TrainingError(f"PSNR on the validation images is {psnr_db}")
+        self.network = finish(self.network, job.plan)
         weights = state = None
         if job.folder is not None:
             weights, state = job.folder / WEIGHTS, job.folder / STATE

@@ -12,11 +12,13 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, get_args, get_type_hints
 
 from nas.errors import RecipeError, unknown
+from nas.training.distil import DISTILLATIONS, NONE
 from nas.training.losses import LOSSES
 from nas.units import parse_count
 
 OPTIMIZERS = ("adam", "adamw")
 PRECISIONS = ("fp32", "tf32", "bf16", "fp16")
+QUANTISE_BITS = (0, 8)
 
 
 def _cosine(plan: Plan, step: int) -> float:
@@ -48,7 +50,13 @@ class Plan:
     decay of the averaged weights, which are then the ones that are measured; 0 is off. ``clip_norm`` bounds
     the gradient's norm; 0 is off. ``precision``: ``tf32`` lets a GPU round factors of products to 10 bits;
     ``bf16`` and ``fp16`` compute under autocast and keep float32 weights. ``fft_weight`` belongs to the loss
-    ``l1_fft``. Raises RecipeError for a value out of its range.
+    ``l1_fft``.
+
+    ``distil`` is what a teacher adds to the loss (a word of DISTILLATIONS; ``none`` without a teacher),
+    ``distil_weight`` its weight, None for the usual one of its kind. ``distil_points`` are the features
+    looked at in each of the two networks, ``distil_dim`` the width of ``afd``'s queries and keys (4 and 128
+    in Light F2SRGAN's released code). ``quantise_bits`` trains with weights and activations rounded to so
+    many bits (8); 0 is off. Raises RecipeError for a value out of its range.
     """
 
     steps: int
@@ -68,9 +76,15 @@ class Plan:
     weight_decay: float = 0.0
     drop_every: int = 200_000
     drop_factor: float = 0.5
+    distil: str = NONE
+    distil_weight: float | None = None
+    distil_points: int = 4
+    distil_dim: int = 128
+    quantise_bits: int = 0
 
     def __post_init__(self) -> None:
         least = {"steps": 1, "batch": 1, "lr_patch": 8, "warmup_steps": 0, "drop_every": 1}
+        least |= {"distil_points": 1, "distil_dim": 1, "quantise_bits": 0}
         for name, low in least.items():
             value = getattr(self, name)
             if not isinstance(value, int) or value < low:
@@ -85,6 +99,8 @@ class Plan:
             "weight_decay": 1,
             "drop_factor": 1,
         }
+        if self.distil_weight is not None:
+            ranges["distil_weight"] = 1e6
         for name, high in ranges.items():
             value = getattr(self, name)
             if not isinstance(value, int | float) or not 0 <= value <= high:
@@ -96,6 +112,8 @@ class Plan:
             "precision": PRECISIONS,
             "loss": LOSSES,
             "optimizer": OPTIMIZERS,
+            "distil": (NONE, *DISTILLATIONS),
+            "quantise_bits": QUANTISE_BITS,
         }
         for name, allowed in words.items():
             if getattr(self, name) not in allowed:

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from nas.training.distil import Teaching
 from nas.training.feed import Feed
 from nas.training.losses import LOSSES
 from nas.training.plan import Plan
@@ -25,16 +26,27 @@ class Step:
 
     ``accumulate`` cuts a batch into so many parts, whose gradients add up to the whole batch's. ``average``
     holds the averaged weights, in the order of ``parameters``; it is empty where the plan has none.
+    ``teaching`` adds a teacher's term to the loss; parameters of its own are updated along, but neither
+    clipped nor averaged.
     """
 
     def __init__(
-        self, network: nn.Module, plan: Plan, feed: Feed, device: torch.device, *, accumulate: int = 1
+        self,
+        network: nn.Module,
+        plan: Plan,
+        feed: Feed,
+        device: torch.device,
+        *,
+        accumulate: int = 1,
+        teaching: Teaching | None = None,
     ) -> None:
         self.plan, self.feed, self.device, self.accumulate = plan, feed, device, accumulate
         self.model: nn.Module = network
         self.parameters = [p for p in network.parameters() if p.requires_grad]
         self.rate = torch.zeros((), device=device)
-        self.optimizer = _optimizer(plan, self.parameters, self.rate, device)
+        self.teaching = teaching
+        along = [] if teaching is None else list(teaching.term.parameters())
+        self.optimizer = _optimizer(plan, [*self.parameters, *along], self.rate, device)
         self.scaler = torch.amp.GradScaler(device.type, enabled=plan.precision == "fp16")
         self.average = [p.detach().clone() for p in self.parameters] if plan.ema else []
         self.share = torch.zeros((), device=device)
@@ -54,8 +66,13 @@ class Step:
         parts = zip(lr.chunk(self.accumulate), hr.chunk(self.accumulate), strict=True)
         for lr_part, hr_part in parts:
             with self._autocast():
-                sr = self.model(lr_part)
+                if self.teaching is None:
+                    sr, told = self.model(lr_part), None
+                else:
+                    sr, told = self.teaching(self.model, lr_part)
             loss = self._loss(sr.float(), hr_part, self.plan.fft_weight)
+            if told is not None:
+                loss = loss + told
             if self.accumulate > 1:
                 loss = loss * (len(lr_part) / len(lr))
             self.scaler.scale(loss).backward()
@@ -76,13 +93,16 @@ class Step:
         return torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None, cache_enabled=False)
 
     def state(self) -> dict[str, Any]:
-        """Optimiser, average and scaler, as they are saved."""
-        return {
+        """Optimiser, average, scaler and what a teacher's term learnt, as they are saved."""
+        state = {
             "optimizer": self.optimizer.state_dict(),
             "average": self.average,
             "scaler": self.scaler.state_dict(),
             "loss_sum": self.loss_sum,
         }
+        if self.teaching is not None:
+            state["term"] = self.teaching.term.state_dict()
+        return state
 
     def load(self, state: dict[str, Any]) -> None:
         """Take over what :meth:`state` gave."""
@@ -93,6 +113,8 @@ class Step:
             average.copy_(saved)
         self.scaler.load_state_dict(state["scaler"])
         self.loss_sum.copy_(state["loss_sum"])
+        if self.teaching is not None:
+            self.teaching.term.load_state_dict(state["term"])
 
 
 class Recorded:

@@ -17,7 +17,7 @@ from search_spaces.blocks.calibration import (
     SelfCalibratedChannel,
     SelfCalibratedSpatial,
 )
-from search_spaces.blocks.convolutions import BlueprintConv, depthwise, pointwise
+from search_spaces.blocks.convolutions import BlueprintConv, channels_into, depthwise, pointwise
 
 AttentionFactory = Callable[[int], nn.Module]
 
@@ -205,9 +205,9 @@ class MultiShapeLargeKernelAttention(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         third = channels // 3
-        self.parts = [channels - 2 * third, third, third]
+        rest = channels - 2 * third
         self.enter = pointwise(channels, channels)
-        self.square = nn.Sequential(depthwise(self.parts[0], 5), depthwise(self.parts[0], 7, dilation=3))
+        self.square = nn.Sequential(depthwise(rest, 5), depthwise(rest, 7, dilation=3))
         self.strips = nn.Sequential(depthwise(third, (1, 9)), depthwise(third, (9, 1)))
         self.dilated = nn.Sequential(
             depthwise(third, (1, 9), dilation=(1, 5)), depthwise(third, (9, 1), dilation=(5, 1))
@@ -216,7 +216,8 @@ class MultiShapeLargeKernelAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C, H, W); C is at least 3."""
-        square, strips, dilated = self.enter(x).split(self.parts, dim=1)
+        parts = [channels_into(branch) for branch in (self.square, self.strips, self.dilated)]
+        square, strips, dilated = self.enter(x).split(parts, dim=1)
         seen = [self.square(square), self.strips(strips), self.dilated(dilated)]
         return x * self.leave(torch.cat(seen, dim=1))
 

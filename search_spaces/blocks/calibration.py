@@ -114,7 +114,6 @@ class _SelfCalibrated(nn.Module):
         super().__init__()
         half = channels // 2
         rest = channels - half
-        self.parts = [half, rest]
         self.gate = gate(half) if gate is ChannelGate else gate()
         self.calibrated = nn.Conv2d(half, half, 3, padding=1, bias=False)
         self.plain = nn.Conv2d(rest, rest, 3, padding=1, groups=fitting_groups(2, rest), bias=False)
@@ -126,7 +125,7 @@ class _SelfCalibrated(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C, H, W)."""
-        left, right = x.split(self.parts, dim=1)
+        left, right = x.split([self.calibrated.in_channels, self.plain.in_channels], dim=1)
         left = self.gate(left) * self.calibrated(left)
         return x + self.fuse(torch.cat([left, self.plain(right)], dim=1))
 

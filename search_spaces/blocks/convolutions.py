@@ -135,6 +135,15 @@ def depthwise(
     )
 
 
+def channels_into(layer: nn.Module) -> int:
+    """How many channels ``layer`` takes: those of the first convolution in it.
+
+    Blocks that split their features ask this, so that they follow layers which were pruned.
+    """
+    first = next(part for part in layer.modules() if isinstance(part, nn.Conv2d))
+    return first.in_channels
+
+
 Network = TypeVar("Network", bound=nn.Module)
 
 

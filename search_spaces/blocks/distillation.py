@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from search_spaces.blocks.activations import ActivationFactory, leaky_relu
 from search_spaces.blocks.attention import AttentionFactory, ConvolvedChannelAttention
-from search_spaces.blocks.convolutions import ConvFactory, depthwise, pointwise
+from search_spaces.blocks.convolutions import ConvFactory, channels_into, depthwise, pointwise
 from search_spaces.blocks.fourier import FastFourierConv
 from search_spaces.blocks.lattice import AsymmetricDistillationBlock, LatticeBlock
 from search_spaces.blocks.norms import ChannelNorm
@@ -57,20 +57,21 @@ class MultiDistillationBlock(CnnBlock):
         activation: ActivationFactory = leaky_relu,
     ) -> None:
         super().__init__()
-        self.distilled = round(width * share)
-        self.remaining = width - self.distilled
-        sources = [width] + [self.remaining] * (depth - 1)
+        distilled = round(width * share)
+        remaining = width - distilled
+        sources = [width] + [remaining] * (depth - 1)
         self.steps = nn.ModuleList(nn.Sequential(conv(source, width), activation()) for source in sources)
-        self.last = conv(self.remaining, self.distilled)
-        collected = self.distilled * (depth + 1)
+        self.last = conv(remaining, distilled)
+        collected = distilled * (depth + 1)
         self.attention = attention(collected)
         self.fuse = pointwise(collected, width)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, width, H, W) -> the same shape."""
         kept, rest = [], x
-        for step in self.steps:
-            aside, rest = step(rest).split([self.distilled, self.remaining], dim=1)
+        for step, following in zip(self.steps, [*self.steps[1:], self.last], strict=True):
+            made, remaining = step(rest), channels_into(following)
+            aside, rest = made.split([made.shape[1] - remaining, remaining], dim=1)
             kept.append(aside)
         collected = torch.cat([*kept, self.last(rest)], dim=1)
         return x + self.fuse(self.attention(collected))
@@ -196,7 +197,6 @@ class WeightedDistillationBlock(CnnBlock):
     ) -> None:
         super().__init__()
         aside = round(width * share)
-        self.parts = [aside, width - aside]
         self.steps = nn.ModuleList(nn.Sequential(conv(width, width), activation()) for _ in range(depth))
         self.distillers = nn.ModuleList(pointwise(aside, aside) for _ in range(depth))
         self.restore = nn.ModuleList(pointwise(width - aside, width) for _ in range(depth))
@@ -209,7 +209,8 @@ class WeightedDistillationBlock(CnnBlock):
         """(B, width, H, W) -> the same shape."""
         kept, rest = [], x
         for step, distil, restore in zip(self.steps, self.distillers, self.restore, strict=True):
-            aside, rest = step(rest).split(self.parts, dim=1)
+            parts = [channels_into(distil), channels_into(restore)]
+            aside, rest = step(rest).split(parts, dim=1)
             kept.append(distil(aside))
             rest = restore(rest)
         kept.append(self.last(rest))
@@ -257,15 +258,16 @@ class MultiScaleModulation(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         quarter = channels // self.levels
-        self.parts = [channels - (self.levels - 1) * quarter] + [quarter] * (self.levels - 1)
-        self.seen = nn.ModuleList(depthwise(part, 3) for part in self.parts)
+        parts = [channels - (self.levels - 1) * quarter] + [quarter] * (self.levels - 1)
+        self.seen = nn.ModuleList(depthwise(part, 3) for part in parts)
         self.fuse = pointwise(channels, channels)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C, H, W)."""
         height, width = x.shape[-2:]
         collected = []
-        for level, (part, conv) in enumerate(zip(x.split(self.parts, dim=1), self.seen, strict=True)):
+        parts = x.split([channels_into(conv) for conv in self.seen], dim=1)
+        for level, (part, conv) in enumerate(zip(parts, self.seen, strict=True)):
             if level == 0:
                 collected.append(conv(part))
                 continue
@@ -306,12 +308,11 @@ class GradientPooling(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        rest, self.parts = channels, []
+        rest, parts = channels, []
         for _ in range(3):
-            self.parts.append((rest - rest // 2, rest // 2))
+            parts.append(rest - rest // 2)
             rest //= 2
-        sizes = [kept for kept, _ in self.parts] + [rest]
-        self.seen = nn.ModuleList(depthwise(size, 3) for size in sizes)
+        self.seen = nn.ModuleList(depthwise(part, 3) for part in [*parts, rest])
         self.fuse = pointwise(channels, channels)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -323,8 +324,9 @@ class GradientPooling(nn.Module):
             (-(-height // 64), -(-width // 64)),
         ]
         collected, rest = [], x
-        for parts, small, conv in zip(self.parts, sizes, self.seen, strict=False):
-            kept, rest = rest.split(parts, dim=1)
+        for small, conv in zip(sizes, self.seen, strict=False):
+            part = channels_into(conv)
+            kept, rest = rest.split([part, rest.shape[1] - part], dim=1)
             collected.append(conv(kept))
             rest = F.adaptive_max_pool2d(rest, small)
         collected.append(self.seen[-1](rest))

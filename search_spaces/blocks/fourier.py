@@ -101,7 +101,6 @@ class FastFourierConv(nn.Module):
         super().__init__()
         across = channels // 2
         local = channels - across
-        self.parts = [local, across]
         self.local_to_local = MirroredConv(local, local)
         self.local_to_global = MirroredConv(local, across)
         self.global_to_local = MirroredConv(across, local)
@@ -109,7 +108,8 @@ class FastFourierConv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C, H, W)."""
-        local, across = x.split(self.parts, dim=1)
+        parts = [branch.depthwise.in_channels for branch in (self.local_to_local, self.global_to_local)]
+        local, across = x.split(parts, dim=1)
         return torch.cat(
             [
                 self.local_to_local(local) + self.global_to_local(across),

@@ -22,7 +22,7 @@ from search_spaces.blocks.calibration import (
     SelfCalibratedSpatial,
     fitting_groups,
 )
-from search_spaces.blocks.convolutions import ConvFactory, pointwise, square3x3
+from search_spaces.blocks.convolutions import ConvFactory, channels_into, pointwise, square3x3
 
 Coefficients = Literal["branches", "lattices", "pairs", "separate", "none"]
 Merge = Literal["mixed", "concat", "sum"]
@@ -302,7 +302,6 @@ class AsymmetricDistillationBlock(nn.Module):
         super().__init__()
         reading = reading or Reading()
         aside = round(width * share)
-        self.parts = [aside, width - aside]
         self.distilled = nn.ModuleList(_distilled_path(aside, reading.distilled) for _ in range(depth))
         self.restore = nn.ModuleList(conv(width - aside, width) for _ in range(depth))
         self.lattices = nn.ModuleList(
@@ -318,7 +317,8 @@ class AsymmetricDistillationBlock(nn.Module):
         """(B, width, H, W) -> the same shape."""
         kept, rest = [], x
         for distil, restore, lattice in zip(self.distilled, self.restore, self.lattices, strict=True):
-            aside, rest = rest.split(self.parts, dim=1)
+            remaining = channels_into(restore)
+            aside, rest = rest.split([rest.shape[1] - remaining, remaining], dim=1)
             kept.append(distil(aside))
             rest = lattice(restore(rest))
         kept.append(self.last(rest))

@@ -32,6 +32,7 @@ class WindowAttention(nn.Module):
         self.heads, self.window = heads, window
         self.shift = window // 2 if shifted else 0
         inner = width // heads * heads
+        self.scale = (width // heads) ** -0.5
         self.qkv = nn.Linear(width, 3 * inner)
         self.project = nn.Linear(inner, width)
         self.bias = nn.Parameter(torch.zeros(heads, (2 * window - 1) ** 2))
@@ -47,7 +48,7 @@ class WindowAttention(nn.Module):
         tokens_BGNC = self._to_windows(x)
         parts = self.qkv(tokens_BGNC).chunk(3, -1)
         query, key, value = (part.unflatten(-1, (self.heads, -1)).transpose(2, 3) for part in parts)
-        scores = query * query.shape[-1] ** -0.5 @ key.transpose(-2, -1) + self._position_bias()
+        scores = query * self.scale @ key.transpose(-2, -1) + self._position_bias()
         if self.shift:
             scores = scores.masked_fill(self._wrapped(x), float("-inf"))
         mixed = (scores.softmax(-1) @ value).transpose(2, 3).flatten(-2)

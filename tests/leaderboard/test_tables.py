@@ -147,6 +147,10 @@ def test_people_read_rounded_numbers_with_units() -> None:
             {"ratio": 0.25, "kernels": [3, 5], "tail": {"kernel": "3x3"}},
             "ratio 0.25, kernels 3+5, tail (3x3)",
         ),
+        (
+            {"of": "lightweight", "shapes": {"stem": {"bias": [9]}, "tail": {"bias": [3]}}, "weight_bits": 8},
+            "lightweight, shapes of 2, 8 weight bits",
+        ),
         ({}, ""),
     ],
 )

@@ -1,0 +1,313 @@
+"""``nas compress``: distil, prune and quantise a network, one resumable stage after the other."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from nas.cli.options import Db, Device, Runs, again, has_store, open_store
+
+if TYPE_CHECKING:
+    from nas.compress.pipeline import Compressing, Source
+    from nas.compress.stages import Compression, Stage
+    from nas.data.benchmarks import BenchmarkSet
+    from nas.training import Plan
+
+
+def compress(
+    what: Annotated[
+        str,
+        typer.Argument(
+            metavar="WHAT",
+            help="A run, a genotype's id, FILE.safetensors, or a published name (trained from fresh weights "
+            "where --weights gives none).",
+        ),
+    ],
+    distil_from: Annotated[
+        str | None,
+        typer.Option("--distil-from", "--distill-from", metavar="BIG", help="The teacher, named like WHAT."),
+    ] = None,
+    distil: Annotated[str, typer.Option(help="How it teaches: output, at or afd.")] = "at",
+    prune: Annotated[float | None, typer.Option(help="The share to keep, between 0 and 1.")] = None,
+    prune_of: Annotated[str, typer.Option(help="Of what: multi_adds or params.")] = "multi_adds",
+    importance: Annotated[
+        str, typer.Option(help="Which channels go first: random, magnitude, group-lasso or lamp.")
+    ] = "magnitude",
+    rounds: Annotated[int, typer.Option(help="Prune in so many rounds, fine-tuned after each.")] = 1,
+    quantise: Annotated[str, typer.Option("--quantise", "--quantize", help="none or int8.")] = "none",
+    plan: Annotated[str, typer.Option(help="A named plan for every training.")] = "longer",
+    steps: Annotated[int | None, typer.Option(help="Steps of a training, instead of the plan's.")] = None,
+    finetune_steps: Annotated[
+        int | None, typer.Option(help="Steps of each fine-tuning; half of --steps if not given.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Change a field of the plan.")
+    ] = None,
+    max_drop_db: Annotated[
+        float, typer.Option(help="Stop where a stage is more than this below the first one.")
+    ] = 0.3,
+    data: Annotated[str, typer.Option(help="Training data, as in recipes.")] = "photos",
+    metric: Annotated[str, typer.Option(help="y_float, y_uint8 or rgb.")] = "y_float",
+    data_dir: Annotated[
+        Path | None, typer.Option(help="Folder of the benchmark sets; NAS_DATA if not given.")
+    ] = None,
+    sets: Annotated[str, typer.Option(help="Only these: Set5,Set14.")] = "",
+    scale: Annotated[int | None, typer.Option(help="2, 3 or 4; the weights' own if not given.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the trainings and of random pruning.")] = 0,
+    weights: Annotated[Path | None, typer.Option(help="Weights of WHAT: .safetensors or .pth.")] = None,
+    teacher_weights: Annotated[Path | None, typer.Option(help="Weights of BIG, likewise.")] = None,
+    output: Annotated[
+        str, typer.Option(help="Size of the image, enlarged, that the latency is measured on.")
+    ] = "1280x720",
+    name: Annotated[str | None, typer.Option(help="The run; made of WHAT if not given.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
+    device: Device = None,
+    runs: Runs = Path("runs"),
+    db: Db = None,
+) -> None:
+    """Distil, prune and quantise a network; every stage is measured and is a row of a run of its own.
+
+    The same command again goes on where it stopped. Exit status 1 where a stage lost more than --max-drop-db:
+    then the stages after it are left out, and the last good one is told.
+    """
+    from nas.cli.stop import watch_signals
+    from nas.compress.pipeline import Pipeline
+    from nas.compress.stages import Compression
+    from nas.device import pick_device
+    from nas.errors import Interrupted
+
+    taught = _plan(plan, steps, settings or [], distil if distil_from is not None else None)
+    compression = Compression(
+        plan=taught,
+        finetune_steps=finetune_steps if finetune_steps is not None else max(1, taught.steps // 2),
+        data=data,
+        metric=metric,
+        seed=seed,
+        prune=prune,
+        prune_of=prune_of,
+        importance=importance,
+        rounds=rounds,
+        quantise=quantise,
+        max_drop_db=max_drop_db,
+        output=_size(output),
+    )
+    found = _Finder(runs, db)
+    source = found.network(what, scale, weights, fresh=True)
+    at = source.network.scale
+    teacher = None if distil_from is None else found.network(distil_from, at, teacher_weights, fresh=False)
+    run = name or re.sub(r"[^A-Za-z0-9._-]+", "-", f"compressed-{source.network.name}")[:100]
+    with watch_signals() as stop, open_store(runs, db) as store:
+        display = _Display(stop, as_json)
+        try:
+            pipeline = Pipeline(
+                _checked(run),
+                compression,
+                source,
+                teacher,
+                store=store,
+                runs=runs,
+                device=pick_device(device or "auto"),
+                benchmarks=_sets(data_dir, sets),
+            )
+            display.begin(run, at, pipeline.protocol.bicubic_psnr_db)
+            result = pipeline.run(display.report, display.finished)
+        except Interrupted:
+            display.close()
+            typer.echo("Stopped. What is finished is kept; the same command goes on from there.", err=True)
+            raise typer.Exit(stop.status) from None
+        display.close()
+    _conclude(result, compression, again("front", run, runs=runs, db=db), as_json)
+
+
+class _Finder:
+    """Networks by the words of the command line."""
+
+    def __init__(self, runs: Path, db: str | None) -> None:
+        self.runs, self.db = runs, db
+
+    def network(self, word: str, scale: int | None, weights: Path | None, *, fresh: bool) -> Source:
+        """A network with its weights; ``fresh``: a published name may come without."""
+        from nas.compress.pipeline import Source
+        from nas.errors import RecipeError
+        from nas.evaluate import SCALE, Network, load_network
+        from search_spaces.named import genotype_of
+        from search_spaces.published import PUBLISHED
+
+        if scale not in (None, 2, 3, 4):
+            raise RecipeError(f"--scale {scale}: 2, 3 or 4")
+        if fresh and weights is None and word in PUBLISHED:
+            genotype, at = genotype_of(word, PUBLISHED[word]), scale or SCALE
+            module = genotype.build(at)
+            network = Network(name=word, source="fresh", scale=at, module=module, genotype=genotype)
+            return Source.of(network, trained=False)
+        there = has_store(self.runs, self.db)
+        network = load_network(
+            word,
+            scale=scale,
+            weights=weights,
+            runs=self.runs,
+            open_store=(lambda: open_store(self.runs, self.db, read_only=True)) if there else None,
+        )
+        return Source.of(network, trained=True)
+
+
+class _Display:
+    """A bar while a stage trains, a row of the table when it is over."""
+
+    def __init__(self, stop: Any, quiet: bool) -> None:
+        self.stop, self.quiet = stop, quiet
+        self._training: Any = None
+        self._name = ""
+        self._reference: float | None = None
+
+    def begin(self, run: str, scale: int, bicubic_psnr_db: float) -> None:
+        """The head of the table."""
+        if not self.quiet:
+            typer.echo(f"Run {run!r}, x{scale}: bicubic {bicubic_psnr_db:.3f} dB")
+
+    def report(self, name: str, progress: Any) -> None:
+        """Between two steps of a stage's training."""
+        from nas.cli.display import TrainingDisplay
+
+        self.stop.check()
+        if self.quiet:
+            return
+        if self._training is None or self._name != name:
+            self.close()
+            self._name, self._training = name, TrainingDisplay(name).__enter__()
+        self._training.show(progress)
+
+    def finished(self, stage: Stage) -> None:
+        """A stage is over."""
+        self.close()
+        if not self.quiet:
+            typer.echo(f"{stage.name}: {stage.psnr_db:.3f} dB  ({stage.genotype.id}, {stage.folder})")
+
+    def close(self) -> None:
+        """Take the bar down."""
+        if self._training is not None:
+            self._training.__exit__(None, None, None)
+            self._training = None
+
+
+def _plan(name: str, steps: int | None, settings: list[str], distil: str | None) -> Plan:
+    """The plan of the trainings with what the command line changes."""
+    import json
+
+    from nas.errors import RecipeError
+    from nas.training import named_plan
+
+    changes: dict[str, Any] = {} if steps is None else {"steps": steps}
+    for setting in settings:
+        field, sign, text = setting.partition("=")
+        if not sign:
+            raise RecipeError(f"--set {setting!r}: FIELD=VALUE is needed")
+        try:
+            changes[field.strip()] = json.loads(text)
+        except ValueError:
+            changes[field.strip()] = text.strip()
+    for field in ("distil", "quantise_bits"):
+        if field in changes:
+            raise RecipeError(f"--set {field}: this is what --distil and --quantise are for")
+    if distil is not None:
+        changes["distil"] = distil
+    return named_plan(name, **changes)
+
+
+def _size(word: str) -> tuple[int, int]:
+    """Height and width from ``1280x720``."""
+    from nas.errors import RecipeError
+
+    width, sign, height = word.partition("x")
+    if not sign or not width.isdecimal() or not height.isdecimal() or min(int(width), int(height)) < 64:
+        raise RecipeError(f"--output {word!r}: WIDTHxHEIGHT is needed, 64x64 at least")
+    return int(height), int(width)
+
+
+def _checked(run: str) -> str:
+    from nas.errors import RecipeError
+    from nas.recipe import NAME
+
+    if re.fullmatch(NAME, run) is None:
+        raise RecipeError(f"--name {run!r}: letters, digits, '.', '_' and '-' are needed, 100 at most")
+    return run
+
+
+def _sets(data_dir: Path | None, sets: str) -> list[BenchmarkSet]:
+    """The benchmark sets that were named or that lie in the data folder; none without one."""
+    import os
+
+    from nas.data.benchmarks import choose_benchmarks, data_folder, find_benchmarks
+
+    names = [name.strip() for name in sets.split(",") if name.strip()]
+    if data_dir is None and not os.environ.get("NAS_DATA") and not names:
+        return []
+    folder = data_folder(data_dir)
+    return choose_benchmarks(folder, names) if names else find_benchmarks(folder)
+
+
+def _conclude(result: Compressing, compression: Compression, front: str, as_json: bool) -> None:
+    """The table, and whether it went to the end."""
+    import json
+
+    if as_json:
+        typer.echo(json.dumps(_told(result), indent=2))
+    else:
+        _print(result, compression)
+    stopped, good = result.stopped, result.good
+    if stopped is not None and good is not None:
+        assert result.reference is not None
+        below = f"{result.drop_db(stopped):.3f} dB below {result.reference.name}"
+        typer.echo(
+            f"Stopped: {stopped.name} is {below}, and --max-drop-db is {compression.max_drop_db:g}; "
+            f"the last good stage is {good.name}: {good.folder}",
+            err=as_json,
+        )
+        raise typer.Exit(1)
+    if not as_json:
+        typer.echo(f"Next:\n  {front}   the stages as a front")
+
+
+def _told(result: Compressing) -> dict[str, Any]:
+    rows = []
+    for stage in result.stages:
+        row = {name: value for name, value in vars(stage).items() if name not in ("curve", "per_image")}
+        row |= {"genotype": stage.genotype.id, "folder": str(stage.folder), "drop_db": result.drop_db(stage)}
+        rows.append(row)
+    stopped = None if result.stopped is None else result.stopped.name
+    return {"stages": rows, "stopped": stopped, "good": None if result.good is None else result.good.name}
+
+
+def _print(result: Compressing, compression: Compression) -> None:
+    from nas.units import format_count
+
+    sets = list(dict.fromkeys(name for stage in result.stages for name in stage.benchmarks))
+    names = [f"{'stage':<12}", "params", "Multi-Adds", f"{'bytes':>9}", f"{'ms':>8}", "PSNR dB", "   drop"]
+    typer.echo("  ".join([*names, *(f"{name:>8}" for name in sets)]))
+    for stage in result.stages:
+        drop = result.drop_db(stage)
+        row = [
+            f"{stage.name:<12}",
+            f"{format_count(stage.cost['params']):>6}",
+            f"{format_count(stage.cost['multi_adds']):>10}",
+            f"{stage.bytes:>9}",
+            f"{'none' if stage.median_ms is None else f'{stage.median_ms:.1f}':>8}",
+            f"{stage.psnr_db:>7.3f}",
+            f"{'' if drop is None else f'{drop:+.3f}':>7}",
+        ]
+        scores = [stage.benchmarks.get(name, [None])[0] for name in sets]
+        typer.echo("  ".join([*row, *(f"{'' if s is None else f'{s:.3f}':>8}" for s in scores)]))
+    height, width = compression.output
+    last = result.stages[-1]
+    typer.echo(
+        f"Bytes of the ONNX file; milliseconds of ONNX Runtime on this CPU ({last.threads} threads) for an "
+        f"output of {width}x{height}; PSNR on the images held out."
+    )
+    for stage in result.stages:
+        if stage.training_psnr_db is not None:
+            typer.echo(f"{stage.name}: its training ended at {stage.training_psnr_db:.3f} dB in float32.")
+        if stage.note:
+            typer.echo(f"{stage.name}: {stage.note}")

@@ -1,0 +1,1 @@
+"""Enlarging image files with a network."""

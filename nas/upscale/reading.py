@@ -1,0 +1,202 @@
+"""Image files as they are: 8 or 16 bits, grey or colour, with transparency and colour profile."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from nas.errors import DataError
+from nas.units import format_count
+
+Pixels = NDArray[Any]
+
+_ORIENTATION = 0x0112  # an EXIF tag
+_BITS_PER_SAMPLE = 258  # a TIFF tag
+_PNG_DEPTH = slice(24, 25)
+_COPIES = 3
+"""How often the decoded image exists at once while it is read."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    """``colours`` (H, W, 1 or 3) and ``alpha`` (H, W, 1) or None, both uint8 or uint16, upright.
+
+    ``icc`` is the colour profile, None where there is none or it does not fit the colours any more.
+    """
+
+    colours: Pixels
+    alpha: Pixels | None
+    icc: bytes | None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width."""
+        return self.colours.shape[0], self.colours.shape[1]
+
+
+def free_memory() -> int:
+    """Bytes that this machine has left, without those it could win by swapping."""
+    try:
+        for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+    except (ValueError, OSError, AttributeError):
+        return 4 * 2**30
+
+
+def read_picture(path: Path) -> Picture:
+    """The image in ``path``: palettes become colours, CMYK and YCbCr become RGB, EXIF turns it upright.
+
+    However many pixels it has, as long as they fit into free memory. Raises DataError for what is no image,
+    is damaged, has several pages, floating-point or 32-bit values, or does not fit.
+    """
+    try:
+        with warnings.catch_warnings(), _any_size():
+            warnings.simplefilter("error")
+            with Image.open(path) as image:
+                if getattr(image, "n_frames", 1) > 1:
+                    raise DataError(f"{path}: has {image.n_frames} pictures; one is expected")  # type: ignore[attr-defined]
+                deep = _is_deep(path, image)
+                _require_memory(path, image.size, deep)
+                turn = image.getexif().get(_ORIENTATION, 1)
+                icc = image.info.get("icc_profile")
+                if image.mode in ("CMYK", "YCbCr", "LAB"):
+                    icc = None  # it describes those colours
+                pixels = _deep_pixels(path, image) if deep else _plain_pixels(path, image)
+    except UnidentifiedImageError as error:
+        if not _is_tiff(path):
+            raise DataError(f"{path}: is no image that can be read") from error
+        pixels, turn, icc = _deep_tiff(path), 1, None  # 16 bits with alpha, which Pillow does not know
+    except MemoryError as error:
+        raise DataError(f"{path}: does not fit into memory") from error
+    except (OSError, SyntaxError, ValueError, Warning) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise DataError(f"{path}: cannot be read ({reason})") from error
+    pixels = _upright(pixels, turn)
+    split = 1 if pixels.shape[2] <= 2 else 3
+    alpha = pixels[..., split:] if pixels.shape[2] in (2, 4) else None
+    return Picture(colours=pixels[..., :split], alpha=alpha, icc=icc)
+
+
+@contextmanager
+def _any_size() -> Iterator[None]:
+    """Without Pillow's limit on pixels: what counts here is memory, and it is asked before decoding."""
+    limit = Image.MAX_IMAGE_PIXELS
+    Image.MAX_IMAGE_PIXELS = None
+    try:
+        yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = limit
+
+
+def _is_tiff(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(4) in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+
+
+def _require_memory(path: Path, size: tuple[int, int], deep: bool) -> None:
+    width, height = size
+    needed = width * height * 4 * (2 if deep else 1) * _COPIES
+    free = free_memory()
+    if needed > free:
+        raise DataError(
+            f"{path}: {width}x{height} needs {format_count(needed)}B of memory to be read, "
+            f"{format_count(free)}B are free"
+        )
+
+
+def _is_deep(path: Path, image: Image.Image) -> bool:
+    """Whether a file holds 16 bits a channel, whatever Pillow's mode says of it."""
+    if image.format == "PNG":
+        with path.open("rb") as file:
+            return file.read(25)[_PNG_DEPTH] == b"\x10"
+    if image.format == "TIFF":
+        bits = getattr(image, "tag_v2", {}).get(_BITS_PER_SAMPLE, (8,))
+        return max(bits if isinstance(bits, tuple) else (bits,)) > 8
+    return False
+
+
+def _plain_pixels(path: Path, image: Image.Image) -> Pixels:
+    """(H, W, 1 to 4) uint8."""
+    clear = "transparency" in image.info
+    wanted = {"1": "L", "L": "LA" if clear else "L", "LA": "LA", "PA": "RGBA", "RGBa": "RGBA", "La": "LA"}
+    wanted |= {"RGBA": "RGBA", "RGB": "RGBA" if clear else "RGB", "P": "RGBA" if clear else "RGB"}
+    wanted |= dict.fromkeys(("CMYK", "YCbCr", "LAB"), "RGB")
+    if image.mode not in wanted:
+        raise DataError(f"{path}: mode {image.mode} is not supported (8 or 16 bits a channel are)")
+    pixels = np.array(image.convert(wanted[image.mode]))
+    return pixels[..., None] if pixels.ndim == 2 else pixels
+
+
+def _deep_pixels(path: Path, image: Any) -> Pixels:
+    """(H, W, 1 to 4) uint16."""
+    if image.format == "TIFF":
+        return _deep_tiff(path)
+    if image.mode.startswith("I"):
+        return np.array(image).astype(np.uint16)[..., None]
+    with Image.open(path) as fresh:
+        raw_mode = str(fresh.tile[0].args)
+    if raw_mode == "LA;16B":  # both bytes of both channels, as if they were four
+        return _joined(np.array(_decoded(path, "RGBA")), (0, 2))
+    # Pillow keeps the higher byte of each channel. Read as if the bytes were swapped, that is the lower one.
+    higher = np.array(image)
+    lower = np.array(_decoded(path, raw_mode.replace(";16B", ";16L")))
+    return higher.astype(np.uint16) << 8 | lower
+
+
+def _decoded(path: Path, raw_mode: str) -> Image.Image:
+    with Image.open(path) as image:
+        image.tile = [tile._replace(args=raw_mode) for tile in image.tile]
+        image.load()
+        return image
+
+
+def _joined(pixels: Pixels, first: tuple[int, ...]) -> Pixels:
+    return np.stack([pixels[..., at].astype(np.uint16) << 8 | pixels[..., at + 1] for at in first], axis=-1)
+
+
+def _deep_tiff(path: Path) -> Pixels:
+    import tifffile
+
+    try:
+        with tifffile.TiffFile(path) as file:
+            page: Any = file.pages[0]
+            if page.dtype != np.uint16 or page.photometric not in (1, 2):  # grey from black, RGB
+                raise DataError(f"{path}: {page.dtype} of this kind is not supported (uint8 and uint16 are)")
+            _require_memory(path, (page.imagewidth, page.imagelength), deep=True)
+            pixels = page.asarray()
+            separate = page.planarconfig == 2 and pixels.ndim == 3
+    except DataError:
+        raise
+    except Exception as error:  # its errors have no common type
+        raise DataError(f"{path}: cannot be read ({str(error).splitlines()[0]})") from error
+    if separate:
+        pixels = np.moveaxis(pixels, 0, -1)
+    pixels = pixels[..., None] if pixels.ndim == 2 else pixels
+    if pixels.ndim != 3 or pixels.shape[2] > 4:
+        raise DataError(f"{path}: has {pixels.shape} values; grey or RGB, with or without alpha, is expected")
+    return pixels
+
+
+def _upright(pixels: Pixels, turn: int) -> Pixels:
+    """What EXIF's orientation 1 to 8 asks for."""
+    if turn in (5, 6, 7, 8):
+        pixels = pixels.transpose(1, 0, 2)
+    if turn in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    if turn in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    return pixels
