@@ -22,7 +22,7 @@ pruned=$(ls -d runs/journey-small/stages/*pruned)
 int8=$(ls runs/journey-small/stages/*int8/model-int8.onnx)
 
 # Measured side by side on this machine.
-nas measure journey "$pruned/weights.safetensors" --engine eager,onnxruntime --output 320x240 --runs 3
+nas measure journey "$pruned/weights.safetensors" --engine eager,onnxruntime --output 320x240 --times 3
 
 # Out of here: one file for other programs, one that needs torch alone.
 nas export "$pruned/weights.safetensors" --format onnx --out products/network.onnx

@@ -33,6 +33,8 @@ def write_program(module: nn.Module, path: Path) -> None:
     except Exception as error:  # the tracer's errors have no common type
         raise ExportError(f"cannot be traced ({first_line(error)})") from error
     _drop_assertions(program)
+    for node in program.graph.nodes:
+        node.meta.pop("stack_trace", None)  # the paths of this machine
     with quiet():
         torch.export.save(program, path)
 

@@ -20,6 +20,7 @@ from onnx import TensorProto, helper
 from PIL import Image
 from torch import Tensor, nn
 
+import nas
 from leaderboard.records import Measurement
 from leaderboard.store import Store
 from nas.errors import CheckpointError, ExportError, RecipeError
@@ -217,6 +218,7 @@ def test_every_format_enlarges_a_photograph_as_the_network_does(format: str, tmp
     with torch.no_grad():
         wanted = network.module(x)
         assert (product(format, made.path)(x) - wanted).abs().max() < 1e-5
+    assert str(Path(nas.__file__).parent).encode() not in made.path.read_bytes(), "where it was made"
     card = json.loads(made.cards[0].read_text())
     assert card["licence"] == "CC0"
     assert card["weights"]["digest"] == network.weights
