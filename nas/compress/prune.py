@@ -71,7 +71,7 @@ def prune(
     if rounds < 1:
         raise CompressError(f"rounds = {rounds} (allowed: 1 or more)")
     generator = torch.Generator().manual_seed(seed)
-    whole = _counted(module, scale, target)
+    whole = _counted(_empty(module), scale, target)
     pruned = copy.deepcopy(module)
     for finished in range(1, rounds + 1):
         shares = {name: share ** (finished / rounds) for name, share in target.shares().items()}
@@ -84,9 +84,9 @@ def prune(
 def reachable(module: nn.Module, scale: int) -> dict[str, float]:
     """The least shares of Multi-Adds and parameters that pruning can leave: one unit of every group."""
     target = Target(multi_adds=1, params=1)
-    whole = _counted(module, scale, target)
+    whole = _counted(_empty(module), scale, target)
     rest = [unit for group in prunable_groups(module, scale) for unit in group.units[1:]]
-    least = _counted(without(module, rest), scale, target)
+    least = _counted(without(_empty(module), rest), scale, target)
     return {name: least[name] / whole[name] for name in whole}
 
 
@@ -248,11 +248,10 @@ def _within(
 
 
 def _counted(network: nn.Module, scale: int, target: Target) -> dict[str, float]:
-    """The costs that ``target`` limits; Multi-Adds are counted only where they matter."""
+    """The costs of a network without numbers that ``target`` limits; Multi-Adds only where they matter."""
     if target.multi_adds is None:
         return {"params": sum(parameter.numel() for parameter in network.parameters())}
-    empty = _empty(network)
-    cost: Cost = measure(lambda: empty, scale)
+    cost: Cost = measure(lambda: network, scale)
     return {"multi_adds": cost.multi_adds, "params": cost.params}
 
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 import copy
 import functools
 import json
+import random
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -398,3 +401,43 @@ def test_where_torch_pruning_is_absent_its_install_command_is_named(monkeypatch:
     monkeypatch.setitem(sys.modules, "torch_pruning.dependency", None)
     with pytest.raises(CompressError, match=r"pip install 'paretosr\[compress\]'"):
         prune(network_of("block imdb"), 4, Target(params=0.5))
+
+
+class Dice:
+    """Draws options, of widths only small ones."""
+
+    def __init__(self, seed: int) -> None:
+        self.random = random.Random(seed)  # noqa: S311
+
+    def suggest_categorical(self, name: str, choices: Sequence[Any], /) -> Any:
+        return self.random.choice(choices)
+
+    def suggest_int(self, name: str, low: int, high: int, /, *, step: int = 1) -> int:
+        return self.random.randrange(low, min(high, 32) + 1, step)
+
+
+@pytest.mark.parametrize(
+    "seed", [*range(3), *(pytest.param(seed, marks=pytest.mark.thorough) for seed in range(3, 60))]
+)
+def test_any_architecture_of_the_space_can_lose_half_and_no_layer_of_it_is_left_alone(seed: int) -> None:
+    genotype = Lightweight.suggest(Dice(seed))
+    torch.manual_seed(seed)
+    network = genotype.build(2).eval()
+    groups = groups_of(network)
+    assert len(prunable_groups(network, 2)) == len(groups)
+    name = sorted(IMPORTANCES)[seed % len(IMPORTANCES)]
+    pruned = prune(network, 2, Target(params=0.5), importance=name, seed=seed)
+    built = describe(pruned, genotype, 2).build(2).eval()
+    built.load_state_dict(pruned.state_dict())
+    x = torch.rand(1, 3, 18, 13)
+    assert torch.equal(outputs(built, x), outputs(pruned, x))
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_every_published_network_can_lose_half_of_its_multi_adds(name: str) -> None:
+    genotype = genotype_of(name, PUBLISHED[name])
+    network = PUBLISHED[name].build(4)
+    pruned = prune(network, 4, Target(multi_adds=0.5))
+    compressed = describe(pruned, genotype, 4)
+    assert 0.4 < cost_of(compressed, 4).multi_adds / cost_of(genotype, 4).multi_adds <= 0.5
