@@ -36,7 +36,7 @@ BITS = (2, 16)
 MOMENTUM = 0.01
 """The share of each training step in the running ranges of activations."""
 
-COMPARED = 8
+COMPARED = 32
 """About so many patches decide between two ways to find the ranges."""
 
 INSTALL = "pip install 'paretosr[compress]'"
@@ -69,10 +69,12 @@ def quantise_onnx(float_file: Path, int8_file: Path, patches: Iterable[Tensor]) 
             raise CompressError(f"{float_file}: is quantised already")
         if not kinds & _LAYERS:
             raise CompressError(f"{float_file}: has no convolution and no linear layer to quantise")
+        kept, image = _after_layers(model)
         tries = [Path(folder) / f"{kind}.onnx" for kind in ("extremes", "means")]
         try:
+            ranges = images.ranges(model, image)
             for quantised in tries:
-                _quantise(quantization, plain, quantised, images, _kept_in_float(model))
+                _quantise(quantization, plain, quantised, images, kept, ranges)
             best = min(tries, key=lambda quantised: images.difference(plain, quantised))
         except OSError:
             raise
@@ -95,10 +97,15 @@ def _packages() -> tuple[Any, Any]:
     return onnx, quantization
 
 
-def _quantise(quantization: Any, plain: Path, quantised: Path, images: _Images, in_float: list[str]) -> None:
-    """One way to ``quantised``, whose name says which: by all images' extremes, or by the means of each
-    one's.
-    """
+def _quantise(
+    quantization: Any,
+    plain: Path,
+    quantised: Path,
+    images: _Images,
+    in_float: list[str],
+    ranges: dict[str, list[dict[str, Any]]],
+) -> None:
+    """One way to ``quantised``, whose name says which: all images' extremes, or means of each one's."""
     images.set_range(0, len(images))
     quantization.quantize_static(
         str(plain),
@@ -113,7 +120,7 @@ def _quantise(quantization: Any, plain: Path, quantised: Path, images: _Images, 
             "CalibMovingAverage": quantised.stem == "means",
             "MatMulConstBOnly": True,
             "QDQOpTypePerChannelSupportToAxis": {"MatMul": 1},
-            "TensorQuantOverrides": {images.name: [_exact_for_bytes()]},
+            "TensorQuantOverrides": ranges,
         },
     )
 
@@ -122,8 +129,8 @@ def _first_line(error: Exception) -> str:
     return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
-def _session(path: Path, simplified: Path | None = None) -> Any:
-    """ONNX Runtime with a file, whose constants are folded in ``simplified``. Raises CompressError."""
+def _session(path: Any, simplified: Path | None = None) -> Any:
+    """ONNX Runtime with a file, or its bytes; its constants are folded in ``simplified``."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -132,35 +139,32 @@ def _session(path: Path, simplified: Path | None = None) -> Any:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
         options.optimized_model_filepath = str(simplified)
     try:
-        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's exceptions have no common type
         raise CompressError(f"{path}: no readable ONNX file ({_first_line(error)})") from error
 
 
-def _kept_in_float(model: Any) -> list[str]:
-    """Names of the nodes from which no layer follows and that move more than pixels.
+def _after_layers(model: Any) -> tuple[list[str], list[str]]:
+    """Names of the nodes that stay in float32, and of the quantised tensors that are the image already.
 
-    They make the image: 256 levels over its range would be seen, and there is nothing for integers to speed
-    up.
+    The former are those from which no layer follows and that do more than move pixels: 256 levels over an
+    image's range would be seen, and there is nothing for integers to speed up.
     """
     readers: dict[str, list[Any]] = {}
     for node in model.graph.node:
         for name in node.input:
             readers.setdefault(name, []).append(node)
     leads: set[str] = set()
-    kept = []
+    kept, image = [], []
     for node in reversed(model.graph.node):  # a node comes after those that it reads
         followers = [reader for name in node.output for reader in readers.get(name, [])]
         if any(reader.op_type in _LAYERS or reader.name in leads for reader in followers):
             leads.add(node.name)
-        elif node.op_type not in _LAYERS | {"DepthToSpace"}:
+        elif node.op_type in _LAYERS | {"DepthToSpace"}:
+            image += node.output
+        else:
             kept.append(node.name)
-    return kept
-
-
-def _exact_for_bytes() -> dict[str, Any]:
-    """The range of the input: an 8-bit image loses nothing."""
-    return {"scale": np.array(1 / 255, dtype=np.float32), "zero_point": np.array(0, dtype=np.uint8)}
+    return kept, image
 
 
 class _Images:
@@ -183,6 +187,27 @@ class _Images:
 
     def set_range(self, start_index: int, end_index: int) -> None:
         self._left = iter(self._images[start_index:end_index])
+
+    def ranges(self, model: Any, image: list[str]) -> dict[str, list[dict[str, Any]]]:
+        """Ranges that are settled: an 8-bit input loses nothing, and the tensors of the image keep all."""
+        import onnx
+
+        watched = onnx.ModelProto()
+        watched.CopyFrom(model)
+        own = [output.name for output in model.graph.output]
+        kept = onnx.TensorProto.FLOAT
+        watched.graph.output.extend(
+            onnx.helper.make_tensor_value_info(name, kept, None) for name in image if name not in own
+        )
+        session = _session(watched.SerializeToString())
+        low, high = np.zeros(len(image), np.float32), np.zeros(len(image), np.float32)
+        for patch in self._images:
+            for number, values in enumerate(session.run(image, {self.name: patch})):
+                low[number] = min(low[number], values.min())
+                high[number] = max(high[number], values.max())
+        found = {name: [{"rmin": low[n], "rmax": high[n]}] for n, name in enumerate(image)}
+        exact = {"scale": np.array(1 / 255, np.float32), "zero_point": np.array(0, np.uint8)}
+        return found | {self.name: [exact]}
 
     def difference(self, one: Path, other: Path) -> float:
         """Mean squared difference of what two files make of some of the images, evenly spread."""

@@ -1,7 +1,8 @@
 """What 8-bit integers cost in PSNR and bring in time: after training, and after training that knows of them.
 
-Each network is trained for --steps, then twice further for --further: as it is, and with fake quantisation. Each
-of the three is written as a float32 and an int8 file; both run in ONNX Runtime on the same images in one process.
+Each network is trained for --steps, then twice further for --further: as it is, and with fake quantisation.
+Each of the three is written as a float32 and an int8 file; both run in ONNX Runtime on the same images in one
+process.
 
 python tests/benchmarks/quantisation.py [--data photos] [--steps 1000] [--further 200]
 """
