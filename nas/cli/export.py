@@ -35,7 +35,7 @@ def export(
 
     from nas.errors import RecipeError, unknown
     from nas.evaluate import load_network
-    from nas.export.formats import FORMATS, SUFFIXES
+    from nas.export.formats import FORMATS, SUFFIXES, TOLD
     from nas.export.formats import export as write
 
     if format not in FORMATS:
@@ -54,6 +54,7 @@ def export(
     made = write(network, format, path, licence=licence, force=force, open_store=opener)
     typer.echo(f"{network.name}  ({network.source})")
     sizes = ", ".join(f"{width}x{height}" for _, height, width in made.sizes)
-    typer.echo(f"  {made.path}  ({made.path.stat().st_size / 2**20:.2f} MiB)")
+    size = made.path.stat().st_size / 2**20
+    typer.echo(f"  {made.path}  ({format}{TOLD[format]}; {size:.2f} MiB)")
     typer.echo(f"  largest difference to PyTorch {made.difference:.1e} of 1, on {sizes}")
     typer.echo(f"  card: {made.cards[0].name}, {made.cards[1].name}")

@@ -100,12 +100,13 @@ FORMATS: dict[str, Callable[[Network, Path], Run]] = {
     "python": _python,
 }
 SUFFIXES = {"onnx": ".onnx", "torch-export": ".pt2", "safetensors": ".safetensors", "python": ".py"}
-_TOLD = {
+TOLD = {
     "onnx": f", opset {OPSET}; any batch, height and width from {LEAST_SIDE}; folded",
     "torch-export": f"; any batch, height and width from {LEAST_SIDE}; folded",
     "safetensors": "; weights by name",
     "python": "; needs torch alone; folded",
 }
+"""What is said of a format behind its name."""
 
 
 def export(
@@ -144,7 +145,7 @@ def export(
         files = {
             "file": path.name,
             "format": format,
-            "told": _TOLD[format],
+            "told": TOLD[format],
             "opset": OPSET if format == "onnx" else None,
             "difference": difference,
             "checked_sizes": [list(size) for size in sizes],

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from nas.data.images import list_images
 from nas.device import out_of_memory
-from nas.errors import DataError, RecipeError
-from nas.export.onnx import OnnxNetwork
+from nas.errors import DataError, DiskError, NasError, RecipeError
+from nas.export.onnx import OnnxNetwork, first_line
 from nas.memory import peak_memory
 from nas.tiles import UNKNOWN_OVERLAP, enlarge_in_bands, receptive_radius
 from nas.training.checkpoint import write_whole
@@ -156,22 +156,27 @@ def upscale_file(
     tile = upscaler.tile_for(picture.size)
 
     def write(temporary: Path) -> None:
-        writer = WRITERS[target.suffix.lower()](temporary, form)
-        done = 0
-        for band in upscaler.bands(picture, tile):
-            writer.rows(band)
-            done += len(band)
-            if progress is not None:
-                progress(done, form.height)
-        writer.close()
+        writer, done = WRITERS[target.suffix.lower()](temporary, form), 0
+        try:
+            for band in upscaler.bands(picture, tile):
+                writer.rows(band)
+                done += len(band)
+                if progress is not None:
+                    progress(done, form.height)
+            writer.close()
+        except (RuntimeError, MemoryError) as error:
+            memory = out_of_memory(error)
+            what = "not enough memory; try a smaller --tile" if memory else "the network failed on it"
+            raise DataError(f"{source}: {what} ({memory or first_line(error)})") from error
+        finally:
+            writer.release()
 
     try:
         write_whole(target, write)
-    except (RuntimeError, MemoryError) as error:
-        reason = out_of_memory(error)
-        if reason is None:
+    except OSError as error:
+        if isinstance(error, NasError):
             raise
-        raise DataError(f"{source}: not enough memory; try a smaller --tile ({reason})") from error
+        raise DiskError(f"{target}: cannot be written ({error.strerror or error})") from error
     height, width = picture.size
     how = "whole" if tile == 0 or tile >= max(picture.size) else f"tiles of {tile}"
     return f"{width}x{height} -> {form.width}x{form.height}, {form.bits} bits, {how}"

@@ -137,7 +137,8 @@ def _plain_pixels(path: Path, image: Image.Image) -> Pixels:
     wanted |= dict.fromkeys(("CMYK", "YCbCr", "LAB"), "RGB")
     if image.mode not in wanted:
         raise DataError(f"{path}: mode {image.mode} is not supported (8 or 16 bits a channel are)")
-    pixels = np.array(image.convert(wanted[image.mode]))
+    mode = wanted[image.mode]
+    pixels = np.array(image if image.mode == mode and not clear else image.convert(mode))
     return pixels[..., None] if pixels.ndim == 2 else pixels
 
 

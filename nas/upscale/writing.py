@@ -1,6 +1,6 @@
 """Image files written in bands of rows, so that the whole of a large one never is in memory.
 
-To add a format, write a class with ``rows`` and ``close`` and put its suffixes in WRITERS.
+To add a format, write a class with the methods of Writer and put its suffixes in WRITERS.
 """
 
 from __future__ import annotations
@@ -38,6 +38,9 @@ class Writer(Protocol):
     def close(self) -> None:
         """Everything is there."""
 
+    def release(self) -> None:
+        """Lets go of the file, whether everything is there or not."""
+
 
 class PngWriter:
     """PNG, 8 or 16 bits: one band of rows in memory. Rows are coded as differences to the row above."""
@@ -68,11 +71,12 @@ class PngWriter:
 
     def close(self) -> None:
         """Everything is there."""
-        try:
-            self._data(self._packer.flush())
-            self._chunk(b"IEND", b"")
-        finally:
-            self._file.close()
+        self._data(self._packer.flush())
+        self._chunk(b"IEND", b"")
+
+    def release(self) -> None:
+        """Lets go of the file."""
+        self._file.close()
 
     def _data(self, packed: bytes) -> None:
         if packed:
@@ -109,6 +113,9 @@ class TiffWriter:
     def close(self) -> None:
         """Everything is there."""
         self._map.flush()
+
+    def release(self) -> None:
+        """Lets go of the file."""
         del self._map
 
 
@@ -130,6 +137,10 @@ class PillowWriter:
         plain = self._image[..., 0] if self._form.channels == 1 else self._image
         profile = {"icc_profile": self._form.icc} if self._form.icc else {}
         Image.fromarray(plain).save(self._path, format=self._kind, **self._settings, **profile)
+
+    def release(self) -> None:
+        """Lets go of the image."""
+        del self._image
 
 
 def _jpeg(path: Path, form: Form) -> Writer:

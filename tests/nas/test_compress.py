@@ -505,7 +505,7 @@ def test_every_command_of_the_page_works(nas: Nas) -> None:
         assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
         printed.append(done.stdout)
     tables = [
-        [line for line in text.splitlines() if line.startswith(("original ", "pruned ", "int8 "))]
+        re.findall(r"^(?:original|pruned|int8) +\d.*$", text, flags=re.MULTILINE)
         for text in (printed[1], printed[3])
     ]
     assert len(tables[0]) == 3
