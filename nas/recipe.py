@@ -177,12 +177,21 @@ class Recipe(_Section):
         """Plain values, plans in full: what the database keeps and compares."""
         plain = self.model_dump(exclude={"name"})
         for stage in ("proxy", "retrain"):
-            plain[stage] = {"plan": getattr(self, stage).get("plan"), **self.plan(stage).identity()}
+            plain[stage] = _plain_plan(getattr(self, stage).get("plan"), self.plan(stage))
         return plain
 
     def to_toml(self) -> str:
         """The recipe as a file that :func:`load_recipe` reads back to an equal one."""
         return tomli_w.dumps(self.model_dump(exclude_none=True))
+
+
+def _plain_plan(name: str | None, plan: Plan) -> dict[str, Any]:
+    """The fields that differ from their defaults, or from the named plan that they are read back into."""
+    kept = plan.identity()
+    if name is not None:
+        named = named_plan(name).to_dict()
+        kept |= {field: value for field, value in plan.to_dict().items() if value != named[field]}
+    return {"plan": name, **kept}
 
 
 EMBEDDED = Recipe(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from nas.cli.options import DataDir, Db, Device, Runs, has_store, open_store
+from nas.cli.scores import about, row_of, show
 
 if TYPE_CHECKING:
     import torch
@@ -89,7 +90,7 @@ def evaluate(
         typer.echo(json.dumps(told if len(told) > 1 else told[0], indent=2))
         return
     for each in told:
-        _print(each, per_image)
+        show(each, per_image)
 
 
 BICUBIC = "bicubic"
@@ -137,7 +138,7 @@ def _folders(sr: Path, hr: Path, scale: int | None, metric: str) -> dict[str, An
     if scale is None:
         raise RecipeError("--sr and --hr need --scale: so many pixels are cut from each side")
     scores = measure_folders(sr, hr, scale, metric)
-    return {**_about(str(sr), f"against {hr}", scale, metric), "sets": [_row(hr.name, scores)]}
+    return {**about(str(sr), f"against {hr}", scale, metric), "sets": [row_of(hr.name, scores)]}
 
 
 def _bicubic(chosen: list[BenchmarkSet], how: _How) -> dict[str, Any]:
@@ -149,9 +150,9 @@ def _bicubic(chosen: list[BenchmarkSet], how: _How) -> dict[str, Any]:
     for one in chosen:
         scores = measure_bicubic(read_benchmark(one, at), at, how.metric)
         _keep(scores, None, one.name, at, how.metric, "cpu", how.keep())
-        rows.append(_row(one.name, scores))
+        rows.append(row_of(one.name, scores))
     origin = "as papers print it: LR not rounded" if how.metric == "y_float" else "from 8-bit LR"
-    return {**_about(BICUBIC, origin, at, how.metric), "sets": rows}
+    return {**about(BICUBIC, origin, at, how.metric), "sets": rows}
 
 
 def _network(what: str, chosen: list[BenchmarkSet], how: _How) -> dict[str, Any]:
@@ -171,20 +172,20 @@ def _network(what: str, chosen: list[BenchmarkSet], how: _How) -> dict[str, Any]
     place = how.place()
     network.module.to(place)
     tiling: Tiling | None = plan_tiling(network.module, network.scale, how.tile, place) if how.tile else None
-    about = _about(network.name, network.source, network.scale, how.metric)
+    told = about(network.name, network.source, network.scale, how.metric)
     if how.self_ensemble:
         network = self_ensembled(network)
-        about |= {"network": network.name, "self_ensemble": _ensemble_words(network)}
+        told |= {"network": network.name, "self_ensemble": _ensemble_words(network)}
     rows = []
     for one in chosen:
         images = read_benchmark(one, network.scale)
         scores = measure_network(network, images, how.metric, place, tiling)
         _keep(scores, network, one.name, network.scale, how.metric, str(place), how.keep())
-        rows.append(_row(one.name, scores))
-    about["genotype"] = None if network.genotype is None else network.genotype.id
-    about["weights"] = network.weights
-    about["tiles"] = None if tiling is None else tiling.told()
-    return {**about, "sets": rows}
+        rows.append(row_of(one.name, scores))
+    told["genotype"] = None if network.genotype is None else network.genotype.id
+    told["weights"] = network.weights
+    told["tiles"] = None if tiling is None else tiling.told()
+    return {**told, "sets": rows}
 
 
 def _ensemble_words(network: Network) -> str:
@@ -272,58 +273,3 @@ def _keep(
         return
     with keep() as store:
         keep_scores(store, scores, network, benchmark=benchmark, scale=scale, metric=metric, device=device)
-
-
-def _about(name: str, source: str, scale: int, metric: str) -> dict[str, Any]:
-    return {"network": name, "source": source, "scale": scale, "metric": metric}
-
-
-def _row(name: str, scores: Scores) -> dict[str, Any]:
-    """Plain numbers; what is not finite (equal images, images too small for SSIM) is None."""
-    psnr_db, ssim = _finite(scores.psnr_db, scores.ssim)
-    row: dict[str, Any] = {
-        "name": name,
-        "images": len(scores.per_image),
-        "psnr_db": psnr_db,
-        "ssim": ssim,
-        "low_resolution": scores.low_resolution,
-        "data_digest": scores.digest,
-        "seconds": round(scores.seconds, 3),
-        "per_image": {image: _finite(*both) for image, both in scores.per_image.items()},
-    }
-    if scores.as_a_network is not None:
-        row["from_8_bit_lr"] = _finite(*scores.as_a_network)
-    return row
-
-
-def _finite(*values: float) -> list[float | None]:
-    import math
-
-    return [value if math.isfinite(value) else None for value in values]
-
-
-def _print(told: dict[str, Any], per_image: bool) -> None:
-    typer.echo(f"{told['network']}  ({told['source']})")
-    typer.echo(f"  x{told['scale']}, {told['metric']}, {told['scale']} pixels cut from each side")
-    for key in ("self_ensemble", "tiles"):
-        if told.get(key):
-            typer.echo(f"  {told[key]}")
-    width = max([9, *(len(name) + 2 for row in told["sets"] for name in row["per_image"] if per_image)])
-    typer.echo(f"  {'set':<{width}} {'images':>6}  {'PSNR dB':>8}  {'SSIM':>7}  LR")
-    for row in told["sets"]:
-        numbers = _numbers(row["psnr_db"], row["ssim"])
-        typer.echo(
-            f"  {row['name']:<{width}} {row['images']:>6}  {numbers}  {row['low_resolution']}"
-            f"  ({row['seconds']:.1f} s)"
-        )
-        if "from_8_bit_lr" in row:
-            numbers = _numbers(*row["from_8_bit_lr"])
-            typer.echo(f"  {'':<{width}} {'':>6}  {numbers}  8-bit, as every network here gets it")
-        if per_image:
-            for name, both in row["per_image"].items():
-                typer.echo(f"    {name:<{width - 2}} {'':>6}  {_numbers(*both)}")
-
-
-def _numbers(psnr_db: float | None, ssim: float | None) -> str:
-    psnr = "equal" if psnr_db is None else f"{psnr_db:.3f}"
-    return f"{psnr:>8}  {'none' if ssim is None else f'{ssim:.5f}':>7}"

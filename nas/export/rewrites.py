@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from search_spaces.blocks.convolutions import Foldable, fold
+from search_spaces.blocks.convolutions import Foldable, channels_into, fold
 from search_spaces.blocks.distillation import GradientPooling, MultiScaleModulation
 from search_spaces.blocks.esrt import ChunkedAttention
 from search_spaces.blocks.fourier import FourierUnit, SpectralTransform
@@ -126,7 +126,8 @@ class GatheredModulation(MultiScaleModulation):
         """(B, C, H, W) -> (B, C, H, W)."""
         height, width = x.shape[-2:]
         collected = []
-        for level, (part, conv) in enumerate(zip(x.split(self.parts, dim=1), self.seen, strict=True)):
+        parts = x.split([channels_into(conv) for conv in self.seen], dim=1)
+        for level, (part, conv) in enumerate(zip(parts, self.seen, strict=True)):
             if level == 0:
                 collected.append(conv(part))
                 continue
@@ -147,8 +148,9 @@ class GatheredGradientPooling(GradientPooling):
             ((height + 63) // 64, (width + 63) // 64),
         ]
         collected, rest = [], x
-        for parts, small, conv in zip(self.parts, sizes, self.seen, strict=False):
-            kept, rest = rest.split(parts, dim=1)
+        for small, conv in zip(sizes, self.seen, strict=False):
+            part = channels_into(conv)
+            kept, rest = rest.split([part, rest.shape[1] - part], dim=1)
             collected.append(conv(kept))
             rest = _max_pooled(rest, small, 4)
         collected.append(self.seen[-1](rest))

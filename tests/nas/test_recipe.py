@@ -81,3 +81,12 @@ def test_what_the_database_keeps_spells_out_the_plan_and_reads_back() -> None:
     assert plain["proxy"]["steps"] == EMBEDDED.plan("proxy").steps
     assert make_recipe({**plain, "name": "demo"}).plan("proxy") == EMBEDDED.plan("proxy")
     assert set(MAY_CHANGE) <= set(plain)
+
+
+def test_a_recipe_comes_back_from_its_plain_values_also_where_a_plan_is_set_back_to_a_default() -> None:
+    recipe = make_recipe({"proxy": {"plan": "steady", "ema": 0}, "retrain": {"plan": "f2srgan", "lr": 2e-4}})
+    plain = {key: value for key, value in recipe.to_dict().items() if value is not None}
+    again = make_recipe(plain)
+    assert again.plan("proxy") == recipe.plan("proxy")
+    assert recipe.plan("proxy").ema == 0
+    assert again.plan("retrain") == recipe.plan("retrain")

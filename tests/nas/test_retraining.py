@@ -118,7 +118,7 @@ def _chosen(recipe: Recipe, choices: dict[str, Any]) -> Chosen:
 def test_a_killed_command_goes_on_and_trains_nothing_twice(
     ids: list[str], retrain: Nas, tmp_path: Path
 ) -> None:
-    words = ["--ids", ",".join(ids), "--workers", "2", "--set", "steps=300"]
+    words = ["--ids", ",".join(ids), "--workers", "2", "--set", "steps=120"]
     command = [sys.executable, "-m", "nas", "retrain", "small", *words, "--runs", str(tmp_path)]
     killed = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
