@@ -11,7 +11,8 @@ import typer
 from nas.cli.options import Db, Device, Runs, again, has_store, open_store
 
 if TYPE_CHECKING:
-    from nas.compress.pipeline import Compressing, Source
+    from nas.compress.pipeline import Compressing
+    from nas.compress.source import Source
     from nas.compress.stages import Compression, Stage
     from nas.data.benchmarks import BenchmarkSet
     from nas.training import Plan
@@ -130,7 +131,7 @@ class _Finder:
 
     def network(self, word: str, scale: int | None, weights: Path | None, *, fresh: bool) -> Source:
         """A network with its weights; ``fresh``: a published name may come without."""
-        from nas.compress.pipeline import Source
+        from nas.compress.source import Source
         from nas.errors import RecipeError
         from nas.evaluate import SCALE, Network, load_network
         from search_spaces.named import genotype_of
@@ -195,20 +196,12 @@ class _Display:
 
 def _plan(name: str, steps: int | None, settings: list[str], distil: str | None) -> Plan:
     """The plan of the trainings with what the command line changes."""
-    import json
-
     from nas.errors import RecipeError
     from nas.training import named_plan
+    from nas.training.plan import parse_changes
 
     changes: dict[str, Any] = {} if steps is None else {"steps": steps}
-    for setting in settings:
-        field, sign, text = setting.partition("=")
-        if not sign:
-            raise RecipeError(f"--set {setting!r}: FIELD=VALUE is needed")
-        try:
-            changes[field.strip()] = json.loads(text)
-        except ValueError:
-            changes[field.strip()] = text.strip()
+    changes |= parse_changes(settings)
     for field in ("distil", "quantise_bits"):
         if field in changes:
             raise RecipeError(f"--set {field}: this is what --distil and --quantise are for")

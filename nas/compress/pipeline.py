@@ -8,7 +8,6 @@ L1. That the teacher stays on while a pruned network is fine-tuned, and the leng
 from __future__ import annotations
 
 import importlib.util
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -17,12 +16,13 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from leaderboard.owners import this_process
-from leaderboard.records import Protocol, Runtime, Trial
+from leaderboard.records import Protocol
 from leaderboard.store import Store
 from nas import __version__
 from nas.compress.prune import Target, describe, prune
 from nas.compress.quantise import quantise_onnx
+from nas.compress.rows import Rows
+from nas.compress.source import Source
 from nas.compress.stages import (
     FLOAT,
     INT8,
@@ -42,7 +42,7 @@ from nas.errors import CompressError, ExportError, RecipeError
 from nas.evaluate import Network, digest_weights, measure_network, measurement_of
 from nas.export.onnx import OnnxNetwork, write_onnx
 from nas.folders import sha256_of
-from nas.latency import measure_latency, processor
+from nas.latency import measure_latency
 from nas.protocol import protocol_of
 from nas.training import Job, Plan, Progress, train, validate
 from nas.training.checkpoint import WEIGHTS, load_described, save_weights
@@ -50,13 +50,6 @@ from nas.training.distil import NONE
 from nas.training.validation import mean_scores
 from search_spaces import Genotype
 from search_spaces.compressed import Compressed
-from search_spaces.named import genotype_of
-from search_spaces.published import PUBLISHED, published_name
-
-LEASE_SECONDS = 3600.0
-"""How long a pipeline is believed to be alive after it last said so."""
-
-RENEW_SECONDS = 60.0
 
 CALIBRATION = 64
 """Training patches on which the ranges of activations are found."""
@@ -64,41 +57,6 @@ CALIBRATION = 64
 TEACHER = "teacher"
 
 Report = Callable[[str, Progress], None]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Source:
-    """A network to begin with or to learn from; ``trained``: whether its weights mean anything."""
-
-    network: Network
-    genotype: Genotype
-    trained: bool
-
-    @classmethod
-    def of(cls, network: Network, *, trained: bool) -> Source:
-        """Raises CompressError for a network that no genotype describes."""
-        genotype = network.genotype
-        if genotype is None and network.name in PUBLISHED:
-            genotype = genotype_of(network.name, PUBLISHED[network.name])
-        if genotype is None:
-            raise CompressError(
-                f"{network.name}: no genotype describes it, so that what becomes of it could not be kept; "
-                "make its class a space (docs/extending.md)"
-            )
-        return cls(network=network, genotype=genotype, trained=trained)
-
-    def told(self) -> dict[str, object]:
-        """What identifies it."""
-        made = {"space": self.genotype.space, "choices": self.genotype.to_dict()}
-        return {**made, "weights": self.network.weights if self.trained else ""}
-
-    def save(self, path: Path) -> Path:
-        """Its weights as a file of ours, written once."""
-        if not path.exists():
-            made = {"space": self.genotype.space, "choices": self.genotype.to_dict()}
-            about = {**made, "scale": self.network.scale}
-            save_weights(path, self.network.module.state_dict(), about)
-        return path
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,14 +95,14 @@ class Pipeline:
         self.dataset = load_data(compression.data, self.scale, plan.lr_patch)
         self.protocol = self._protocol()
         recipe = {**self._identity, "max_drop_db": compression.max_drop_db}
-        self.study = store.open_study(
+        study = store.open_study(
             name,
             recipe={"scale": self.scale, "objectives": ["psnr_db", "multi_adds"], "compress": recipe},
             space_digest=Compressed.space,
             code_version=__version__,
             may_change=frozenset({"compress.max_drop_db"}),
         )
-        self._renewed = 0.0
+        self.rows = Rows(store, study, self.protocol, runs, seed=compression.seed, output=compression.output)
 
     def _check(self) -> None:
         plan, teacher = self.compression.plan, self.teacher
@@ -196,17 +154,15 @@ class Pipeline:
         ``report`` is called during trainings and may raise Interrupted; ``tell`` is given every stage, also
         those that were finished before. Raises leaderboard's StudyTakenError while another process is at it.
         """
-        self.store.ensure_protocol(self.protocol)
-        self._report, self._owner = report, this_process()
-        self.store.own_study(self.study.id, self._owner, LEASE_SECONDS)
+        self._report = report
+        self.rows.begin()
         reason = "stopped"
         try:
-            self.store.reap(self.study.id)
             result = self._stages(tell)
             reason = "stopped by max_drop_db" if result.stopped else "finished"
             return result
         finally:
-            self.store.release_study(self.study.id, self._owner, reason)
+            self.rows.end(reason)
 
     def _stages(self, tell: Callable[[Stage], None]) -> Compressing:
         found: list[Stage] = []
@@ -215,10 +171,10 @@ class Pipeline:
             network = next((stage for stage in reversed(found) if stage.name != TEACHER), None)
             stage = load_stage(folder)
             if stage is None:
-                self._renew()
+                self.rows.renew()
                 stage = step.make(folder, network)
                 stage.save()
-            self._record(stage)
+            self.rows.record(stage)
             found.append(stage)
             tell(stage)
             result = Compressing(stages=tuple(found), max_drop_db=self.compression.max_drop_db)
@@ -313,7 +269,7 @@ class Pipeline:
         """Train, or read what a training that ended before an interruption found."""
 
         def report(progress: Progress) -> None:
-            self._renew()
+            self.rows.renew()
             self._report(name, progress)
 
         teacher = None
@@ -402,7 +358,7 @@ class Pipeline:
         )
         device = "cpu" if in_integers else self.device
         for one in self.benchmarks:
-            self._renew()
+            self.rows.renew()
             images = read_benchmark(one, self.scale)
             scores = measure_network(network, images, asked.metric, torch.device(device))
             measurement = measurement_of(
@@ -413,90 +369,6 @@ class Pipeline:
             )
             told[one.name] = [scores.psnr_db, scores.ssim if scores.ssim == scores.ssim else None]
         return told
-
-    # The database
-
-    def _renew(self) -> None:
-        now = time.monotonic()
-        if now - self._renewed > RENEW_SECONDS:
-            self._renewed = now
-            self.store.own_study(self.study.id, self._owner, LEASE_SECONDS)
-
-    def _record(self, stage: Stage) -> None:
-        """A row of the study, unless there is one; repeated where another study has the very same."""
-        genotype, seed = stage.genotype, self.compression.seed
-        rows = self.store.trials(self.study.id, "retrain", curves=False)
-        if any(row.genotype_id == genotype.id and row.evaluation is not None for row in rows):
-            return
-        weights = stage.folder / WEIGHTS
-        self.store.record(
-            self._trial(stage).id,
-            owner=self._owner,
-            genotype_id=genotype.id,
-            protocol_id=self.protocol.id,
-            seed=seed,
-            psnr_db=stage.psnr_db,
-            ssim=stage.ssim,
-            train_seconds=stage.train_seconds,
-            device=stage.device,
-            torch_version=torch.__version__,
-            code_version=__version__,
-            checkpoint=weights.relative_to(self.runs).as_posix(),
-            checkpoint_sha256=sha256_of(weights),
-            curve=stage.curve,
-            per_image=stage.per_image,
-        )
-        self._record_runtime(stage)
-
-    def _trial(self, stage: Stage) -> Trial:
-        """The stage's row, ours to end: one that an interruption left, or a new one."""
-        for trial in self.store.trials(self.study.id, "retrain", curves=False):
-            if trial.genotype_id == stage.genotype.id and trial.state == "waiting":
-                taken = self.store.claim_this(trial.id, self._owner, LEASE_SECONDS)
-                if taken is not None:
-                    return taken
-        measured = {"bytes": float(stage.bytes)}
-        if stage.median_ms is not None:
-            measured["latency_ms"] = stage.median_ms
-        return self.store.propose(
-            self.study.id,
-            stage="retrain",
-            genotype_id=stage.genotype.id,
-            space=stage.genotype.space,
-            choices=stage.genotype.to_dict(),
-            scale=self.scale,
-            cost=stage.cost,
-            seed=self.compression.seed,
-            state="running",
-            protocol_id=self.protocol.id,
-            measured=measured,
-            owner=self._owner,
-            seconds=LEASE_SECONDS,
-            name=published_name(stage.genotype),
-        )
-
-    def _record_runtime(self, stage: Stage) -> None:
-        if stage.latency_ms is None:
-            return
-        low, median, high = stage.latency_ms
-        height, width = self.compression.output
-        runtime = Runtime(
-            network=stage.genotype.id,
-            genotype_id=stage.genotype.id,
-            scale=self.scale,
-            height=height,
-            width=width,
-            device=processor(torch.device("cpu")),
-            threads=stage.threads,
-            precision="int8" if stage.name == "int8" else "fp32",
-            engine="onnxruntime",
-            median_ms=median,
-            p5_ms=low,
-            p95_ms=high,
-            torch_version=torch.__version__,
-            code_version=__version__,
-        )
-        self.store.record_runtime(runtime, space=stage.genotype.space, choices=stage.genotype.to_dict())
 
 
 @dataclass(frozen=True, kw_only=True)
