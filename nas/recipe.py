@@ -219,6 +219,10 @@ def load_recipe(path: Path) -> Recipe:
 
 def make_recipe(table: dict[str, Any], where: str = "recipe") -> Recipe:
     """A checked recipe from plain values. Raises RecipeError that begins with ``where``."""
+    if "compress" in table:
+        raise RecipeError(
+            f"{where}: is a compression and no search; its own nas compress command goes on with it"
+        )
     try:
         recipe = Recipe.model_validate(table)
         recipe.check()

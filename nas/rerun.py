@@ -31,9 +31,15 @@ def find_result(
     """The result of a network of the run ``name``; ``genotype`` is its id or how it begins.
 
     ``protocol`` is an id, its beginning or a plan's name; None takes the longest training. ``seed`` None
-    takes the first one. Raises RunError where there is no such result, or several networks begin so.
+    takes the first one. Raises RunError where there is no such result, several networks begin so, or the run
+    is a compression, whose stages begin with others' weights.
     """
-    done = [trial for trial in store.trials(store.study(name).id) if trial.evaluation is not None]
+    study = store.study(name)
+    if "compress" in study.recipe:
+        raise RunError(
+            f"run {name!r} is a compression: a stage of it is trained again by its own nas compress command"
+        )
+    done = [trial for trial in store.trials(study.id) if trial.evaluation is not None]
     ids = sorted({trial.genotype_id for trial in done})
     found = [genotype] if genotype in ids else [one for one in ids if genotype and one.startswith(genotype)]
     if not found:

@@ -14,7 +14,7 @@ from leaderboard.page.parts import aria, facts, table
 from leaderboard.pictures import Crop, Picture
 from leaderboard.records import Protocol
 from leaderboard.store.measurements import MARK
-from leaderboard.tables import COST_NAMES, amount, count_of
+from leaderboard.tables import COST_NAMES, amount, count_of, words
 
 METRICS: dict[str, str] = {
     "y_float": "PSNR and SSIM on the luma channel, not rounded",
@@ -88,6 +88,8 @@ def option_words(value: Any) -> str:
         return "-"
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, Mapping):
+        return words(value)
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
@@ -212,12 +214,18 @@ def _training(row: Mapping[Any, Any], network: Network, options: str, *, first: 
             "Training": f"{row['train_seconds']:.1f} s",
             "Weights": row["checkpoint"] or NOT_KEPT,
             "SHA-256": row["checkpoint_sha256"] or NOT_KEPT,
-            "To run it again": html.Pre(html.Code(again_command(row, options)), tabIndex="0"),
+            "To run it again": _again(row, protocol, options),
         }
     )
     reached = f"{row['psnr_db']:.3f} dB, SSIM {row['ssim']:.4f}"
     heading = f"{row['stage']}, seed {row['seed']}: {reached}, {protocol_line(protocol)}"
     return html.Details([html.Summary(heading), protocol_facts(protocol), told], open=first)
+
+
+def _again(row: Mapping[Any, Any], protocol: Protocol, options: str) -> html.Pre | str:
+    if protocol.plan_name == "compress":
+        return "a stage of a compression: its own nas compress command under another --name"
+    return html.Pre(html.Code(again_command(row, options)), tabIndex="0")
 
 
 def _moment(value: Any) -> str:

@@ -52,7 +52,7 @@ class Studies(Database):
             changes = recipe_changes(row.recipe, new, may_change)
             if changes:
                 raise StudyMismatchError(
-                    f"run {name!r} exists with another recipe: {'; '.join(changes)}; "
+                    f"run {name!r} exists with another recipe: {_some(changes)}; "
                     "use another --name, or the old values"
                 )
             if row.space_digest != space_digest:
@@ -157,6 +157,11 @@ def recipe_changes(old: Mapping[str, Any], new: Mapping[str, Any], may_change: f
             now = repr(after[key]) if key in after else "not set"
             phrases.append(f"{key} was {was}, now {now}")
     return phrases
+
+
+def _some(changes: list[str], most: int = 8) -> str:
+    more = f"; and {len(changes) - most} more" if len(changes) > most else ""
+    return "; ".join(changes[:most]) + more
 
 
 def _dotted(recipe: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:

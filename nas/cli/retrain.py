@@ -153,7 +153,7 @@ class _Wanted:
 
         table: dict[str, Any] = {**store.study(name).recipe, "name": name}
         chosen = plan or self.plan
-        section = table["retrain"] if chosen is None else {"plan": chosen}
+        section = table.get("retrain", {}) if chosen is None else {"plan": chosen}
         table["retrain"] = {**section, **self.changes}
         several = table["executor"] if table.get("executor", "inline") != "inline" else "processes"
         table["executor"] = self.executor or (several if self.workers > 1 else "inline")

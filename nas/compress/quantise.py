@@ -34,7 +34,7 @@ BITS = (2, 16)
 """The fewest and the most bits that training can simulate; files have 8."""
 
 MOMENTUM = 0.01
-"""The share of each training step in the running ranges of activations."""
+"""The share by which a range of activations narrows towards each batch's extremes."""
 
 COMPARED = 32
 """About so many patches decide between two ways to find the ranges."""
@@ -317,8 +317,9 @@ class FakeWeight(nn.Module):
 class FakeActivation(nn.Module):
     """Rounds activations to ``2 ** bits`` values over a range that it finds while in training mode.
 
-    The range is the running mean over images of each image's extremes, and always holds zero. Before anything
-    was seen, activations pass in evaluation mode as they are.
+    The range always holds zero. It widens to new extremes at once and narrows slowly, so that a layer that
+    runs several times in a network (shared weights) has the range of its widest use. Before anything was
+    seen, activations pass in evaluation mode as they are.
     """
 
     low: Tensor
@@ -345,10 +346,11 @@ class FakeActivation(nn.Module):
     @torch.no_grad()
     def _follow(self, x: Tensor) -> None:
         """No question is asked of the device, so that a CUDA graph can record it."""
-        images = x.float().flatten(1)
+        x = x.float()
         share = torch.where(self.seen > 0, MOMENTUM, 1.0)
-        self.low.lerp_(images.amin(1).mean().clamp_max(0), share)
-        self.high.lerp_(images.amax(1).mean().clamp_min(0), share)
+        low, high = x.amin().clamp_max(0), x.amax().clamp_min(0)
+        torch.minimum(self.low.lerp(low, share), low, out=self.low)
+        torch.maximum(self.high.lerp(high, share), high, out=self.high)
         self.seen.fill_(1)
 
 

@@ -61,7 +61,7 @@ def test_every_product_on_the_way_agrees_with_the_network_it_came_from(tmp_path:
         measured = store.benchmarks()
         runtimes = store.runtimes()
     assert [trial.evaluation is not None for trial in stages] == [True] * 3
-    original, pruned, int8 = stages
+    original, pruned, _ = stages
     assert original.genotype_id == long.genotype_id
     assert pruned.cost["multi_adds"] <= 0.67 * original.cost["multi_adds"]
     assert len({trial.genotype_id for trial in stages}) == 3
@@ -75,6 +75,14 @@ def test_every_product_on_the_way_agrees_with_the_network_it_came_from(tmp_path:
     told = measured[measured["genotype"] == long.genotype_id]["psnr_db"]
     assert f"{told.iloc[0]:.2f}/" in row
 
+    # What a compression is not: a search, or a training that can be made once more by itself.
+    for command in (["retrain", "journey-small"], ["rerun", "journey-small", pruned.genotype_id]):
+        refused = subprocess.run(
+            [tmp_path / "bin" / "nas", *command], cwd=tmp_path, capture_output=True, text=True
+        )
+        assert refused.returncode == 2
+        assert "nas compress command" in refused.stderr
+
     # One network, three files, one image.
     [weights] = (tmp_path / "runs" / "journey-small" / "stages").glob("*pruned/weights.safetensors")
     network = load_network(str(weights), scale=None, weights=None, runs=tmp_path, open_store=None)
@@ -86,7 +94,9 @@ def test_every_product_on_the_way_agrees_with_the_network_it_came_from(tmp_path:
         alone = runpy.run_path(str(tmp_path / "products" / "network.py"))["network"]()(x)
     assert (alone - sr).abs().max() < 1e-5
     products = tmp_path / "products"
-    by_network, by_onnx, by_int8 = (pixels(products / f"by-{name}.png") for name in ("network", "onnx", "int8"))
+    by_network, by_onnx, by_int8 = (
+        pixels(products / f"by-{name}.png") for name in ("network", "onnx", "int8")
+    )
     image = sr[0].permute(1, 2, 0).mul(255).round().clamp(0, 255).numpy()
     assert np.abs(by_network - image).max() <= 1
     assert np.abs(by_network - by_onnx).max() <= 1
