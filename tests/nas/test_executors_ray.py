@@ -106,7 +106,7 @@ def test_jobs_give_the_numbers_of_one_process_and_failures_their_reasons(join: J
 def test_a_hung_candidate_is_ended_and_a_deadly_one_fails_after_three_attempts(
     join: Join, images: Path
 ) -> None:
-    executor = join(workers=2, time_limit_seconds=4)
+    executor = join(workers=2, time_limit_seconds=8)
     jobs = [job_of(Misbehaving(how="hang"), images), job_of(Misbehaving(how="kill"), images)]
     hung, deadly, good = results_of(executor, [*jobs, job_of(Slow(), images)])
     executor.close(save=False)
