@@ -53,11 +53,14 @@ def _same_weights() -> None:
 
 
 def awake(module: nn.Module, seed: int = 0) -> nn.Module:
-    """With every weight random: layers that begin as zero would hide what is wrong behind them."""
+    """With every weight random: layers that begin as zero would hide what is wrong behind them.
+
+    With 0.05 instead of 0.02 EFRDN's outputs reach 3e7, and float32 itself is wrong by 4 % against float64.
+    """
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for value in module.parameters():
-            value.add_(torch.randn(value.shape, generator=generator) * 0.05)
+            value.add_(torch.randn(value.shape, generator=generator) * 0.02)
         for name, buffer in module.named_buffers():
             if "running" in name:
                 buffer.copy_(torch.rand(buffer.shape, generator=generator) + 0.5)
