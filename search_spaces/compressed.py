@@ -22,13 +22,16 @@ from search_spaces.genotype import Chooser, Genotype
 FULL_BITS = 32
 """Bits of a number that was not quantised."""
 
+TRAINED_FOR = ("pixels", "perception")
+"""What a network was trained to come close to: the pixels, or what a classifier and a critic see in them."""
+
 BITS = (2, 3, 4, 5, 6, 7, 8, 16, FULL_BITS)
 """What ``weight_bits`` and ``activation_bits`` may be."""
 
 Shapes = dict[str, dict[str, Any]]
 """Module's name -> what changed of it: numbers (``out_channels``) and shapes of its tensors (``weight``)."""
 
-_FIELDS = ("of", "choices", "shapes", "weight_bits", "activation_bits")
+_FIELDS = ("of", "choices", "shapes", "weight_bits", "activation_bits", "trained_for")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +42,8 @@ class Compressed(Genotype):
     module that pruning changed, by its name in the network (the empty word is the network itself), the new
     value of each attribute that is a whole number or a list of them, and the new shape of each parameter and
     buffer. ``weight_bits``, ``activation_bits``: what is quantised to fewer than 32; they are part of the id
-    and change neither the built network, which stays in float32, nor its costs.
+    and change neither the built network, which stays in float32, nor its costs. ``trained_for`` is part of
+    the id in the same way, so that a network before and after its adversarial training are two.
 
     It is described, not searched for: :meth:`suggest` raises SpaceError, as does anything that is no such
     description.
@@ -52,6 +56,7 @@ class Compressed(Genotype):
     shapes: Shapes = field(default_factory=dict)
     weight_bits: int = FULL_BITS
     activation_bits: int = FULL_BITS
+    trained_for: str = TRAINED_FOR[0]
 
     def __post_init__(self) -> None:
         if self.of == self.space or not isinstance(self.of, str):
@@ -64,6 +69,8 @@ class Compressed(Genotype):
             bits = getattr(self, name)
             if not _whole(bits) or bits not in BITS:
                 raise SpaceError(f"{name} = {bits!r} (allowed: {', '.join(map(str, BITS))})")
+        if self.trained_for not in TRAINED_FOR:
+            raise SpaceError(f"trained_for = {self.trained_for!r} (allowed: {', '.join(TRAINED_FOR)})")
 
     def __hash__(self) -> int:
         return hash(self.id)
@@ -85,13 +92,18 @@ class Compressed(Genotype):
         return cls(**choices)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON; ``shapes`` where pruning changed any, bits where they are not 32."""
+        """Plain values for JSON; ``shapes`` where pruning changed any, bits where they are not 32.
+
+        ``trained_for`` where it is not pixels.
+        """
         plain: dict[str, Any] = {"of": self.of, "choices": dict(self.choices)}
         if self.shapes:
             plain["shapes"] = json.loads(json.dumps(self.shapes))
         for name in ("weight_bits", "activation_bits"):
             if getattr(self, name) != FULL_BITS:
                 plain[name] = getattr(self, name)
+        if self.trained_for != TRAINED_FOR[0]:
+            plain["trained_for"] = self.trained_for
         return plain
 
     def original(self) -> Genotype:

@@ -1,4 +1,4 @@
-"""``nas compress``: distil, prune and quantise a network, one resumable stage after the other."""
+"""``nas compress``: distil, sharpen, prune and quantise a network, one resumable stage after the other."""
 
 from __future__ import annotations
 
@@ -32,6 +32,21 @@ def compress(
         typer.Option("--distil-from", "--distill-from", metavar="BIG", help="The teacher, named like WHAT."),
     ] = None,
     distil: Annotated[str, typer.Option(help="How it teaches: output, at or afd.")] = "at",
+    adversarial: Annotated[
+        bool,
+        typer.Option(
+            "--adversarial", help="After L1, train against a critic and VGG19's features; PSNR usually falls."
+        ),
+    ] = False,
+    features: Annotated[
+        Path | None,
+        typer.Option(
+            help="For --adversarial: weights of VGG19 as torchvision names them, .pth or .safetensors."
+        ),
+    ] = None,
+    adversarial_steps: Annotated[
+        int | None, typer.Option(help="Steps of the adversarial stage; --steps if not given.")
+    ] = None,
     prune: Annotated[float | None, typer.Option(help="The share to keep, between 0 and 1.")] = None,
     prune_of: Annotated[str, typer.Option(help="Of what: multi_adds or params.")] = "multi_adds",
     importance: Annotated[
@@ -48,7 +63,10 @@ def compress(
         list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Change a field of the plan.")
     ] = None,
     max_drop_db: Annotated[
-        float, typer.Option(help="Stop where a stage is more than this below the first one.")
+        float,
+        typer.Option(
+            help="Stop where a stage is more than this below the first one, or the adversarial one."
+        ),
     ] = 0.3,
     data: Annotated[str, typer.Option(help="Training data, as in recipes.")] = "photos",
     metric: Annotated[str, typer.Option(help="y_float, y_uint8 or rgb.")] = "y_float",
@@ -79,10 +97,16 @@ def compress(
     from nas.compress.stages import Compression
     from nas.device import pick_device
     from nas.errors import Interrupted
+    from nas.training.features import require_features
 
+    if adversarial:
+        require_features(features)
     taught = _plan(plan, steps, settings or [], distil if distil_from is not None else None)
+    taught, comparing = _adversarial(taught, adversarial)
     compression = Compression(
         plan=taught,
+        adversarial=comparing,
+        adversarial_steps=adversarial_steps,
         finetune_steps=finetune_steps if finetune_steps is not None else max(1, taught.steps // 2),
         data=data,
         metric=metric,
@@ -112,6 +136,7 @@ def compress(
                 runs=runs,
                 device=pick_device(device or "auto"),
                 benchmarks=_sets(data_dir, sets),
+                features=features,
             )
             display.begin(run, at, pipeline.protocol.bicubic_psnr_db)
             result = pipeline.run(display.report, display.finished)
@@ -210,6 +235,20 @@ def _plan(name: str, steps: int | None, settings: list[str], distil: str | None)
     return named_plan(name, **changes)
 
 
+def _adversarial(plan: Plan, asked: bool) -> tuple[Plan, str | None]:
+    """The plan of the trainings before the critic's, and how the critic compares where there is one."""
+    from dataclasses import replace
+
+    from nas.errors import RecipeError
+    from nas.training.adversarial import NOT_ADVERSARIAL, USUAL
+
+    kind = plan.adversarial
+    if kind != NOT_ADVERSARIAL and not asked:
+        raise RecipeError(f"--set adversarial={kind}: says how --adversarial compares; give that, too")
+    plain = replace(plan, adversarial=NOT_ADVERSARIAL)
+    return plain, (USUAL if kind == NOT_ADVERSARIAL else kind) if asked else None
+
+
 def _size(word: str) -> tuple[int, int]:
     """Height and width from ``1280x720``."""
     from nas.errors import RecipeError
@@ -252,8 +291,9 @@ def _conclude(result: Compressing, compression: Compression, front: str, as_json
         _print(result, compression)
     stopped, good = result.stopped, result.good
     if stopped is not None and good is not None:
-        assert result.reference is not None
-        below = f"{result.drop_db(stopped):.3f} dB below {result.reference.name}"
+        reference = result.reference_of(stopped)
+        assert reference is not None
+        below = f"{result.drop_db(stopped):.3f} dB below {reference.name}"
         typer.echo(
             f"Stopped: {stopped.name} is {below}, and --max-drop-db is {compression.max_drop_db:g}; "
             f"the last good stage is {good.name}: {good.folder}",
@@ -269,12 +309,15 @@ def _told(result: Compressing) -> dict[str, Any]:
     for stage in result.stages:
         row = {name: value for name, value in vars(stage).items() if name not in ("curve", "per_image")}
         row |= {"genotype": stage.genotype.id, "folder": str(stage.folder), "drop_db": result.drop_db(stage)}
+        reference = result.reference_of(stage)
+        row["drop_from"] = None if reference is None else reference.name
         rows.append(row)
     stopped = None if result.stopped is None else result.stopped.name
     return {"stages": rows, "stopped": stopped, "good": None if result.good is None else result.good.name}
 
 
 def _print(result: Compressing, compression: Compression) -> None:
+    from nas.compress.pipeline import ADVERSARIAL
     from nas.units import format_count
 
     sets = list(dict.fromkeys(name for stage in result.stages for name in stage.benchmarks))
@@ -299,6 +342,12 @@ def _print(result: Compressing, compression: Compression) -> None:
         f"Bytes of the ONNX file; milliseconds of ONNX Runtime on this CPU ({last.threads} threads) for an "
         f"output of {width}x{height}; PSNR on the images held out."
     )
+    sharpened = next((stage for stage in result.stages if stage.name == ADVERSARIAL), None)
+    if sharpened is not None:
+        typer.echo(
+            f"{sharpened.name}: trained for perception, not for PSNR; --max-drop-db does not bound its drop, "
+            "and drops after it are counted from it."
+        )
     for stage in result.stages:
         if stage.training_psnr_db is not None:
             typer.echo(f"{stage.name}: its training ended at {stage.training_psnr_db:.3f} dB in float32.")

@@ -1,8 +1,11 @@
-"""From a trained network to a small one in integers: distil, prune, quantise; every stage is a row.
+"""From a trained network to a small one in integers: distil, sharpen, prune, quantise; every stage is a row.
 
 The sequence is that of Light F2SRGAN (the survey "Investigation into Perceptual-Aware Optimization for
 Single-Image Super-Resolution in Embedded Systems", Electronics 2023, 12(11), 2544, sec. 3 to 5), trained with
-L1. That the teacher stays on while a pruned network is fine-tuned, and the lengths, are ours.
+L1. Where it is asked for, a training against a critic follows that with L1, and the critic stays on while the
+network is pruned and quantised, beginning afresh in each training: the order of the released code, which
+teaches and quantises with the same loss. That the teacher stays on while a pruned network is fine-tuned, that
+the critic does, and the lengths, are ours.
 """
 
 from __future__ import annotations
@@ -31,6 +34,7 @@ from nas.compress.stages import (
     Stage,
     Training,
     compressed,
+    for_perception,
     load_stage,
     load_training,
 )
@@ -45,8 +49,10 @@ from nas.folders import sha256_of
 from nas.latency import measure_latency
 from nas.protocol import protocol_of
 from nas.training import Job, Plan, Progress, train, validate
+from nas.training.adversarial import NOT_ADVERSARIAL
 from nas.training.checkpoint import WEIGHTS, load_described, save_weights
 from nas.training.distil import NONE
+from nas.training.features import read_features, require_features
 from nas.training.validation import mean_scores
 from search_spaces import Genotype
 from search_spaces.compressed import Compressed
@@ -54,7 +60,7 @@ from search_spaces.compressed import Compressed
 CALIBRATION = 64
 """Training patches on which the ranges of activations are found."""
 
-TEACHER = "teacher"
+TEACHER, ADVERSARIAL = "teacher", "adversarial"
 
 Report = Callable[[str, Progress], None]
 
@@ -70,9 +76,10 @@ class Step:
 class Pipeline:
     """A compression under way: every stage that was finished is on the disk and in the database.
 
-    ``runs`` is the folder of all runs, ``name`` that of this one and of its study. Raises RecipeError where
-    source, teacher and plan do not fit, CompressError for a network that is compressed already, and
-    leaderboard's StudyMismatchError where a run of that name was of something else.
+    ``runs`` is the folder of all runs, ``name`` that of this one and of its study, ``features`` the file of
+    VGG19's weights for an adversarial stage. Raises RecipeError where source, teacher, features and plan do
+    not fit, CheckpointError for a file of other weights, CompressError for a network that is compressed
+    already, and leaderboard's StudyMismatchError where a run of that name was of something else.
     """
 
     def __init__(
@@ -86,10 +93,11 @@ class Pipeline:
         runs: Path,
         device: str = "cpu",
         benchmarks: Sequence[BenchmarkSet] = (),
+        features: Path | None = None,
     ) -> None:
         self.name, self.compression, self.source, self.teacher = name, compression, source, teacher
         self.store, self.runs, self.device, self.benchmarks = store, runs, device, benchmarks
-        self.scale, self.folder = source.network.scale, runs / name
+        self.scale, self.folder, self.features = source.network.scale, runs / name, features
         self._check()
         plan = compression.plan
         self.dataset = load_data(compression.data, self.scale, plan.lr_patch)
@@ -123,6 +131,10 @@ class Pipeline:
             raise RecipeError(f"{teacher.network.name} is the network itself: a teacher is another one")
         if teacher is not None and not teacher.trained:
             raise RecipeError(f"{teacher.network.name} has no weights to teach from: give them")
+        if self.compression.adversarial is not None:
+            read_features(require_features(self.features))
+        elif self.features is not None:
+            raise RecipeError(f"features ({self.features}) are of no use without an adversarial stage")
 
     @cached_property
     def _identity(self) -> dict[str, object]:
@@ -132,6 +144,8 @@ class Pipeline:
         told["source"] = self.source.told()
         if self.teacher is not None:
             told["teacher"] = self.teacher.told()
+        if self.features is not None:
+            told["features"] = sha256_of(self.features)
         return told
 
     def _protocol(self) -> Protocol:
@@ -193,6 +207,9 @@ class Pipeline:
         if self.teacher is not None:
             genotype = compressed(self.source.genotype)
             yield Step(name="distilled", make=partial(self._trained, asked.plan, genotype))
+        if asked.adversarial is not None:
+            genotype = for_perception(self.source.genotype)
+            yield Step(name=ADVERSARIAL, make=partial(self._trained, asked.against_critic, genotype))
         if asked.prune is not None:
             for number in range(1, asked.rounds + 1):
                 name = "pruned" if asked.rounds == 1 else f"pruned {number}/{asked.rounds}"
@@ -214,6 +231,7 @@ class Pipeline:
         """Trained from where the stage before ended, or afresh."""
         begin = None if before is None else before.folder / WEIGHTS
         name = "original" if plan.distil == NONE else "distilled"
+        name = name if plan.adversarial == NOT_ADVERSARIAL else ADVERSARIAL
         outcome = self._train(name, plan, genotype, folder, begin)
         return self._after(name, outcome, folder, genotype)
 
@@ -228,6 +246,7 @@ class Pipeline:
             target = Target(**{asked.prune_of: share})
             smaller = prune(module, self.scale, target, importance=asked.importance, seed=asked.seed)
             genotype: Genotype = describe(smaller, self.source.genotype, self.scale)
+            genotype = genotype if asked.adversarial is None else for_perception(genotype)
             about = {"space": genotype.space, "choices": genotype.to_dict(), "scale": self.scale}
             save_weights(begin, smaller.state_dict(), about)
         genotype = load_described(begin)[0]
@@ -286,6 +305,7 @@ class Pipeline:
             threads=cpu_threads(),
             folder=folder,
             teacher=teacher,
+            features=None if plan.adversarial == NOT_ADVERSARIAL else self.features,
             begin_weights=begin,
         )
         known = load_training(folder)
@@ -380,19 +400,29 @@ class Compressing:
 
     @property
     def reference(self) -> Stage | None:
-        """What drops are counted from: the first network that is not the teacher."""
+        """What drops are counted from at first: the first network that is not the teacher."""
         return next((stage for stage in self.stages if stage.name != TEACHER), None)
 
-    def drop_db(self, stage: Stage) -> float | None:
-        """How far a stage is below the reference, in dB; None for the teacher."""
-        if stage.name == TEACHER or self.reference is None:
+    def reference_of(self, stage: Stage) -> Stage | None:
+        """What the drop of ``stage`` is counted from; None for the teacher.
+
+        After the adversarial stage, which gives PSNR away on purpose, that is this stage.
+        """
+        if stage.name == TEACHER:
             return None
-        return self.reference.psnr_db - stage.psnr_db
+        before = self.stages[: self.stages.index(stage)]
+        return next((one for one in before if one.name == ADVERSARIAL), self.reference)
+
+    def drop_db(self, stage: Stage) -> float | None:
+        """How far a stage is below its reference, in dB; None for the teacher."""
+        reference = self.reference_of(stage)
+        return None if reference is None else reference.psnr_db - stage.psnr_db
 
     @property
     def stopped(self) -> Stage | None:
-        """The stage that lost too much; None where none did."""
-        return next((stage for stage in self.stages if (self.drop_db(stage) or 0) > self.max_drop_db), None)
+        """The stage that lost too much; None where none did. The adversarial one cannot: it is meant to."""
+        bounded = (stage for stage in self.stages if stage.name != ADVERSARIAL)
+        return next((stage for stage in bounded if (self.drop_db(stage) or 0) > self.max_drop_db), None)
 
     @property
     def good(self) -> Stage | None:

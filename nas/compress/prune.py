@@ -10,6 +10,7 @@ import copy
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -95,15 +96,14 @@ def describe(pruned: nn.Module, genotype: Genotype, scale: int) -> Compressed:
 
     Raises SpaceError where ``pruned`` is none of its.
     """
+    kept: dict[str, Any] = {}
     if isinstance(genotype, Compressed):
-        bits = {"weight_bits": genotype.weight_bits, "activation_bits": genotype.activation_bits}
+        kept = {name: getattr(genotype, name) for name in ("weight_bits", "activation_bits", "trained_for")}
         genotype = genotype.original()
-    else:
-        bits = {}
     with torch.device("meta"):
         original = genotype.build(scale)
     shapes = shapes_of(pruned, original)
-    return Compressed(of=genotype.space, choices=genotype.to_dict(), shapes=shapes, **bits)
+    return Compressed(of=genotype.space, choices=genotype.to_dict(), shapes=shapes, **kept)
 
 
 def prunable_groups(module: nn.Module, scale: int) -> list[Group]:

@@ -11,6 +11,7 @@ from typing import Any
 from nas.cost import OUTPUT
 from nas.errors import CheckpointError, RecipeError, unknown
 from nas.training import Outcome, Plan
+from nas.training.adversarial import ADVERSARIALS, NOT_ADVERSARIAL
 from nas.training.checkpoint import WEIGHTS, write_whole
 from nas.training.distil import NONE
 from search_spaces import Genotype
@@ -27,15 +28,22 @@ QUANTISED_RATE = 0.1
 """Quantisation-aware fine-tuning takes this share of the plan's learning rate (ours)."""
 
 
+ADVERSARIAL_RATE, ADVERSARIAL_DECAY = 1e-4, 0.01
+"""An adversarial training's largest learning rate, and AdamW's weight decay: F2SRGAN's (released code)."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Compression:
-    """The order: distil (where ``plan`` does), prune in rounds with fine-tuning after each, quantise.
+    """The order: distil (where ``plan`` does), train adversarially, prune in rounds, quantise.
 
     ``plan`` trains from fresh weights and distils; ``finetune_steps`` is how long each later training of it
     is. A teacher teaches in all of them. ``prune`` is the share that is kept, 0 to 1, of the Multi-Adds or
     parameters (``prune_of``) before the first round; None prunes nothing. ``quantise`` ``int8`` trains with
     quantisation in mind, then writes an ONNX file in 8-bit integers. ``max_drop_db`` is how far below the
-    first stage a later one may fall. ``output`` (height, width) is that of the latency. Raises RecipeError.
+    first stage a later one may fall. ``output`` (height, width) is that of the latency. ``adversarial`` is
+    how the critic of an adversarial training compares (a word of ADVERSARIALS), ``adversarial_steps`` its
+    length (None: the plan's); critics stay in all trainings from there on. None does without. Raises
+    RecipeError.
     """
 
     plan: Plan
@@ -50,6 +58,8 @@ class Compression:
     quantise: str = "none"
     max_drop_db: float = 0.3
     output: tuple[int, int] = OUTPUT
+    adversarial: str | None = None
+    adversarial_steps: int | None = None
 
     def __post_init__(self) -> None:
         from nas.compress.prune import IMPORTANCES
@@ -66,19 +76,49 @@ class Compression:
                 raise RecipeError(f"{name} = {getattr(self, name)!r}: a whole number of at least 1 is needed")
         if not self.max_drop_db >= 0:
             raise RecipeError(f"max_drop_db = {self.max_drop_db!r}: a number of at least 0 is needed")
-        if self.plan.distil == NONE and self.prune is None and self.quantise == "none":
-            raise RecipeError("nothing to do: give a teacher to distil from, a share to keep, or int8")
+        self._check_adversarial()
+        asked = self.plan.distil != NONE, self.prune is not None, self.quantise != "none", self.adversarial
+        if not any(asked):
+            raise RecipeError(
+                "nothing to do: give a teacher to distil from, a share to keep, int8, or an adversarial stage"
+            )
+
+    def _check_adversarial(self) -> None:
+        if self.adversarial is None:
+            if self.adversarial_steps is not None:
+                raise RecipeError(
+                    f"adversarial_steps = {self.adversarial_steps} without an adversarial stage"
+                )
+            return
+        if self.adversarial not in ADVERSARIALS:
+            raise unknown("adversarial", self.adversarial, ADVERSARIALS)
+        _ = self.against_critic  # a plan that cannot be is said now
+
+    @property
+    def against_critic(self) -> Plan:
+        """The plan of the adversarial stage: the plan's data, batch and length, and F2SRGAN's optimiser."""
+        lr = min(self.plan.lr, ADVERSARIAL_RATE)
+        return replace(
+            self.plan,
+            steps=self.plan.steps if self.adversarial_steps is None else self.adversarial_steps,
+            adversarial=self.adversarial or NOT_ADVERSARIAL,
+            optimizer="adamw",
+            weight_decay=ADVERSARIAL_DECAY,
+            lr=lr,
+            lr_end=min(self.plan.lr_end, lr),
+        )
 
     @property
     def finetune(self) -> Plan:
         """The plan of fine-tuning after pruning."""
-        return replace(self.plan, steps=self.finetune_steps)
+        longer = self.plan if self.adversarial is None else self.against_critic
+        return replace(longer, steps=self.finetune_steps)
 
     @property
     def quantised(self) -> Plan:
         """The plan of quantisation-aware fine-tuning."""
-        lr = self.plan.lr * QUANTISED_RATE
-        lr_end = min(self.plan.lr_end, lr)
+        lr = self.finetune.lr * QUANTISED_RATE
+        lr_end = min(self.finetune.lr_end, lr)
         return replace(self.finetune, lr=lr, lr_end=lr_end, quantise_bits=QUANTISED_BITS)
 
     def to_dict(self) -> dict[str, Any]:
@@ -188,6 +228,11 @@ def compressed(genotype: Genotype, bits: int = FULL_BITS) -> Compressed:
     if isinstance(genotype, Compressed):
         return replace(genotype, weight_bits=bits, activation_bits=bits)
     return Compressed(of=genotype.space, choices=genotype.to_dict(), weight_bits=bits, activation_bits=bits)
+
+
+def for_perception(genotype: Genotype) -> Compressed:
+    """``genotype`` as a compressed network that was trained against a critic."""
+    return replace(compressed(genotype), trained_for="perception")
 
 
 def _write(path: Path, text: str) -> None:

@@ -1,4 +1,4 @@
-"""What a training begins with: the network, its weights, its teacher; and what identifies it."""
+"""What a training begins with: network, weights, teacher, critic; and what identifies it."""
 
 from __future__ import annotations
 
@@ -9,30 +9,51 @@ from torch import nn
 
 from nas.errors import RecipeError
 from nas.folders import sha256_of
+from nas.training.adversarial import NOT_ADVERSARIAL, Adversary
 from nas.training.checkpoint import load_described, load_weights, put_weights
 from nas.training.distil import NONE, Teaching
+from nas.training.features import read_features, require_features
 from nas.training.job import Job
 from nas.training.plan import Plan
 
 
 def check(job: Job, processes: int = 1) -> None:
-    """Raise RecipeError where plan and job disagree about a teacher, or ask too much of several processes."""
-    distil, alone = job.plan.distil, job.teacher is None
-    if (distil == NONE) != alone:
+    """Raise RecipeError where plan and job disagree about a teacher or a feature network.
+
+    And where they ask too much of several processes.
+    """
+    distil, untaught = job.plan.distil, job.teacher is None
+    if (distil == NONE) != untaught:
         raise RecipeError(
             f"plan: distil = {distil!r} needs a teacher, and there is none"
-            if alone
+            if untaught
             else f"a teacher ({job.teacher}) is of no use to a plan with distil = {NONE!r}"
         )
-    if processes > 1 and (distil == "afd" or job.plan.quantise_bits):
-        what = f"distil = {distil!r}" if distil == "afd" else f"quantise_bits = {job.plan.quantise_bits}"
-        raise RecipeError(f"plan: {what} keeps values that several processes do not share; train with one")
+    alone = [
+        *([f"distil = {distil!r}"] if distil == "afd" else []),
+        *([f"quantise_bits = {job.plan.quantise_bits}"] if job.plan.quantise_bits else []),
+        *([f"adversarial = {job.plan.adversarial!r}"] if job.plan.adversarial != NOT_ADVERSARIAL else []),
+    ]
+    if processes > 1 and alone:
+        raise RecipeError(
+            f"plan: {alone[0]} keeps values that several processes do not share; train with one"
+        )
+    _check_adversarial(job)
 
 
-def begin(job: Job, device: torch.device) -> tuple[nn.Module, Teaching | None]:
-    """The network as its training begins, on ``device``, and what its teacher adds.
+def _check_adversarial(job: Job) -> None:
+    plan = job.plan
+    if plan.adversarial == NOT_ADVERSARIAL:
+        if job.features is not None:
+            raise RecipeError(f"features ({job.features}) are of no use to a plan without adversarial")
+        return
+    require_features(job.features)
 
-    Fresh weights, and then a teacher's parameters that train along, follow from the job's seed.
+
+def begin(job: Job, device: torch.device) -> tuple[nn.Module, Teaching | None, Adversary | None]:
+    """The network as its training begins, on ``device``, what its teacher adds, and its adversary.
+
+    Fresh weights, then a teacher's parameters that train along, then a critic's, follow from the job's seed.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(job.seed)
@@ -41,12 +62,13 @@ def begin(job: Job, device: torch.device) -> tuple[nn.Module, Teaching | None]:
             put_weights(network, load_weights(job.begin_weights)[0], job.begin_weights)
         network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         teaching = _teaching(job, network, device)
+        adversary = _adversary(job, device)
     if job.plan.quantise_bits:
         # Here, since it writes files as trainings do and could not be imported first otherwise.
         from nas.compress.quantise import prepare_qat
 
         prepare_qat(network, job.plan.quantise_bits, job.plan.quantise_bits)
-    return network, teaching
+    return network, teaching, adversary
 
 
 def finish(network: nn.Module, plan: Plan) -> nn.Module:
@@ -70,6 +92,7 @@ def identity_of(job: Job, data_digest: str) -> dict[str, Any]:
         "data": data_digest,
         "seed": job.seed,
         "teacher": None if job.teacher is None else sha256_of(job.teacher),
+        "features": None if job.features is None else sha256_of(job.features),
         "begin_weights": None if job.begin_weights is None else sha256_of(job.begin_weights),
     }
 
@@ -94,3 +117,18 @@ def _teaching(job: Job, network: nn.Module, device: torch.device) -> Teaching | 
         lr_patch=plan.lr_patch,
     )
     return teaching.to(device)
+
+
+def _adversary(job: Job, device: torch.device) -> Adversary | None:
+    plan = job.plan
+    if job.features is None:
+        return None
+    adversary = Adversary(
+        plan.adversarial,
+        read_features(job.features),
+        weight=plan.adversarial_weight,
+        feature_weight=plan.feature_weight,
+        tv_weight=plan.tv_weight,
+        batch=plan.batch,
+    )
+    return adversary.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]

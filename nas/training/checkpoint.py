@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import struct
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,12 @@ from search_spaces import Genotype, SpaceError, load_space
 
 WEIGHTS = "weights.safetensors"
 STATE = "state.pt"
+
+_UNREADABLE = (
+    *(OSError, RuntimeError, ValueError, EOFError, LookupError, AttributeError, TypeError, AssertionError),
+    *(struct.error, pickle.UnpicklingError),
+)
+"""What torch raises for a file that is cut off or no such file; it has no common type."""
 
 
 def write_whole(path: Path, write: Callable[[Path], None]) -> None:
@@ -110,6 +117,6 @@ def load_pickled(path: Path, what: str) -> Any:
     """
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, ValueError, EOFError, KeyError, pickle.UnpicklingError) as error:
+    except _UNREADABLE as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise CheckpointError(f"{path}: no readable {what} ({reason})") from error

@@ -18,10 +18,12 @@ class Curve:
     """Entries of a running sum of losses.
 
     On a GPU an entry's number is fetched while later steps already run, and read with the next entry.
+    ``falls`` says that a loss which grows means no good; that of a game against a critic may grow.
     """
 
-    def __init__(self, total: Tensor) -> None:
+    def __init__(self, total: Tensor, *, falls: bool = True) -> None:
         self.entries: list[Entry] = []
+        self._falls = falls
         self._total = total
         self._closed = 0
         self._coming: tuple[int, int, Tensor, torch.cuda.Event] | None = None
@@ -72,7 +74,7 @@ class Curve:
     def _add(self, step: int, loss: float) -> None:
         if not math.isfinite(loss):
             raise DivergedError(f"the loss became {loss} by step {step}; a lower learning rate may help")
-        if self.entries:
+        if self.entries and self._falls:
             first, lowest = self.entries[0][1], min(before for _, before, _ in self.entries)
             if loss > max(first, DIVERGED * lowest):
                 raise DivergedError(

@@ -20,7 +20,8 @@ class Job:
     leaves a state from which the same job goes on. ``begin`` is the state that a shorter training of the
     same plan left because of ``keep_state``: this one goes on from there. ``threads`` are those of the CPU;
     0 leaves torch's own. ``teacher`` is the ``.safetensors`` file, with its network in the header, of the
-    teacher that a plan with ``distil`` needs. ``begin_weights`` are weights of this very network to start
+    teacher that a plan with ``distil`` needs, ``features`` the file of VGG19's weights that one with
+    ``adversarial`` needs. ``begin_weights`` are weights of this very network to start
     from (fine-tuning) instead of fresh ones. ``validate_every`` measures now and then on the way, in steps;
     0 is at the end only. ``events`` writes TensorBoard's files into the folder. ``threads``, ``keep_state``
     and the last two do not change the result.
@@ -37,6 +38,7 @@ class Job:
     folder: Path | None = None
     begin: Path | None = None
     teacher: Path | None = None
+    features: Path | None = None
     begin_weights: Path | None = None
     keep_state: bool = False
     validate_every: int = 0

@@ -42,7 +42,8 @@ def train(job: Job, report: Report | None = None) -> Outcome:
     the state is saved and Interrupted leaves. A device whose memory is too small gets each batch in two
     parts, whose gradients add up. Raises DivergedError, OutOfMemoryError when that is too much as well, and
     TrainingError for a network that cannot be measured. In a group of processes (``ranks``) all call this
-    with the same job. Raises RecipeError where a plan and its job disagree about a teacher.
+    with the same job. Raises RecipeError where a plan and its job disagree about a teacher or a feature
+    network.
     """
     job = ranks.own(job)
     check(job, ranks.world())
@@ -84,7 +85,7 @@ class _Run:
     def __init__(self, job: Job, accumulate: int) -> None:
         self.job, self.device = job, torch.device(job.device)
         self.dataset = load_data(job.data, job.scale, job.plan.lr_patch)
-        self.network, teaching = begin(job, self.device)
+        self.network, teaching, adversary = begin(job, self.device)
         patches = Patches(
             self.dataset.train,
             scale=job.scale,
@@ -95,10 +96,16 @@ class _Run:
         )
         self.feed = make_feed(patches, job.plan.batch)
         self.work = Step(
-            self.network, job.plan, self.feed, self.device, accumulate=accumulate, teaching=teaching
+            self.network,
+            job.plan,
+            self.feed,
+            self.device,
+            accumulate=accumulate,
+            teaching=teaching,
+            adversary=adversary,
         )
         self.work.model = ranks.wrapped(self.network, self.device)
-        self.curve = Curve(self.work.loss_sum)
+        self.curve = Curve(self.work.loss_sum, falls=adversary is None)
         self.step, self.seconds = 0, 0.0
 
     @functools.cached_property

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, get_args, get_type_hints
 
 from nas.errors import RecipeError, unknown
+from nas.training.adversarial import ADVERSARIALS, NOT_ADVERSARIAL
 from nas.training.distil import DISTILLATIONS, NONE
 from nas.training.losses import LOSSES
 from nas.units import parse_count
@@ -56,7 +57,13 @@ class Plan:
     ``distil_weight`` its weight, None for the usual one of its kind. ``distil_points`` are the features
     looked at in each of the two networks, ``distil_dim`` the width of ``afd``'s queries and keys (4 and 128
     in Light F2SRGAN's released code). ``quantise_bits`` trains with weights and activations rounded to so
-    many bits (8); 0 is off. Raises RecipeError for a value out of its range.
+    many bits (8); 0 is off.
+
+    ``adversarial`` is how a critic compares restored with real images (a word of ADVERSARIALS; ``none``
+    without one). Then the loss is ``feature_weight`` times the mean squared difference of VGG19's features,
+    plus ``adversarial_weight`` times what the critic says, ``tv_weight`` times the total variation (in levels
+    of 8 bits, summed over the batch) and ``pixel_weight`` times ``loss``: F2SRGAN's weights if not given. The
+    critic takes the plan's optimiser and learning rate. Raises RecipeError for a value out of its range.
     """
 
     steps: int
@@ -81,6 +88,11 @@ class Plan:
     distil_points: int = 4
     distil_dim: int = 128
     quantise_bits: int = 0
+    adversarial: str = NOT_ADVERSARIAL
+    adversarial_weight: float = 0.6
+    feature_weight: float = 1.0
+    tv_weight: float = 2e-8
+    pixel_weight: float = 0.0
 
     def __post_init__(self) -> None:
         least = {"steps": 1, "batch": 1, "lr_patch": 8, "warmup_steps": 0, "drop_every": 1}
@@ -98,6 +110,10 @@ class Plan:
             "beta2": 0.999999,
             "weight_decay": 1,
             "drop_factor": 1,
+            "adversarial_weight": 1e6,
+            "feature_weight": 1e6,
+            "tv_weight": 1,
+            "pixel_weight": 1e6,
         }
         if self.distil_weight is not None:
             ranges["distil_weight"] = 1e6
@@ -114,10 +130,17 @@ class Plan:
             "optimizer": OPTIMIZERS,
             "distil": (NONE, *DISTILLATIONS),
             "quantise_bits": QUANTISE_BITS,
+            "adversarial": (NOT_ADVERSARIAL, *ADVERSARIALS),
         }
         for name, allowed in words.items():
             if getattr(self, name) not in allowed:
                 raise unknown(f"{name}", getattr(self, name), allowed, where="plan")
+
+        if self.adversarial != NOT_ADVERSARIAL and self.batch < 2:
+            raise RecipeError(
+                f"plan: batch = {self.batch} with adversarial = {self.adversarial!r}; it compares images, "
+                "and 2 at least are needed"
+            )
 
     def learning_rate(self, step: int) -> float:
         """The learning rate of step 0, 1, ..., steps - 1."""

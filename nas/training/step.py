@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from nas.training.adversarial import Adversary
 from nas.training.distil import Teaching
 from nas.training.feed import Feed
 from nas.training.losses import LOSSES
@@ -27,7 +28,8 @@ class Step:
     ``accumulate`` cuts a batch into so many parts, whose gradients add up to the whole batch's. ``average``
     holds the averaged weights, in the order of ``parameters``; it is empty where the plan has none.
     ``teaching`` adds a teacher's term to the loss; parameters of its own are updated along, but neither
-    clipped nor averaged.
+    clipped nor averaged. ``adversary`` has its critic updated first, on what the network makes of the batch
+    before it learns, and then adds to the loss; in a batch of parts each part is compared within itself.
     """
 
     def __init__(
@@ -39,6 +41,7 @@ class Step:
         *,
         accumulate: int = 1,
         teaching: Teaching | None = None,
+        adversary: Adversary | None = None,
     ) -> None:
         self.plan, self.feed, self.device, self.accumulate = plan, feed, device, accumulate
         self.model: nn.Module = network
@@ -47,6 +50,9 @@ class Step:
         self.teaching = teaching
         along = [] if teaching is None else list(teaching.term.parameters())
         self.optimizer = _optimizer(plan, [*self.parameters, *along], self.rate, device)
+        self.adversary = adversary
+        if adversary is not None:
+            self.critic_optimizer = _optimizer(plan, list(adversary.critic.parameters()), self.rate, device)
         self.scaler = torch.amp.GradScaler(device.type, enabled=plan.precision == "fp16")
         self.average = [p.detach().clone() for p in self.parameters] if plan.ema else []
         self.share = torch.zeros((), device=device)
@@ -62,15 +68,17 @@ class Step:
     def take(self) -> None:
         """The step; adds its loss to ``loss_sum``."""
         lr, hr = self.feed.batch()
+        parts = list(zip(lr.chunk(self.accumulate), hr.chunk(self.accumulate), strict=True))
+        if self.adversary is not None:
+            self._teach_critic(self.adversary, parts, len(lr))
         self.optimizer.zero_grad(set_to_none=True)
-        parts = zip(lr.chunk(self.accumulate), hr.chunk(self.accumulate), strict=True)
         for lr_part, hr_part in parts:
             with self._autocast():
                 if self.teaching is None:
                     sr, told = self.model(lr_part), None
                 else:
                     sr, told = self.teaching(self.model, lr_part)
-            loss = self._loss(sr.float(), hr_part, self.plan.fft_weight)
+            loss = self._loss_of(sr.float(), hr_part)
             if told is not None:
                 loss = loss + told
             if self.accumulate > 1:
@@ -87,13 +95,32 @@ class Step:
             torch._foreach_mul_(moved, self.share)
             torch._foreach_add_(self.average, moved)
 
+    def _loss_of(self, sr: Tensor, hr: Tensor) -> Tensor:
+        if self.adversary is None:
+            return self._loss(sr, hr, self.plan.fft_weight)
+        with self._autocast():
+            loss = self.adversary.generator_loss(sr, hr)
+        if self.plan.pixel_weight:
+            loss = loss + self.plan.pixel_weight * self._loss(sr, hr, self.plan.fft_weight)
+        return loss
+
+    def _teach_critic(self, adversary: Adversary, parts: list[tuple[Tensor, Tensor]], batch: int) -> None:
+        self.critic_optimizer.zero_grad(set_to_none=True)
+        for lr, hr in parts:
+            with self._autocast():
+                with torch.no_grad():
+                    sr = self.model(lr).float()
+                loss = adversary.critic_loss(sr, hr)
+            self.scaler.scale(loss * (len(lr) / batch)).backward()
+        self.scaler.step(self.critic_optimizer)
+
     def _autocast(self) -> torch.autocast:
         dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(self.plan.precision)
         # The cache of cast weights would be filled while a graph is recorded, and be empty in its repetition.
         return torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None, cache_enabled=False)
 
     def state(self) -> dict[str, Any]:
-        """Optimiser, average, scaler and what a teacher's term learnt, as they are saved."""
+        """Optimisers, average, scaler, critic and what a teacher's term learnt, as they are saved."""
         state = {
             "optimizer": self.optimizer.state_dict(),
             "average": self.average,
@@ -102,19 +129,28 @@ class Step:
         }
         if self.teaching is not None:
             state["term"] = self.teaching.term.state_dict()
+        if self.adversary is not None:
+            state["critic"] = self.adversary.critic.state_dict()
+            state["critic_optimizer"] = self.critic_optimizer.state_dict()
         return state
 
     def load(self, state: dict[str, Any]) -> None:
         """Take over what :meth:`state` gave."""
-        self.optimizer.load_state_dict(state["optimizer"])
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.rate  # loading puts a copy in its place
+        self._load_optimizer(self.optimizer, state["optimizer"])
+        if self.adversary is not None:
+            self.adversary.critic.load_state_dict(state["critic"])
+            self._load_optimizer(self.critic_optimizer, state["critic_optimizer"])
         for average, saved in zip(self.average, state["average"], strict=True):
             average.copy_(saved)
         self.scaler.load_state_dict(state["scaler"])
         self.loss_sum.copy_(state["loss_sum"])
         if self.teaching is not None:
             self.teaching.term.load_state_dict(state["term"])
+
+    def _load_optimizer(self, optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+        optimizer.load_state_dict(state)
+        for group in optimizer.param_groups:
+            group["lr"] = self.rate  # loading puts a copy in its place
 
 
 class Recorded:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from nas.recipe import Recipe, make_recipe
@@ -71,3 +72,18 @@ def nas(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
         )
 
     return run
+
+
+@pytest.fixture(scope="session")
+def features(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file of VGG19 in torchvision's layout; its weights are random, since the real ones are not here."""
+    from nas.training.features import VGG19
+
+    torch.manual_seed(5)
+    network = VGG19()
+    for layer in network.features:
+        if isinstance(layer, torch.nn.Conv2d):
+            torch.nn.init.kaiming_normal_(layer.weight)
+    path = tmp_path_factory.mktemp("features") / "vgg19.pth"
+    torch.save({**network.state_dict(), "classifier.6.bias": torch.zeros(1000)}, path)
+    return path
