@@ -16,6 +16,7 @@ from PIL import Image, UnidentifiedImageError
 
 from nas.errors import DataError
 from nas.units import format_count
+from nas.upscale.bands import Part, TiffBands, open_tiff
 
 Pixels = NDArray[Any]
 
@@ -30,11 +31,12 @@ _COPIES = 3
 class Picture:
     """``colours`` (H, W, 1 or 3) and ``alpha`` (H, W, 1) or None, both uint8 or uint16, upright.
 
-    ``icc`` is the colour profile, None where there is none or it does not fit the colours any more.
+    Both are cut by rows, ``colours[top:bottom]``, and may be read from the file only then. ``icc`` is the
+    colour profile, None where there is none or it does not fit the colours any more.
     """
 
-    colours: Pixels
-    alpha: Pixels | None
+    colours: Pixels | Part
+    alpha: Pixels | Part | None
     icc: bytes | None
 
     @property
@@ -60,9 +62,14 @@ def free_memory() -> int:
 def read_picture(path: Path) -> Picture:
     """The image in ``path``: palettes become colours, CMYK and YCbCr become RGB, EXIF turns it upright.
 
-    However many pixels it has, as long as they fit into free memory. Raises DataError for what is no image,
-    is damaged, has several pages, floating-point or 32-bit values, or does not fit.
+    However many pixels it has, as long as they fit into free memory; those of a TIFF that can be read in
+    bands need not. Raises DataError for what is no image, is damaged, has several pages, floating-point or
+    32-bit values, or does not fit.
     """
+    if _is_tiff(path):
+        bands = open_tiff(path)
+        if bands is not None and bands.bytes_at_once * _COPIES <= free_memory():
+            return _in_bands(bands)
     try:
         with warnings.catch_warnings(), _any_size():
             warnings.simplefilter("error")
@@ -71,24 +78,40 @@ def read_picture(path: Path) -> Picture:
                     raise DataError(f"{path}: has {image.n_frames} pictures; one is expected")  # type: ignore[attr-defined]
                 deep = _is_deep(path, image)
                 _require_memory(path, image.size, deep)
-                turn = image.getexif().get(_ORIENTATION, 1)
                 icc = image.info.get("icc_profile")
                 if image.mode in ("CMYK", "YCbCr", "LAB"):
                     icc = None  # it describes those colours
+                turn = image.getexif().get(_ORIENTATION, 1)
                 pixels = _deep_pixels(path, image) if deep else _plain_pixels(path, image)
+                if not deep:  # Pillow has turned a TIFF by now, and says so
+                    turn = image.getexif().get(_ORIENTATION, 1)
     except UnidentifiedImageError as error:
         if not _is_tiff(path):
             raise DataError(f"{path}: is no image that can be read") from error
         pixels, turn, icc = _deep_tiff(path), 1, None  # 16 bits with alpha, which Pillow does not know
     except MemoryError as error:
         raise DataError(f"{path}: does not fit into memory") from error
-    except (OSError, SyntaxError, ValueError, Warning) as error:
+    except DataError:
+        raise
+    except Exception as error:  # what decoders raise for damage has no common type
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise DataError(f"{path}: cannot be read ({reason})") from error
     pixels = _upright(pixels, turn)
-    split = 1 if pixels.shape[2] <= 2 else 3
+    split = _split(pixels.shape[2])
     alpha = pixels[..., split:] if pixels.shape[2] in (2, 4) else None
     return Picture(colours=pixels[..., :split], alpha=alpha, icc=icc)
+
+
+def _in_bands(bands: TiffBands) -> Picture:
+    count = bands.shape[2]
+    split = _split(count)
+    alpha = bands.channels(split, count) if count in (2, 4) else None
+    return Picture(colours=bands.channels(0, split), alpha=alpha, icc=bands.icc)
+
+
+def _split(channels: int) -> int:
+    """How many of the channels are colours."""
+    return 1 if channels <= 2 else 3
 
 
 @contextmanager
@@ -103,8 +126,12 @@ def _any_size() -> Iterator[None]:
 
 
 def _is_tiff(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(4) in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+    try:
+        with path.open("rb") as file:
+            head = file.read(4)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
+    return head in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
 def _require_memory(path: Path, size: tuple[int, int], deep: bool) -> None:
