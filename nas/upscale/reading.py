@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
+import math
 import os
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from nas.errors import DataError
 from nas.units import format_count
-from nas.upscale.bands import Part, TiffBands, open_tiff
-
-Pixels = NDArray[Any]
+from nas.upscale.bands import Bands, Part
+from nas.upscale.decoding import Pixels, any_size, deep_pixels, plain_pixels
+from nas.upscale.png_bands import open_png
+from nas.upscale.tiff_bands import open_tiff
 
 _ORIENTATION = 0x0112  # an EXIF tag
 _BITS_PER_SAMPLE = 258  # a TIFF tag
 _PNG_DEPTH = slice(24, 25)
+_PNG = b"\x89PNG\r\n\x1a\n"
+LARGE = 2**26
+"""Bytes of pixels from which on a PNG is read in bands."""
+
 _COPIES = 3
 """How often the decoded image exists at once while it is read."""
 
@@ -62,16 +65,15 @@ def free_memory() -> int:
 def read_picture(path: Path) -> Picture:
     """The image in ``path``: palettes become colours, CMYK and YCbCr become RGB, EXIF turns it upright.
 
-    However many pixels it has, as long as they fit into free memory; those of a TIFF that can be read in
-    bands need not. Raises DataError for what is no image, is damaged, has several pages, floating-point or
-    32-bit values, or does not fit.
+    However many pixels it has, as long as they fit into free memory; those of most TIFF files and of most
+    large PNG files need not, and are read when they are cut. Raises DataError for what is no image, is
+    damaged, has several pages, floating-point or 32-bit values, or does not fit.
     """
-    if _is_tiff(path):
-        bands = open_tiff(path)
-        if bands is not None and bands.bytes_at_once * _COPIES <= free_memory():
-            return _in_bands(bands)
+    bands = _bands(path)
+    if bands is not None:
+        return _in_bands(bands)
     try:
-        with warnings.catch_warnings(), _any_size():
+        with warnings.catch_warnings(), any_size():
             warnings.simplefilter("error")
             with Image.open(path) as image:
                 if getattr(image, "n_frames", 1) > 1:
@@ -82,7 +84,7 @@ def read_picture(path: Path) -> Picture:
                 if image.mode in ("CMYK", "YCbCr", "LAB"):
                     icc = None  # it describes those colours
                 turn = image.getexif().get(_ORIENTATION, 1)
-                pixels = _deep_pixels(path, image) if deep else _plain_pixels(path, image)
+                pixels = _pixels(path, image, deep)
                 if not deep:  # Pillow has turned a TIFF by now, and says so
                     turn = image.getexif().get(_ORIENTATION, 1)
     except UnidentifiedImageError as error:
@@ -102,7 +104,18 @@ def read_picture(path: Path) -> Picture:
     return Picture(colours=pixels[..., :split], alpha=alpha, icc=icc)
 
 
-def _in_bands(bands: TiffBands) -> Picture:
+def _bands(path: Path) -> Bands | None:
+    """The image in bands where that can be; None where it is to be read whole."""
+    if _is_tiff(path):
+        tiff = open_tiff(path)
+        return tiff if tiff is not None and tiff.bytes_at_once * _COPIES <= free_memory() else None
+    if _head(path) != _PNG:
+        return None
+    png = open_png(path)
+    return png if png is not None and math.prod(png.shape) * png.dtype.itemsize >= LARGE else None
+
+
+def _in_bands(bands: Bands) -> Picture:
     count = bands.shape[2]
     split = _split(count)
     alpha = bands.channels(split, count) if count in (2, 4) else None
@@ -114,24 +127,16 @@ def _split(channels: int) -> int:
     return 1 if channels <= 2 else 3
 
 
-@contextmanager
-def _any_size() -> Iterator[None]:
-    """Without Pillow's limit on pixels: what counts here is memory, and it is asked before decoding."""
-    limit = Image.MAX_IMAGE_PIXELS
-    Image.MAX_IMAGE_PIXELS = None
+def _head(path: Path) -> bytes:
     try:
-        yield
-    finally:
-        Image.MAX_IMAGE_PIXELS = limit
+        with path.open("rb") as file:
+            return file.read(len(_PNG))
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
 
 
 def _is_tiff(path: Path) -> bool:
-    try:
-        with path.open("rb") as file:
-            head = file.read(4)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
-    return head in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+    return _head(path)[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
 def _require_memory(path: Path, size: tuple[int, int], deep: bool) -> None:
@@ -156,44 +161,10 @@ def _is_deep(path: Path, image: Image.Image) -> bool:
     return False
 
 
-def _plain_pixels(path: Path, image: Image.Image) -> Pixels:
-    """(H, W, 1 to 4) uint8."""
-    clear = "transparency" in image.info
-    wanted = {"1": "L", "L": "LA" if clear else "L", "LA": "LA", "PA": "RGBA", "RGBa": "RGBA", "La": "LA"}
-    wanted |= {"RGBA": "RGBA", "RGB": "RGBA" if clear else "RGB", "P": "RGBA" if clear else "RGB"}
-    wanted |= dict.fromkeys(("CMYK", "YCbCr", "LAB"), "RGB")
-    if image.mode not in wanted:
-        raise DataError(f"{path}: mode {image.mode} is not supported (8 or 16 bits a channel are)")
-    mode = wanted[image.mode]
-    pixels = np.array(image if image.mode == mode and not clear else image.convert(mode))
-    return pixels[..., None] if pixels.ndim == 2 else pixels
-
-
-def _deep_pixels(path: Path, image: Any) -> Pixels:
-    """(H, W, 1 to 4) uint16."""
-    if image.format == "TIFF":
-        return _deep_tiff(path)
-    if image.mode.startswith("I"):
-        return np.array(image).astype(np.uint16)[..., None]
-    with Image.open(path) as fresh:
-        raw_mode = str(fresh.tile[0].args)
-    if raw_mode == "LA;16B":  # both bytes of both channels, as if they were four
-        return _joined(np.array(_decoded(path, "RGBA")), (0, 2))
-    # Pillow keeps the higher byte of each channel. Read as if the bytes were swapped, that is the lower one.
-    higher = np.array(image)
-    lower = np.array(_decoded(path, raw_mode.replace(";16B", ";16L")))
-    return higher.astype(np.uint16) << 8 | lower
-
-
-def _decoded(path: Path, raw_mode: str) -> Image.Image:
-    with Image.open(path) as image:
-        image.tile = [tile._replace(args=raw_mode) for tile in image.tile]
-        image.load()
-        return image
-
-
-def _joined(pixels: Pixels, first: tuple[int, ...]) -> Pixels:
-    return np.stack([pixels[..., at].astype(np.uint16) << 8 | pixels[..., at + 1] for at in first], axis=-1)
+def _pixels(path: Path, image: Image.Image, deep: bool) -> Pixels:
+    if not deep:
+        return plain_pixels(path, image)
+    return _deep_tiff(path) if image.format == "TIFF" else deep_pixels(path, image)
 
 
 def _deep_tiff(path: Path) -> Pixels:

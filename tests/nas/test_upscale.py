@@ -180,14 +180,19 @@ def test_an_image_beyond_memory_is_refused_by_its_header(
     bomb = foreign_png16(noise(1, 1, 3, bits=16)).replace(
         struct.pack(">II", 1, 1), struct.pack(">II", 30_000, 30_000)
     )
-    header = bomb[12:29]
-    bomb = bomb[:29] + struct.pack(">I", zlib.crc32(header)) + bomb[33:]
-    (tmp_path / "a.png").write_bytes(bomb)
     monkeypatch.setattr("nas.upscale.reading.free_memory", lambda: 2**30)
     upscaler = make_upscaler(Nearest(), 2, CPU)
-    with pytest.raises(DataError, match=r"30000x30000 needs .* of memory"):
-        upscale_file(upscaler, tmp_path / "a.png", tmp_path / "b.png")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png"]
+    for interlaced, says in (
+        (b"\1", r"30000x30000 needs .* of memory"),
+        (b"\0", "cannot be read .it is cut off"),
+    ):
+        header = bomb[12:28] + interlaced
+        (tmp_path / "a.png").write_bytes(
+            bomb[:12] + header + struct.pack(">I", zlib.crc32(header)) + bomb[33:]
+        )
+        with pytest.raises(DataError, match=says):  # the second is read in bands, and holds less than it says
+            upscale_file(upscaler, tmp_path / "a.png", tmp_path / "b.png")
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png"]
     assert Image.MAX_IMAGE_PIXELS is not None  # the limit is back for everybody else
 
 

@@ -19,9 +19,11 @@ from torch import Tensor, nn
 
 from nas.errors import DataError
 from nas.upscale import reading
-from nas.upscale.bands import CODINGS, PLAIN, Part, TiffBands, open_tiff
+from nas.upscale.bands import Bands, Part
 from nas.upscale.enlarging import make_upscaler, upscale_file
+from nas.upscale.png_bands import KEPT, open_png
 from nas.upscale.reading import read_picture
+from nas.upscale.tiff_bands import CODINGS, PLAIN, TiffBands, open_tiff
 
 CPU = torch.device("cpu")
 PILLOWS = {PLAIN: "raw", 5: "tiff_lzw", 8: "tiff_adobe_deflate", 32946: "tiff_deflate", 32773: "packbits"}
@@ -46,7 +48,7 @@ def smooth(*shape: int, bits: int = 8) -> np.ndarray:
     return (pixels * (1 if bits == 8 else 97) % 2**bits).astype(f"u{bits // 8}")
 
 
-def cut_up(bands: TiffBands, rows: int, margin: int = 0) -> np.ndarray:
+def cut_up(bands: Bands, rows: int, margin: int = 0) -> np.ndarray:
     """The image put together from bands of so many rows, each read with a margin as tiles are."""
     height = bands.shape[0]
     parts = []
@@ -269,10 +271,131 @@ def test_a_tiff_whose_rows_cannot_be_had_apart_is_refused_where_it_does_not_fit(
     assert read_picture(tmp_path / "b.tif").size == (3000, 3000)  # its rows lie one after the other
 
 
+# PNG
+
+
+def filtered(pixels: np.ndarray, filters: np.ndarray) -> bytes:
+    """A PNG with a filter of its own for each row, as the standard's formulas have them (sec. 9)."""
+    height, _, channels = pixels.shape
+    step = channels * pixels.itemsize
+    raw = pixels.astype(f">u{pixels.itemsize}").view(np.uint8).reshape(height, -1).astype(int)
+    lines, above = [], np.zeros(raw.shape[1], int)
+    for row, kind in zip(raw, filters, strict=True):
+        left = np.concatenate([np.zeros(step, int), row[:-step]])
+        corner = np.concatenate([np.zeros(step, int), above[:-step]])
+        first = left + above - corner
+        apart = [abs(first - left), abs(first - above), abs(first - corner)]
+        paeth = np.where(
+            (apart[0] <= apart[1]) & (apart[0] <= apart[2]),
+            left,
+            np.where(apart[1] <= apart[2], above, corner),
+        )
+        guess = [0, left, above, (left + above) // 2, paeth][kind]
+        lines.append(bytes([kind]) + ((row - guess) % 256).astype(np.uint8).tobytes())
+        above = row
+    return png(pixels, zlib.compress(b"".join(lines)))
+
+
+def png(pixels: np.ndarray, packed: bytes, piece: int = 999, besides: bytes = b"") -> bytes:
+    height, width, channels = pixels.shape
+    depth, colour = 8 * pixels.itemsize, {1: 0, 2: 4, 3: 2, 4: 6}[channels]
+    made = b"\x89PNG\r\n\x1a\n" + chunk(
+        b"IHDR", struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
+    )
+    made += besides
+    for start in range(0, len(packed), piece):
+        made += chunk(b"IDAT", packed[start : start + piece])
+    return made + chunk(b"IEND", b"")
+
+
+def chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+@pytest.mark.parametrize("bits", [8, 16])
+def test_rows_of_a_png_are_those_of_the_whole_whatever_their_filters(
+    tmp_path: Path, channels: int, bits: int
+) -> None:
+    pixels = smooth(203, 31, channels, bits=bits)
+    (tmp_path / "a.png").write_bytes(filtered(pixels, np.random.default_rng(2).integers(0, 5, 203)))
+    whole = read_picture(tmp_path / "a.png")
+    assert isinstance(whole.colours, np.ndarray)  # a small one
+    assert np.array_equal(whole.colours, pixels[..., : whole.colours.shape[2]])
+    for rows, margin in ((203, 0), (1, 0), (7, 0), (10, 4), (48, 72)):
+        bands = open_png(tmp_path / "a.png")
+        assert bands is not None
+        assert np.array_equal(cut_up(bands, rows, margin), pixels)
+    assert np.array_equal(bands.rows(3, 20), pixels[3:20])  # from the top again
+    assert np.array_equal(bands.rows(190 - KEPT, 203), pixels[190 - KEPT :])
+
+
+@pytest.mark.parametrize("tile", [0, 48])
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+@pytest.mark.parametrize("bits", [8, 16])
+def test_a_png_in_bands_is_enlarged_to_the_same_bits_as_one_read_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tile: int, channels: int, bits: int
+) -> None:
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    pixels = smooth(250, 40, channels, bits=bits)
+    lines = b"".join(b"\0" + row.astype(f">u{bits // 8}").tobytes() for row in pixels)
+    named = chunk(b"iCCP", b"sRGB\0\0" + zlib.compress(profile))
+    (tmp_path / "a.png").write_bytes(png(pixels, zlib.compress(lines), besides=named))
+    upscaler = make_upscaler(Nearest(), 2, CPU, tile=tile)
+    upscale_file(upscaler, tmp_path / "a.png", tmp_path / "whole.png")
+    monkeypatch.setattr(reading, "LARGE", 0)
+    assert isinstance(read_picture(tmp_path / "a.png").colours, Part)
+    upscale_file(upscaler, tmp_path / "a.png", tmp_path / "bands.png")
+    assert (tmp_path / "bands.png").read_bytes() == (tmp_path / "whole.png").read_bytes()
+    with Image.open(tmp_path / "bands.png") as image:
+        assert image.info["icc_profile"] == profile
+
+
+def test_a_png_of_another_kind_is_read_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "LARGE", 0)
+    colours = Image.fromarray(smooth(20, 30, 3))
+    exif = Image.Exif()
+    exif[274] = 6
+    settings: dict[str, dict[str, Any]] = {"turned": {"exif": exif}, "clear": {"transparency": (1, 2, 3)}}
+    for name, more in settings.items():
+        colours.save(tmp_path / f"{name}.png", **more)
+    colours.quantize(16).save(tmp_path / "palette.png")
+    colours.convert("1").save(tmp_path / "bits.png")
+    colours.save(tmp_path / "plain.png")
+    content = (tmp_path / "plain.png").read_bytes()
+    woven = chunk(
+        b"IHDR", content[16:28] + b"\1"
+    )  # only by its header: Pillow does not write interlaced ones
+    (tmp_path / "plain.png").write_bytes(content[:8] + woven + content[33:])
+    for path in tmp_path.iterdir():
+        assert open_png(path) is None, path.name
+    assert read_picture(tmp_path / "turned.png").size == (30, 20)
+    upright = tmp_path / "upright.png"
+    exif[274] = 1
+    colours.save(upright, exif=exif)
+    assert isinstance(read_picture(upright).colours, Part)
+
+
+def test_damage_of_a_png_is_said_wherever_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "LARGE", 0)
+    content = filtered(smooth(300, 40, 3), np.full(300, 4))
+    upscaler = make_upscaler(Nearest(), 2, CPU, tile=48)
+    path = tmp_path / "a.png"
+    random = np.random.default_rng(0)
+    for place in random.integers(33, len(content) - 16, 60):
+        for one in (content[:place], content[:place] + bytes([content[place] ^ 0x55]) + content[place + 1 :]):
+            path.write_bytes(one)
+            with pytest.raises(DataError, match=r"a\.png: cannot be read") as caught:
+                upscale_file(upscaler, path, tmp_path / "b.png")
+            assert "\n" not in str(caught.value)
+            assert [entry.name for entry in tmp_path.iterdir()] == ["a.png"]
+
+
 LIMITED = """
 import resource, sys
 from pathlib import Path
 import torch
+from nas.upscale import reading
 from nas.upscale.enlarging import make_upscaler, upscale_file
 
 class Same(torch.nn.Module):
@@ -283,10 +406,10 @@ class Same(torch.nn.Module):
         return torch.nn.functional.interpolate(x * self.one, scale_factor=2)
 
 torch.set_num_threads(1)
+reading.LARGE = 0
 source, target, allowed = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
 if sys.argv[4] == "whole":
-    from nas.upscale import reading
-    reading.open_tiff = lambda path: None
+    reading.open_tiff = reading.open_png = lambda path: None
 upscaler = make_upscaler(Same(), 2, torch.device("cpu"), tile=48)
 small = source.with_name("small.tif")
 upscale_file(upscaler, small, target, force=True)  # libraries take what they need for themselves
@@ -297,8 +420,8 @@ upscale_file(upscaler, source, target, force=True)
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs /proc to see the address space")
-@pytest.mark.parametrize("coding", ["none", "zlib", "tiles", "lzw"])
-def test_a_tiff_much_larger_than_the_memory_allowed_goes_through_to_the_last_bit(
+@pytest.mark.parametrize("coding", ["none", "zlib", "tiles", "lzw", "png"])
+def test_an_image_much_larger_than_the_memory_allowed_goes_through_to_the_last_bit(
     tmp_path: Path, coding: str
 ) -> None:
     """42 MB of pixels with 20 MiB allowed beyond what the libraries have: no copy of the image fits."""
@@ -307,7 +430,9 @@ def test_a_tiff_much_larger_than_the_memory_allowed_goes_through_to_the_last_bit
     pixels = (rows // 3 % 256).astype(np.uint8)
     assert pixels.nbytes == 42_000_000
     for name, part in (("a.tif", pixels), ("small.tif", pixels[:100])):
-        if coding == "lzw":
+        if coding == "png":
+            Image.fromarray(part).save(tmp_path / name, format="PNG")
+        elif coding == "lzw":
             Image.fromarray(part).save(tmp_path / name, compression="tiff_lzw", tiffinfo={278: 64})
         else:
             form: dict[str, Any] = {"none": {}, "zlib": {"compression": "zlib"}, "tiles": {"tile": (64, 64)}}[
@@ -321,7 +446,7 @@ def test_a_tiff_much_larger_than_the_memory_allowed_goes_through_to_the_last_bit
         command = [sys.executable, "-c", LIMITED, *words, way]
         return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
-    if coding == "none":  # the limit is one: what is read whole does not fit
+    if coding in ("none", "png"):  # the limit is one: what is read whole does not fit
         assert "a.tif: does not fit into memory" in limited("whole").stderr
     done = limited("bands")
     assert done.returncode == 0, done.stderr[-2000:]
