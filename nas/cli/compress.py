@@ -52,6 +52,13 @@ def compress(
     importance: Annotated[
         str, typer.Option(help="Which channels go first: random, magnitude, group-lasso or lamp.")
     ] = "magnitude",
+    sparsity: Annotated[
+        float | None,
+        typer.Option(help="Weight of the group lasso in a training before group-lasso prunes; 1e-5, say."),
+    ] = None,
+    sparsity_steps: Annotated[
+        int | None, typer.Option(help="Steps of that training; --finetune-steps if not given.")
+    ] = None,
     rounds: Annotated[int, typer.Option(help="Prune in so many rounds, fine-tuned after each.")] = 1,
     quantise: Annotated[str, typer.Option("--quantise", "--quantize", help="none or int8.")] = "none",
     plan: Annotated[str, typer.Option(help="A named plan for every training.")] = "longer",
@@ -114,6 +121,8 @@ def compress(
         prune=prune,
         prune_of=prune_of,
         importance=importance,
+        sparsity=sparsity,
+        sparsity_steps=sparsity_steps,
         rounds=rounds,
         quantise=quantise,
         max_drop_db=max_drop_db,
@@ -230,6 +239,8 @@ def _plan(name: str, steps: int | None, settings: list[str], distil: str | None)
     for field in ("distil", "quantise_bits"):
         if field in changes:
             raise RecipeError(f"--set {field}: this is what --distil and --quantise are for")
+    if "group_lasso" in changes:
+        raise RecipeError("--set group_lasso: this is what --sparsity is for")
     if distil is not None:
         changes["distil"] = distil
     return named_plan(name, **changes)

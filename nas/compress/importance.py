@@ -85,41 +85,76 @@ IMPORTANCES: dict[str, Importance] = {
 """How units are ranked: name -> Importance."""
 
 
-def group_lasso(network: nn.Module, groups: Iterable[Group]) -> Tensor:
-    """The group lasso of the network's units, to be added to a loss with a small factor while training.
+class GroupLasso:
+    """The group lasso of a network's units, to be added to a loss with a small factor while training.
 
     For each unit the L2 norm of all weights that go with it, times the root of how many there are (Yuan and
     Lin, 2006, with DepGraph's groups); differentiable, also where a unit is zero. It drives whole units to
-    zero, which "group-lasso" then removes; without such training that importance only ranks.
+    zero, which "group-lasso" then removes; without such training that importance only ranks. The layers are
+    those of the network as they are trained; only their weights are looked at in a call.
     """
-    total: Tensor | float = 0.0
-    for group in groups:
-        squares, counts = _sums(network, group, 2, ("out", "in"))
-        total = total + ((squares + 1e-12).sqrt() * counts.sqrt()).sum()
-    return torch.as_tensor(total)
+
+    def __init__(self, network: nn.Module, groups: Iterable[Group]) -> None:
+        layers = dict(network.named_modules())
+        self._groups = [_Coupled.of(group, layers) for group in groups]
+
+    def __call__(self) -> Tensor:
+        """The scalar, on the layers' device."""
+        return torch.stack(
+            [((group.squares() + 1e-12).sqrt() * group.roots).sum() for group in self._groups]
+        ).sum()
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Coupled:
+    """The layers of a group, each with which of its channels belong to which unit; ``roots`` of the sizes."""
+
+    parts: tuple[tuple[nn.Module, str, Tensor, Tensor], ...]
+    roots: Tensor
+
+    @classmethod
+    def of(cls, group: Group, layers: dict[str, nn.Module]) -> _Coupled:
+        parts, counts = [], torch.zeros(len(group.units))
+        for name, side in group.sides:
+            found = _by_channel(layers[name], side, 2)
+            if found is None:
+                continue
+            sums, size = found
+            units = torch.tensor([n for n, unit in enumerate(group.units) for _ in unit[name, side]])
+            channels = torch.tensor([index for unit in group.units for index in unit[name, side]])
+            counts = counts.index_add(0, units, torch.full((len(units),), float(size)))
+            parts.append((layers[name], side, units.to(sums.device), channels.to(sums.device)))
+        return cls(parts=tuple(parts), roots=counts.sqrt().to(sums.device))
+
+    def squares(self) -> Tensor:
+        """(units) sums of the squares of all weights that go with each."""
+        total = torch.zeros_like(self.roots)
+        for layer, side, units, channels in self.parts:
+            found = _by_channel(layer, side, 2)
+            assert found is not None
+            total = total.index_add(0, units, found[0].index_select(0, channels))
+        return total
+
+
+def group_lasso(network: nn.Module, groups: Iterable[Group]) -> Tensor:
+    """:class:`GroupLasso` of one moment."""
+    return GroupLasso(network, groups)()
 
 
 def _summed(network: nn.Module, group: Group, power: int, sides: Sequence[str]) -> Tensor:
     """(units) sums of the weights' magnitudes to ``power``, over the layers of the group on ``sides``."""
-    return _sums(network, group, power, sides)[0]
-
-
-def _sums(network: nn.Module, group: Group, power: int, sides: Sequence[str]) -> tuple[Tensor, Tensor]:
-    """As :func:`_summed`, and how many weights each unit has there."""
     layers = dict(network.named_modules())
     total = torch.zeros(len(group.units))
-    counts = torch.zeros(len(group.units))
     for name, side in group.sides:
         found = _by_channel(layers[name], side, power) if side in sides else None
         if found is None:
             continue
-        sums, size = found
+        sums = found[0]
         numbers = [n for n, unit in enumerate(group.units) for _ in unit[name, side]]
         indices = [index for unit in group.units for index in unit[name, side]]
         where = torch.tensor(numbers, device=sums.device)
         total = total.to(sums).index_add(0, where, sums[indices])
-        counts = counts.to(sums).index_add(0, where, torch.full_like(where, size, dtype=sums.dtype))
-    return total, counts
+    return total
 
 
 def _by_channel(layer: nn.Module, side: str, power: int) -> tuple[Tensor, int] | None:

@@ -60,7 +60,7 @@ from search_spaces.compressed import Compressed
 CALIBRATION = 64
 """Training patches on which the ranges of activations are found."""
 
-TEACHER, ADVERSARIAL = "teacher", "adversarial"
+TEACHER, ADVERSARIAL, PRUNED = "teacher", "adversarial", "pruned"
 
 Report = Callable[[str, Progress], None]
 
@@ -212,7 +212,7 @@ class Pipeline:
             yield Step(name=ADVERSARIAL, make=partial(self._trained, asked.against_critic, genotype))
         if asked.prune is not None:
             for number in range(1, asked.rounds + 1):
-                name = "pruned" if asked.rounds == 1 else f"pruned {number}/{asked.rounds}"
+                name = PRUNED if asked.rounds == 1 else f"{PRUNED} {number}/{asked.rounds}"
                 yield Step(
                     name=name, make=partial(self._pruned, asked.prune ** (number / asked.rounds), name)
                 )
@@ -236,13 +236,20 @@ class Pipeline:
         return self._after(name, outcome, folder, genotype)
 
     def _pruned(self, kept: float, name: str, folder: Path, before: Stage | None) -> Stage:
-        """Pruned to the share ``kept`` of what there was before the first round, then fine-tuned."""
+        """Pruned to the share ``kept`` of what there was before the first round, then fine-tuned.
+
+        Before the first round it is trained with the group lasso, where that is asked for.
+        """
         assert before is not None
-        asked, begin = self.compression, folder / "pruned.safetensors"
+        asked, begin, start = self.compression, folder / "pruned.safetensors", before.folder / WEIGHTS
+        sparse = None
+        if asked.sparsity is not None and not before.name.startswith(PRUNED):
+            sparse = self._train(f"{name}: sparsity", asked.sparse, before.genotype, folder / "sparse", start)
+            start = folder / "sparse" / WEIGHTS
         if not begin.exists():
             whole = cost_of(self.source.genotype, self.scale).to_dict()[asked.prune_of]
             share = min(1.0, kept * whole / before.cost[asked.prune_of])
-            module = load_described(before.folder / WEIGHTS)[2]
+            module = load_described(start)[2]
             target = Target(**{asked.prune_of: share})
             smaller = prune(module, self.scale, target, importance=asked.importance, seed=asked.seed)
             genotype: Genotype = describe(smaller, self.source.genotype, self.scale)
@@ -251,7 +258,12 @@ class Pipeline:
             save_weights(begin, smaller.state_dict(), about)
         genotype = load_described(begin)[0]
         outcome = self._train(name, asked.finetune, genotype, folder, begin)
-        return self._after(name, outcome, folder, genotype)
+        stage = self._after(name, outcome, folder, genotype)
+        return (
+            stage
+            if sparse is None
+            else replace(stage, train_seconds=stage.train_seconds + sparse.train_seconds)
+        )
 
     def _quantised(self, folder: Path, before: Stage | None) -> Stage:
         """Trained with rounded weights and activations, then written in integers; measured as it will run."""

@@ -42,8 +42,9 @@ class Compression:
     quantisation in mind, then writes an ONNX file in 8-bit integers. ``max_drop_db`` is how far below the
     first stage a later one may fall. ``output`` (height, width) is that of the latency. ``adversarial`` is
     how the critic of an adversarial training compares (a word of ADVERSARIALS), ``adversarial_steps`` its
-    length (None: the plan's); critics stay in all trainings from there on. None does without. Raises
-    RecipeError.
+    length (None: the plan's); critics stay in all trainings from there on. None does without. ``sparsity`` is
+    the weight of the group lasso in a training of ``sparsity_steps`` (None: ``finetune_steps``) before the
+    first round of pruning with the importance group-lasso; None has no such training. Raises RecipeError.
     """
 
     plan: Plan
@@ -60,6 +61,8 @@ class Compression:
     output: tuple[int, int] = OUTPUT
     adversarial: str | None = None
     adversarial_steps: int | None = None
+    sparsity: float | None = None
+    sparsity_steps: int | None = None
 
     def __post_init__(self) -> None:
         from nas.compress.prune import IMPORTANCES
@@ -77,6 +80,7 @@ class Compression:
         if not self.max_drop_db >= 0:
             raise RecipeError(f"max_drop_db = {self.max_drop_db!r}: a number of at least 0 is needed")
         self._check_adversarial()
+        self._check_sparsity()
         asked = self.plan.distil != NONE, self.prune is not None, self.quantise != "none", self.adversarial
         if not any(asked):
             raise RecipeError(
@@ -93,6 +97,20 @@ class Compression:
         if self.adversarial not in ADVERSARIALS:
             raise unknown("adversarial", self.adversarial, ADVERSARIALS)
         _ = self.against_critic  # a plan that cannot be is said now
+
+    def _check_sparsity(self) -> None:
+        if self.sparsity is None:
+            if self.sparsity_steps is not None:
+                raise RecipeError(f"sparsity_steps = {self.sparsity_steps} without sparsity")
+            return
+        if self.prune is None or self.importance != "group-lasso":
+            raise RecipeError(
+                f"sparsity = {self.sparsity} makes channels zero that pruning with the importance "
+                "group-lasso then removes: ask for both"
+            )
+        if not self.sparsity > 0:
+            raise RecipeError(f"sparsity = {self.sparsity}: a weight above 0 is needed")
+        _ = self.sparse  # a plan that cannot be is said now
 
     @property
     def against_critic(self) -> Plan:
@@ -113,6 +131,12 @@ class Compression:
         """The plan of fine-tuning after pruning."""
         longer = self.plan if self.adversarial is None else self.against_critic
         return replace(longer, steps=self.finetune_steps)
+
+    @property
+    def sparse(self) -> Plan:
+        """The plan of the training that makes channels zero."""
+        steps = self.finetune_steps if self.sparsity_steps is None else self.sparsity_steps
+        return replace(self.finetune, steps=steps, group_lasso=self.sparsity or 0.0)
 
     @property
     def quantised(self) -> Plan:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import nn
 
+from nas.compress.importance import GroupLasso
+from nas.compress.prune import prunable_groups
 from nas.errors import RecipeError
 from nas.folders import sha256_of
 from nas.training.adversarial import NOT_ADVERSARIAL, Adversary
@@ -15,6 +18,20 @@ from nas.training.distil import NONE, Teaching
 from nas.training.features import read_features, require_features
 from nas.training.job import Job
 from nas.training.plan import Plan
+
+
+@dataclass(frozen=True, kw_only=True)
+class Beginning:
+    """What a training begins with, on its device.
+
+    ``teaching`` is what a teacher adds, ``adversary`` the critic, ``lasso`` the group lasso of the network's
+    channels; None where the plan has none.
+    """
+
+    network: nn.Module
+    teaching: Teaching | None
+    adversary: Adversary | None
+    lasso: GroupLasso | None
 
 
 def check(job: Job, processes: int = 1) -> None:
@@ -38,6 +55,8 @@ def check(job: Job, processes: int = 1) -> None:
         raise RecipeError(
             f"plan: {alone[0]} keeps values that several processes do not share; train with one"
         )
+    if processes > 1 and job.plan.group_lasso:
+        raise RecipeError(f"plan: group_lasso = {job.plan.group_lasso} is for one process; train with one")
     _check_adversarial(job)
 
 
@@ -50,10 +69,11 @@ def _check_adversarial(job: Job) -> None:
     require_features(job.features)
 
 
-def begin(job: Job, device: torch.device) -> tuple[nn.Module, Teaching | None, Adversary | None]:
-    """The network as its training begins, on ``device``, what its teacher adds, and its adversary.
+def begin(job: Job, device: torch.device) -> Beginning:
+    """The network as its training begins, on ``device``, and what is added to its loss.
 
     Fresh weights, then a teacher's parameters that train along, then a critic's, follow from the job's seed.
+    Raises CompressError where the channels of a network cannot be followed that a group lasso is asked for.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(job.seed)
@@ -63,12 +83,13 @@ def begin(job: Job, device: torch.device) -> tuple[nn.Module, Teaching | None, A
         network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         teaching = _teaching(job, network, device)
         adversary = _adversary(job, device)
+        lasso = GroupLasso(network, prunable_groups(network, job.scale)) if job.plan.group_lasso else None
     if job.plan.quantise_bits:
         # Here, since it writes files as trainings do and could not be imported first otherwise.
         from nas.compress.quantise import prepare_qat
 
         prepare_qat(network, job.plan.quantise_bits, job.plan.quantise_bits)
-    return network, teaching, adversary
+    return Beginning(network=network, teaching=teaching, adversary=adversary, lasso=lasso)
 
 
 def finish(network: nn.Module, plan: Plan) -> nn.Module:

@@ -77,7 +77,7 @@ def require_features(path: Path | None) -> Path:
         "an adversarial training needs VGG19's weights in torchvision's layout (vgg19.pth: features.N.weight)"
     )
     if path is None:
-        raise RecipeError(f"{needed}, and no file of them was given: --features FILE")
+        raise RecipeError(f"{needed}, and no file of them was given (nas compress --features FILE)")
     if not path.is_file():
         raise RecipeError(f"{path}: there is no such file, and {needed}")
     return path

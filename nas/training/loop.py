@@ -85,7 +85,8 @@ class _Run:
     def __init__(self, job: Job, accumulate: int) -> None:
         self.job, self.device = job, torch.device(job.device)
         self.dataset = load_data(job.data, job.scale, job.plan.lr_patch)
-        self.network, teaching, adversary = begin(job, self.device)
+        first = begin(job, self.device)
+        self.network = first.network
         patches = Patches(
             self.dataset.train,
             scale=job.scale,
@@ -101,11 +102,12 @@ class _Run:
             self.feed,
             self.device,
             accumulate=accumulate,
-            teaching=teaching,
-            adversary=adversary,
+            teaching=first.teaching,
+            adversary=first.adversary,
+            penalty=first.lasso,
         )
         self.work.model = ranks.wrapped(self.network, self.device)
-        self.curve = Curve(self.work.loss_sum, falls=adversary is None)
+        self.curve = Curve(self.work.loss_sum, falls=first.adversary is None)
         self.step, self.seconds = 0, 0.0
 
     @functools.cached_property

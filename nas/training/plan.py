@@ -63,7 +63,11 @@ class Plan:
     without one). Then the loss is ``feature_weight`` times the mean squared difference of VGG19's features,
     plus ``adversarial_weight`` times what the critic says, ``tv_weight`` times the total variation (in levels
     of 8 bits, summed over the batch) and ``pixel_weight`` times ``loss``: F2SRGAN's weights if not given. The
-    critic takes the plan's optimiser and learning rate. Raises RecipeError for a value out of its range.
+    critic takes the plan's optimiser and learning rate.
+
+    ``group_lasso`` times the group lasso of the network's channels is added to the loss, so that channels
+    which matter little become zero and can be pruned; 0 is off. Raises RecipeError for a value out of its
+    range.
     """
 
     steps: int
@@ -93,6 +97,7 @@ class Plan:
     feature_weight: float = 1.0
     tv_weight: float = 2e-8
     pixel_weight: float = 0.0
+    group_lasso: float = 0.0
 
     def __post_init__(self) -> None:
         least = {"steps": 1, "batch": 1, "lr_patch": 8, "warmup_steps": 0, "drop_every": 1}
@@ -114,6 +119,7 @@ class Plan:
             "feature_weight": 1e6,
             "tv_weight": 1,
             "pixel_weight": 1e6,
+            "group_lasso": 1,
         }
         if self.distil_weight is not None:
             ranges["distil_weight"] = 1e6

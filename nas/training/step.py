@@ -30,6 +30,7 @@ class Step:
     ``teaching`` adds a teacher's term to the loss; parameters of its own are updated along, but neither
     clipped nor averaged. ``adversary`` has its critic updated first, on what the network makes of the batch
     before it learns, and then adds to the loss; in a batch of parts each part is compared within itself.
+    ``penalty`` gives a scalar of the weights, of which the plan's ``group_lasso`` is added.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class Step:
         accumulate: int = 1,
         teaching: Teaching | None = None,
         adversary: Adversary | None = None,
+        penalty: Callable[[], Tensor] | None = None,
     ) -> None:
         self.plan, self.feed, self.device, self.accumulate = plan, feed, device, accumulate
         self.model: nn.Module = network
@@ -50,7 +52,7 @@ class Step:
         self.teaching = teaching
         along = [] if teaching is None else list(teaching.term.parameters())
         self.optimizer = _optimizer(plan, [*self.parameters, *along], self.rate, device)
-        self.adversary = adversary
+        self.adversary, self.penalty = adversary, penalty
         if adversary is not None:
             self.critic_optimizer = _optimizer(plan, list(adversary.critic.parameters()), self.rate, device)
         self.scaler = torch.amp.GradScaler(device.type, enabled=plan.precision == "fp16")
@@ -81,6 +83,8 @@ class Step:
             loss = self._loss_of(sr.float(), hr_part)
             if told is not None:
                 loss = loss + told
+            if self.penalty is not None:
+                loss = loss + self.plan.group_lasso * self.penalty()
             if self.accumulate > 1:
                 loss = loss * (len(lr_part) / len(lr))
             self.scaler.scale(loss).backward()

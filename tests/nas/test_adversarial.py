@@ -323,11 +323,12 @@ def test_steps_are_those_of_two_optimisers_taken_by_hand(images: Path, features:
 
     job = job_of(images, features, schedule="constant", weight_decay=0.01, batch=3, lr_patch=24)
     run, twin = _Run(job, 1), _Run(job, 1)
-    network, _, adversary = begin(job, torch.device("cpu"))
-    fresh = [part for part in begin(job, torch.device("cpu")) if part is not None]
+    mine, again = (begin(job, torch.device("cpu")) for _ in range(2))
+    network, adversary = mine.network, mine.adversary
     assert adversary is not None
+    assert again.adversary is not None
     settings: dict[str, Any] = {"lr": 1e-3, "betas": (0.9, 0.999), "weight_decay": 0.01}
-    mine = torch.optim.AdamW(network.parameters(), **settings)
+    own = torch.optim.AdamW(network.parameters(), **settings)
     its = torch.optim.AdamW(adversary.critic.parameters(), **settings)
     for number in range(3):
         run.work.set(number)
@@ -338,13 +339,13 @@ def test_steps_are_those_of_two_optimisers_taken_by_hand(images: Path, features:
         its.zero_grad()
         adversary.critic_loss(network(lr), hr).backward()
         its.step()
-        mine.zero_grad()
+        own.zero_grad()
         adversary.generator_loss(network(lr), hr).backward()
-        mine.step()
+        own.step()
     assert run.work.adversary is not None
     for theirs, by_hand, before in (
-        (run.network, network, fresh[0]),
-        (run.work.adversary.critic, adversary.critic, fresh[1].critic),
+        (run.network, network, again.network),
+        (run.work.adversary.critic, adversary.critic, again.adversary.critic),
     ):
         flat = [torch.cat([p.detach().flatten() for p in m.parameters()]) for m in (theirs, by_hand, before)]
         moved, apart = (flat[1] - flat[2]).abs().mean(), (flat[1] - flat[0]).abs().mean()
@@ -385,7 +386,7 @@ def test_a_loss_that_grows_ends_a_training_but_not_a_game() -> None:
 def test_what_does_not_go_together_is_said_before_anything_is_trained(images: Path, tmp_path: Path) -> None:
     gone = tmp_path / "gone.pth"
     with pytest.raises(
-        RecipeError, match=r"needs VGG19's weights .*no file of them was given: --features FILE"
+        RecipeError, match=r"needs VGG19's weights .*no file of them was given .nas compress --features FILE"
     ):
         train(job_of(images, None))
     with pytest.raises(

@@ -210,7 +210,7 @@ def test_without_the_stage_an_order_is_told_as_it_was_before_there_was_one(image
 def test_what_cannot_be_is_said_before_anything_is_trained(
     pipeline: Make, images: Path, features: Path, store: Store, tmp_path: Path
 ) -> None:
-    with pytest.raises(RecipeError, match=r"no file of them was given: --features FILE"):
+    with pytest.raises(RecipeError, match=r"no file of them was given .nas compress --features FILE"):
         pipeline(file=None)
     with pytest.raises(RecipeError, match=r"gone\.pth: there is no such file, and an adversarial training"):
         pipeline(file=tmp_path / "gone.pth")
@@ -244,7 +244,7 @@ def test_the_command_sharpens_and_says_what_is_missing(
         *("--plan", "quick", "--steps", "3", "--set", "batch=2", "--set", "lr_patch=12", "--output", "96x96"),
     ]
     for more, says in (
-        ([], "no file of them was given: --features FILE"),
+        ([], "no file of them was given (nas compress --features FILE)"),
         (["--features", "vgg19.pth"], "vgg19.pth: there is no such file"),
     ):
         refused = nas(*words, *more)
