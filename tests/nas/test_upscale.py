@@ -304,7 +304,7 @@ def test_a_folder_is_resumed_and_what_is_there_is_named(nas: Nas, tmp_path: Path
 
 
 @pytest.mark.thorough
-def test_a_large_image_needs_memory_for_itself_and_one_band_alone(tmp_path: Path) -> None:
+def test_a_large_image_needs_memory_for_its_bands_alone(tmp_path: Path) -> None:
     """36 megapixels become 144: 432 MB, which never are in memory at once."""
     rows = np.linspace(0, 255, 6000, dtype=np.uint8)
     Image.fromarray(np.repeat(rows[:, None, None], 6000, 1).repeat(3, 2)).save(tmp_path / "a.png")
@@ -323,7 +323,7 @@ def test_a_large_image_needs_memory_for_itself_and_one_band_alone(tmp_path: Path
     done = subprocess.run(
         [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True, timeout=300
     )
-    # measured: 550 MB, of which Pillow has 140 for the input and numpy 110
-    assert int(done.stdout) < 3 * 108 + 300, "the input, twice while it is read, and a band"
+    # measured: 274 MB, of which the input's 108 are no part
+    assert int(done.stdout) < 400, "bands of the input and of the output, and never the whole of either"
     with (tmp_path / "b.png").open("rb") as file:
         assert struct.unpack(">II", file.read(24)[16:]) == (12_000, 12_000)
