@@ -112,6 +112,18 @@ class TiffBands(Bands):
         )
         return rows * width * channels * self.dtype.itemsize
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether every segment is there, and plain ones hold all their rows; some files leave them out."""
+        layout = self._layout
+        row_bytes = layout.columns * layout.samples * self.dtype.itemsize
+        for number, (_, length) in enumerate(layout.places):
+            block = number // layout.across % layout.down
+            rows = layout.rows if layout.tiled else self._height(block)
+            if length < (rows * row_bytes if layout.coding == PLAIN else 1):
+                return False
+        return True
+
     def rows(self, top: int, bottom: int) -> Pixels:
         """The rows, decoded from the segments that they touch."""
         height = self._layout.rows
@@ -200,7 +212,8 @@ def open_tiff(path: Path) -> TiffBands | None:
         raise DataError(f"{path}: cannot be read ({len(layout.places)} segments, {wanted} are needed)")
     if any(offset + length > size for offset, length in layout.places):
         raise DataError(f"{path}: cannot be read (the file is cut off)")
-    return TiffBands(path, shape, kind, layout, icc)
+    bands = TiffBands(path, shape, kind, layout, icc)
+    return bands if bands.is_complete else None
 
 
 @contextmanager

@@ -355,7 +355,9 @@ def test_steps_are_those_of_two_optimisers_taken_by_hand(images: Path, features:
         )  # Adam's first steps are of one size, whichever sign a gradient near 0 has
 
 
-@pytest.mark.parametrize("changes", [{"precision": "bf16"}, {"clip_norm": 0.1}, {"quantise_bits": 8}])
+@pytest.mark.parametrize(
+    "changes", [{"precision": "bf16"}, {"precision": "fp16", "clip_norm": 0.1}, {"quantise_bits": 8}]
+)
 def test_other_ways_of_training_go_with_it(images: Path, features: Path, changes: dict[str, Any]) -> None:
     assert train(job_of(images, features, steps=2, **changes)).psnr_db > 0
 
