@@ -169,9 +169,15 @@ class Recipe(_Section):
         """The plan of a stage, with its changes."""
         section = dict(getattr(self, stage))
         try:
-            return named_plan(section.pop("plan", "quick" if stage == "proxy" else "longer"), **section)
+            plan = named_plan(section.pop("plan", "quick" if stage == "proxy" else "longer"), **section)
         except RecipeError as error:
             raise RecipeError(f"[{stage}] {error}") from None
+        # Neither a teacher nor trained weights to begin from are at hand in a search or a re-training.
+        options = {"distil": "--distil-from FILE", "adversarial": "--adversarial --features FILE"}
+        for field, option in options.items():
+            if (word := getattr(plan, field)) != "none":
+                raise RecipeError(f"[{stage}] {field} = {word!r}: nas compress {option} does that")
+        return plan
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, plans in full: what the database keeps and compares."""

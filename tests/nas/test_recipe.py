@@ -61,6 +61,11 @@ def test_a_recipe_survives_its_file(recipe: Recipe, tmp_path: Path) -> None:
         ('name = "../x"', r"name = '\.\./x'"),
         ("workers = 4", r"workers = 4 needs executor = 'processes'"),
         ("scale = [", r"r\.toml: is no TOML"),
+        ('[proxy]\ndistil = "at"', r"\[proxy\] distil = 'at': nas compress --distil-from FILE does that"),
+        (
+            '[retrain]\nadversarial = "ragan"',
+            r"\[retrain\] adversarial = 'ragan': nas compress --adversarial --features FILE does that",
+        ),
     ],
 )
 def test_each_mistake_is_named_with_what_is_allowed(tmp_path: Path, text: str, message: str) -> None:
