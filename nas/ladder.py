@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from leaderboard.errors import LeaderboardError
 from leaderboard.records import Evaluation, Protocol, Study, Trial
@@ -21,6 +21,7 @@ from nas.cost import cost_of
 from nas.errors import Interrupted, NasError, RecipeError, RunError
 from nas.executors import Executor, Pool
 from nas.jobs import make_job
+from nas.levels import Level, make_levels
 from nas.protocol import make_protocols
 from nas.recipe import MAY_CHANGE, Recipe
 from nas.runner import Runner
@@ -34,32 +35,13 @@ from search_spaces.published import PUBLISHED, published_name
 if TYPE_CHECKING:
     import pandas as pd
 
+__all__ = ["COLUMNS", "Ladder", "Level", "is_ladder", "make_levels", "read_ladder", "train_ladder"]
+
 LADDER = "ladder"
 """The key that marks a ladder among the recipes in the database."""
 
 LEASE_SECONDS = 600.0
 """Longer than a search's: nothing renews it while a network is measured on many images."""
-
-Kind = Literal["rung", "reference", "variant"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Level:
-    """One length of training for all: under ``plan``, called ``name``, with ``seeds`` seeds.
-
-    Seeds count up from the recipe's. ``kind``: a rung of the ladder, the reference that rungs are judged by,
-    or a variant of a rung's plan.
-    """
-
-    plan: Plan
-    name: str
-    seeds: int = 1
-    kind: Kind = "rung"
-
-    def continues(self, other: Level) -> bool:
-        """Whether this training goes on from the state of ``other``: the same plan, but longer."""
-        same = replace(other.plan, steps=self.plan.steps) == self.plan
-        return same and self.plan.can_go_on and other.plan.steps < self.plan.steps
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,44 +53,6 @@ class Climb:
     seed: int
 
 
-def make_levels(
-    recipe: Recipe,
-    rungs: Sequence[int],
-    seeds: int | Mapping[int, int] = 1,
-    reference: Plan | int | None = None,
-    *,
-    reference_name: str = "reference",
-    reference_seeds: int = 1,
-) -> list[Level]:
-    """The levels of a ladder: the recipe's proxy plan at ``rungs`` (steps, growing), then the reference.
-
-    ``seeds`` for each rung, or by rung; rungs it does not name have one. ``reference`` is another plan, or a
-    number of steps of the same one. Raises RecipeError for rungs that do not grow, and for a reference that
-    is one of the rungs or shorter than them.
-    """
-    name, plan = recipe.proxy.get("plan", "quick"), recipe.plan("proxy")
-    if not rungs or sorted(set(rungs)) != list(rungs) or rungs[0] < 1:
-        raise RecipeError(
-            f"rungs = {', '.join(map(str, rungs)) or 'none'}: growing numbers of steps are needed"
-        )
-    by_rung = dict.fromkeys(rungs, seeds) if isinstance(seeds, int) else dict(seeds)
-    for rung, count in by_rung.items():
-        if rung not in rungs:
-            raise RecipeError(f"seeds of rung {rung}: there is none (rungs: {', '.join(map(str, rungs))})")
-        if count < 1:
-            raise RecipeError(f"seeds = {count}: at least 1 is needed")
-    levels = [Level(plan=replace(plan, steps=n), name=name, seeds=by_rung.get(n, 1)) for n in rungs]
-    if isinstance(reference, int):
-        if reference <= rungs[-1]:
-            raise RecipeError(f"reference = {reference} steps: more than the longest rung's {rungs[-1]}")
-        reference, reference_name = replace(plan, steps=reference), name
-    if reference is not None:
-        if reference in [level.plan for level in levels]:
-            raise RecipeError(f"the reference is the rung of {reference.steps} steps: it would judge itself")
-        levels.append(Level(plan=reference, name=reference_name, seeds=reference_seeds, kind="reference"))
-    return levels
-
-
 class Ladder(Runner):
     """Trains every given architecture at every level, with every seed of it.
 
@@ -116,7 +60,8 @@ class Ladder(Runner):
     time limit is for candidates of a search and does not hold. Level after level, so that what is there after
     an interruption is whole as far as it goes. A level whose plan goes on from a shorter one's
     (``Level.continues``) begins with that state, so that the longest costs the sum only once. Who failed at a
-    level is not trained at those that go on from it, and not tried again. ``failed`` says why.
+    level is not trained at those that go on from it, and not tried again. ``failed`` says why, by genotype's
+    id, place of the level and seed. ``left`` is how many trainings :meth:`run` found to do.
     """
 
     lease_seconds = LEASE_SECONDS
@@ -138,6 +83,7 @@ class Ladder(Runner):
         if len({protocol.id for protocol in self.protocols}) < len(self.protocols):
             raise RecipeError("two levels of a ladder are the same training")
         self.failed: dict[tuple[str, int, int], str] = {}
+        self.left = 0
         self._over: set[tuple[str, int, int]] = set()
         self._rows: dict[tuple[str, str, int], Trial] = {}
 
@@ -174,6 +120,7 @@ class Ladder(Runner):
         reason = "failed"
         try:
             waiting = self._look(genotypes)
+            self.left = len(waiting)
             with self._working() as executor:
                 while waiting or self._training:
                     self._fill(waiting, executor)
@@ -272,10 +219,10 @@ class Ladder(Runner):
     def _propose(self, climb: Climb, known: Evaluation | None) -> Trial:
         """The row of a training: ours to train, or one that another study has done."""
         level, genotype = self.levels[climb.level], climb.genotype
-        stage: Literal["search", "seeds", "retrain"] = "search" if climb.seed == self.recipe.seed else "seeds"
+        first = climb.seed == self.recipe.seed and level.kind == "rung"
         return self.store.propose(
             self.study.id,
-            stage="retrain" if level.kind == "reference" else stage,
+            stage="retrain" if level.kind == "reference" else "search" if first else "seeds",
             genotype_id=genotype.id,
             space=genotype.space,
             choices=genotype.to_dict(),

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+
 import numpy as np
 from numpy.typing import NDArray
 
 from nas.cost import Budget, cost_of
 from nas.errors import BudgetError
 from nas.reach import require_reachable
-from nas.samplers.candidates import Candidates
+from nas.samplers.candidates import Candidate, Candidates
 from nas.units import format_count
 from search_spaces import Genotype, Space
 from search_spaces.published import PUBLISHED
 
-POOL = 25
-"""Candidates gathered for each one that is wanted."""
+POOL, LEAST_POOL = 10, 500
+"""Candidates gathered for each one that is wanted, and at least."""
 
-LEAST_POOL = 500
-"""Candidates gathered at least."""
+PATIENCE = 1000
+"""Candidates in a row that are known or outside, after which there are taken to be no more."""
 
 EACH_OPTION = 8
 """Candidates with a certain option that are looked for where the budget makes it rare."""
@@ -47,7 +49,8 @@ def spread(
         raise BudgetError(f"{count} architectures: a whole number of at least 1 is needed")
     require_reachable(space, scale, budget)
     first = published_inside(space, scale, budget)[:count] if published else []
-    pool = _pool(space, scale, budget, max(LEAST_POOL, POOL * count), seed)
+    # Never more than there are: in a small space random draws would find the same ones for ever.
+    pool = _pool(space, scale, budget, min(max(LEAST_POOL, POOL * count), space.count()), seed)
     left = [one for one in pool if one not in first]
     if len(first) + len(left) < count:
         raise BudgetError(_too_few(space, scale, budget, len(first) + len(left), count))
@@ -78,18 +81,34 @@ def _pool(space: Space, scale: int, budget: Budget, size: int, seed: int) -> lis
         lambda genotype: not budget.excess(cost_of(genotype, scale)),
         seed,
     )
-    found = {one.key: None for one in candidates.gather(size)}
+    found = _gathered(candidates, size)
     for axis in space.axes:
         for option in axis.options:
             have = sum(1 for one in found if getattr(one, axis.name) == option)
             for _ in range(TRIES * max(0, EACH_OPTION - have)):
                 one = candidates.completed({axis.name: option})
                 if one.inside and getattr(one.key, axis.name) == option:
-                    found.setdefault(one.key)
+                    found.setdefault(one.key, one)
                     have += 1
                     if have >= EACH_OPTION:
                         break
     return [one for one in found if isinstance(one, Genotype)]
+
+
+def _gathered(candidates: Candidates, size: int) -> dict[Hashable, Candidate]:
+    """``size`` different ones inside, drawn and mutated in turn; fewer where there are no more."""
+    found = {one.key: one for one in candidates.gather(min(size, LEAST_POOL // 5))}
+    known, idle = list(found.values()), 0
+    while known and len(known) < size and idle < PATIENCE:
+        if candidates.random.random() < 0.5:
+            one = candidates.draw()
+        else:
+            one = candidates.mutant(candidates.random.choice(known), candidates.random.randint(1, 3))
+        idle += 1
+        if one.inside and one.key not in found:
+            found[one.key], idle = one, 0
+            known.append(one)
+    return found
 
 
 class _Design:
