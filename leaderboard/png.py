@@ -76,7 +76,8 @@ def save_front_png(frame: pd.DataFrame, path: str | Path, show: Show, *, dpi: in
 
 
 def _draw(figure: Figure, info: FrontInfo) -> None:
-    axes = figure.add_axes((LEFT, 0.125, 0.97 - LEFT, 0.7))
+    height = 0.665 if info.calibration else 0.7  # a third line above it
+    axes = figure.add_axes((LEFT, 0.125, 0.97 - LEFT, height))
     others, front, y = info.points[~info.points["on_front"]], info.front, info.quality
     axes.set_xscale("log")
     axes.set_xlim(*cost_range(info))
@@ -120,12 +121,14 @@ def _draw(figure: Figure, info: FrontInfo) -> None:
         spine.set_visible(side in ("left", "bottom"))
         spine.set_color("#cbd5e1")
     figure.text(LEFT, 0.94, front_title(info), fontsize=16, fontweight="bold")
-    said, how = front_words(info)
+    said, how, *trust = front_words(info)
     figure.text(LEFT, 0.9, f"{info.study}: {said}", fontsize=10.5, color=SOFT)
     figure.text(LEFT, 0.865, how, fontsize=10.5, color=SOFT)
+    for line in trust:
+        figure.text(LEFT, 0.83, line, fontsize=10.5, color=SOFT)
     axes.legend(
         loc="lower right",
-        bbox_to_anchor=(1.01, 1.115),
+        bbox_to_anchor=(1.01, 0.78 / height),
         ncols=3,
         frameon=False,
         fontsize=10,

@@ -174,6 +174,36 @@ class Trial:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Calibration:
+    """How far the numbers of a protocol can be trusted, found by the study of that name.
+
+    `tau` is Kendall's between single trainings under it and the `reference_id` protocol, over so many
+    `architectures`, with its 95 % interval; `resolves_db` the smallest difference of two of its trainings
+    that is more than noise. None where that is not known.
+    """
+
+    protocol_id: str
+    reference_id: str
+    architectures: int
+    tau: float | None
+    tau_low: float | None
+    tau_high: float | None
+    resolves_db: float | None
+    study: str
+
+    @property
+    def words(self) -> str:
+        """What stands beside a front: `proxy resolves 0.06 dB, tau 0.78 [0.66, 0.86]`."""
+        resolves = None if self.resolves_db is None else f"resolves {self.resolves_db:.2g} dB"
+        tau = None if self.tau is None else f"tau {self.tau:.2f}"
+        if tau and self.tau_low is not None and self.tau_high is not None:
+            tau += f" [{self.tau_low:.2f}, {self.tau_high:.2f}]"
+            tau += ": no better than chance" if self.tau_low <= 0 else ""
+        said = ", ".join(part for part in (resolves, tau) if part)
+        return f"proxy {said}" if said else "proxy calibrated, and nothing could be said"
+
+
+@dataclass(frozen=True, kw_only=True)
 class News:
     """Something that happened in a search: one of `EVENTS`, the trial if it was one's, and who did it."""
 

@@ -34,7 +34,7 @@ STATES = ("waiting", "running", "finished", "rejected", "repeated", "failed")
 FAILURES = ("error", "diverged", "out_of_memory", "timed_out", "worker_lost", "given_up")
 EVENTS = (
     *("proposed", "rejected", "repeated", "started", "rung", "finished", "failed", "released", "taken_over"),
-    *("search_started", "search_ended", "joined", "left"),
+    *("search_started", "search_ended", "joined", "left", "calibrated"),
 )
 COSTS = ("params", "multi_adds", "conv_multi_adds", "activations")
 PRECISIONS = ("fp32", "tf32", "bf16", "fp16", "int8")

@@ -30,6 +30,7 @@ def trials(store: Store, show: Show) -> pd.DataFrame:
     | bicubic_ssim | what bicubic upscaling reaches under the protocol |
     | latency_ms, memory_bytes | of one inference, all on the device that measured most of these networks |
     | runtime_setting | that device, precision, output size, in words; None where nothing was measured |
+    | calibration | how far the numbers of the protocol can be trusted, in words; None where it is not known |
     | family | a text that studies share whose recipes differ only in their seed |
 
     Raises `UnknownStudyError`.
@@ -38,9 +39,17 @@ def trials(store: Store, show: Show) -> pd.DataFrame:
     frame = store.frame(names)
     baselines = {name: store.protocol(name).bicubic_ssim for name in frame["protocol"].dropna().unique()}
     frame["bicubic_ssim"] = frame["protocol"].map(baselines).astype("float64")
+    frame["calibration"] = calibrated(store, frame)
     families = {name: _family(store.study(name).recipe) for name in names}
     frame["family"] = frame["study"].map(families)
     return _with_runtimes(frame, store.runtimes())
+
+
+def calibrated(store: Store, frame: pd.DataFrame) -> pd.Series:
+    """What is known of the protocol of each row: `Calibration.words`, or None."""
+    known = {name: one.words for name, one in store.calibrations().items()}
+    words = [known.get(name) for name in frame["protocol"]]
+    return pd.Series(words, index=frame.index, dtype=object)
 
 
 def _family(recipe: Mapping[str, Any]) -> str:

@@ -12,7 +12,7 @@ from leaderboard.page.diagram import diagram
 from leaderboard.page.gathering import Network, again_command
 from leaderboard.page.parts import aria, facts, table
 from leaderboard.pictures import Crop, Picture
-from leaderboard.records import Protocol
+from leaderboard.records import Calibration, Protocol
 from leaderboard.store.measurements import MARK
 from leaderboard.tables import COST_NAMES, amount, count_of, words
 
@@ -220,6 +220,14 @@ def _training(row: Mapping[Any, Any], network: Network, options: str, *, first: 
     reached = f"{row['psnr_db']:.3f} dB, SSIM {row['ssim']:.4f}"
     heading = f"{row['stage']}, seed {row['seed']}: {reached}, {protocol_line(protocol)}"
     return html.Details([html.Summary(heading), protocol_facts(protocol), told], open=first)
+
+
+def trust_of(calibration: Calibration) -> str:
+    """How far numbers of a protocol can be trusted, and who found that, in a sentence."""
+    return (
+        f"{calibration.words[:1].upper()}{calibration.words[1:]}: against {calibration.reference_id}, over "
+        f"{calibration.architectures} architectures, in run {calibration.study}."
+    )
 
 
 def _again(row: Mapping[Any, Any], protocol: Protocol, options: str) -> html.Pre | str:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import plotly.graph_objects as go
-from dash import ClientsideFunction, Dash, Input, Output, State, ctx, no_update
+from dash import ClientsideFunction, Dash, Input, Output, State, ctx, html, no_update
 from dash.exceptions import PreventUpdate
 
 from leaderboard.errors import LeaderboardError
-from leaderboard.page.detail import protocol_facts, protocol_line
+from leaderboard.page.detail import protocol_facts, protocol_line, trust_of
 from leaderboard.page.plain import drawn_plainly
 from leaderboard.page.query import FIELDS, Query, parse, require_view
 from leaderboard.page.reading import (
@@ -109,7 +109,7 @@ def _followed(store: Reading, query: Query, seen: Any, *, opened: bool) -> Any:
         "study": study,
         "others": others,
         "protocol": protocol,
-        "events": [store.last_event(name) for name in (study, *others)],
+        "events": [*(store.last_event(name) for name in (study, *others)), store.last_calibration()],
         "studies": len(names),
     }
     if stamp == seen and not opened:
@@ -129,7 +129,10 @@ def _followed(store: Reading, query: Query, seen: Any, *, opened: bool) -> Any:
     }
     kept = None if protocol is None else store.protocol(protocol)
     line = "Nothing has been measured yet" if kept is None else f"Protocol: {protocol_line(kept)}"
-    facts = [] if kept is None else [protocol_facts(kept)]
+    facts: list[Any] = [] if kept is None else [protocol_facts(kept)]
+    if kept is not None and (trust := store.calibrations().get(kept.id)) is not None:
+        line += f"; {trust.words}"
+        facts.append(html.P(trust_of(trust), className="soft"))
     return [values, options, stamp, message, line, facts]
 
 

@@ -96,7 +96,8 @@ def source_frame(store: Reading, query: Query, view: str) -> tuple[pd.DataFrame,
 
 
 def _stamps(store: Reading, show: Show) -> tuple[int, ...]:
-    return tuple(store.last_event(name) for name in (show.study, *show.studies))
+    own = (store.last_event(name) for name in (show.study, *show.studies))
+    return *own, store.last_calibration()  # which is another study's
 
 
 def filtered(frame: pd.DataFrame, query: Query) -> pd.DataFrame:

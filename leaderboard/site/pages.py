@@ -13,7 +13,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from dash import html
 
-from leaderboard.page.detail import protocol_facts, sections
+from leaderboard.page.detail import protocol_facts, sections, trust_of
 from leaderboard.page.gathering import gather, retrain_command
 from leaderboard.page.parts import aria, table
 from leaderboard.page.plain import drawn_plainly
@@ -83,7 +83,9 @@ def study_page(
     script = f"figures-{number}.js"
     parts: list[Any] = [_heading(study, frame, index)]
     if main is not None:
-        parts.append(_card("How the numbers were made", protocol_facts(store.protocol(main))))
+        trust = store.calibrations().get(main)
+        told = [] if trust is None else [html.P(trust_of(trust))]
+        parts.append(_card("How the numbers were made", protocol_facts(store.protocol(main)), *told))
     parts.append(_card("Networks on the front", _table(front), _commands(study, options), name="networks"))
     views = _views(store, show, draft)
     parts[2:2] = views[:1]

@@ -7,7 +7,8 @@ A new question is one method of the part it belongs to, in its file here; a new 
 from __future__ import annotations
 
 from leaderboard.database import sqlite_url
-from leaderboard.records import Evaluation, Measurement, Protocol, Request, Runtime, Study, Trial
+from leaderboard.records import Calibration, Evaluation, Measurement, Protocol, Request, Runtime, Study, Trial
+from leaderboard.store.calibrations import Calibrations
 from leaderboard.store.contents import Reading
 from leaderboard.store.frames import Frames
 from leaderboard.store.leases import Leases
@@ -21,6 +22,7 @@ from leaderboard.store.trainings import Trainings
 from leaderboard.store.trials import Trials
 
 __all__ = [
+    "Calibration",
     "Evaluation",
     "Measurement",
     "Protocol",
@@ -42,6 +44,7 @@ class Store(
     Runtimes,
     Requests,
     Trainings,
+    Calibrations,
     Frames,
     Reading,
     Merging,

@@ -6,12 +6,11 @@ import math
 from dataclasses import dataclass
 from itertools import combinations
 
-import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
-from numpy.typing import ArrayLike, NDArray
 from plotly.subplots import make_subplots
 
+from leaderboard.ranks import MOST, best_kept, kendall, spearman
 from leaderboard.tables import pick_protocol
 from leaderboard.views.points import identity
 from leaderboard.views.show import Show
@@ -30,9 +29,6 @@ from leaderboard.views.style import (
 FEWEST = 5
 """Networks under both fidelities below which no rank agreement is said."""
 MOST_PANELS = 4
-MOST = 600
-"""Networks that a bootstrap rests on; of more, so many are drawn at random (always the same ones)."""
-DRAWS = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,49 +131,6 @@ def _pair(first: str, second: str, points: pd.DataFrame) -> Pair:
         rho=spearman(x, y),
         kept=best_kept(x, y),
     )
-
-
-def kendall(x: ArrayLike, y: ArrayLike, *, seed: int = 0) -> tuple[float, float, float]:
-    """Kendall's tau b of (n,) and (n,), and its 95 % bootstrap interval over the points; NaN without order.
-
-    Beyond `MOST` points a random draw of so many is looked at.
-    """
-    a, b = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
-    draw = np.random.default_rng(seed)
-    if len(a) > MOST:
-        some = draw.choice(len(a), MOST, replace=False)
-        a, b = a[some], b[some]
-    signs = [np.sign(values[:, None] - values[None]) for values in (a, b)]
-    count = len(a)
-    weights = np.vstack(
-        [np.ones(count), draw.multinomial(count, np.full(count, 1 / max(count, 1)), size=DRAWS)]
-    )
-
-    def total(pairs: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.asarray(((weights @ pairs) * weights).sum(axis=1))
-
-    same = total(signs[0] * signs[1])
-    room = np.sqrt(total(np.abs(signs[0])) * total(np.abs(signs[1])))
-    taus = np.divide(same, room, out=np.full_like(same, np.nan), where=room > 0)
-    drawn = taus[1:][~np.isnan(taus[1:])]
-    low, high = np.quantile(drawn, (0.025, 0.975)) if len(drawn) else (math.nan, math.nan)
-    return float(taus[0]), float(low), float(high)
-
-
-def spearman(x: ArrayLike, y: ArrayLike) -> float:
-    """Spearman's rank correlation, equal values at their mean rank; NaN where one does not vary."""
-    ranks = [pd.Series(np.asarray(values, dtype=float)).rank().to_numpy() for values in (x, y)]
-    first, second = (values - values.mean() for values in ranks)
-    room = math.sqrt(float((first**2).sum() * (second**2).sum()))
-    return float((first * second).sum()) / room if room else math.nan
-
-
-def best_kept(x: ArrayLike, y: ArrayLike, share: float = 0.25) -> float:
-    """Of the best `share` by `x` (one at least), how many are among as many best by `y`."""
-    a, b = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
-    count = max(1, round(share * len(a)))
-    best = [set(np.argsort(-values, kind="stable")[:count].tolist()) for values in (a, b)]
-    return len(best[0] & best[1]) / count
 
 
 def agreement_figure(info: AgreementInfo) -> go.Figure:

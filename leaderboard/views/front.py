@@ -52,7 +52,8 @@ class FrontInfo:
     by the spread over the seeds (0 or 1 where nothing was trained with several). `references` are published
     networks of other studies under the same protocol, with the same columns. `hypervolume` is in the
     quality's unit times the cost's, up to the budget (or the costliest network), above bicubic. `left_out`
-    counts networks without this cost; `setting` says where a latency was measured.
+    counts networks without this cost; `setting` says where a latency was measured, `calibration` how far
+    numbers of this protocol can be trusted.
     """
 
     study: str
@@ -67,6 +68,7 @@ class FrontInfo:
     references: pd.DataFrame | None = None
     left_out: int = 0
     setting: str = ""
+    calibration: str = ""
 
     @property
     def front(self) -> pd.DataFrame:
@@ -109,6 +111,7 @@ def front_info(frame: pd.DataFrame, show: Show) -> FrontInfo:
         references=None if chosen is None else _references(frame, show, points, str(chosen["protocol"])),
         left_out=len(every) - len(points),
         setting=str(settings[0]) if show.cost in RUNTIME_NAMES and len(settings) else "",
+        calibration="" if chosen is None else str(chosen.get("calibration") or ""),
     )
 
 
@@ -212,7 +215,10 @@ def _short(cost: str) -> str:
 
 
 def front_words(info: FrontInfo, drawn: int | None = None) -> list[str]:
-    """What stands below the title: how many are on the front, the hypervolume, the protocol."""
+    """What stands below the title: how many are on the front, the hypervolume; the protocol.
+
+    And how far the protocol can be trusted, where that is known.
+    """
     area = area_words(info.cost, info.quality, info.hypervolume)
     said = f"{len(info.front)} of {len(info.points):,} on the front, hypervolume {area}"
     dominated = len(info.points) - len(info.front)
@@ -224,7 +230,8 @@ def front_words(info: FrontInfo, drawn: int | None = None) -> list[str]:
         said += f"; bicubic {quality_words(info.quality, info.bicubic)} lies below"
     several = info.points["seeds"] > 1
     bars = "error bars: standard deviation over seeds" if several.any() else ""
-    return [said, "; ".join(part for part in (info.protocol, info.setting, bars) if part)]
+    how = "; ".join(part for part in (info.protocol, info.setting, bars) if part)
+    return [said, how, *([info.calibration] if info.calibration else [])]
 
 
 def cost_range(info: FrontInfo) -> tuple[float, float]:

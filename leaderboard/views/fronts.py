@@ -174,7 +174,8 @@ def fronts_figure(info: FrontsInfo) -> go.Figure:
         for other, share in front.covers.items()
         if not math.isnan(share)
     ]
-    lines = [f"{info.protocol}; hypervolumes {reference}", "; ".join(covered[:4]), *info.refused]
+    made = "; ".join(part for part in (info.protocol, info.shape.calibration) if part)
+    lines = [f"{made}; hypervolumes {reference}", "; ".join(covered[:4]), *info.refused]
     return legend_below(subtitle(figure, *lines))
 
 

@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 
 from nas.cli.board import board
+from nas.cli.calibrate import calibrate
 from nas.cli.compress import compress
 from nas.cli.cost import cost
 from nas.cli.data import data
@@ -39,6 +40,7 @@ app = typer.Typer(
 )
 for command in (
     *(search, front, board, retrain, rerun, evaluate, cost, space, data),
+    calibrate,
     *(compress, measure, export, upscale),
     *(export_study, export_results, import_results),
 ):

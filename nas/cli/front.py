@@ -68,7 +68,7 @@ def _front(
     runs: Path,
     db: str | None,
 ) -> None:
-    from leaderboard.tables import FORMATS, front_frame
+    from leaderboard.tables import FORMATS, front_frame, pick_protocol
     from nas.errors import unknown
 
     if format not in FORMATS:
@@ -76,8 +76,13 @@ def _front(
     with open_store(runs, db, read_only=True) as store:
         study = store.study(name)
         frame = _frame(store, name, cost, whole=png is not None)
+        known = store.calibrations()
     rows = front_frame(frame, name, protocol, cost)
     typer.echo(FORMATS[format](rows))
+    trust = known.get(pick_protocol(frame[frame["study"] == name], protocol) or "") if known else None
+    if trust is not None:
+        typer.echo(trust.words, err=format != "table")
+        frame["calibration"] = [trust.words if id == trust.protocol_id else None for id in frame["protocol"]]
     if plot:
         # Beside a table for programs it must not be in their way.
         typer.echo(f"\n{_chart(frame, name, protocol, cost, rows)}", err=format != "table")

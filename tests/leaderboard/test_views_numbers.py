@@ -11,6 +11,7 @@ import pytest
 from scipy import stats
 
 from leaderboard.pareto import hypervolume
+from leaderboard.ranks import best_kept, kendall, spearman
 from leaderboard.views import (
     VIEWS,
     Show,
@@ -30,7 +31,6 @@ from leaderboard.views import (
     slices_info,
     timeline_info,
 )
-from leaderboard.views.agreement import best_kept, kendall, spearman
 from leaderboard.views.axes import at_fixed_cost, between_share, options_of
 from leaderboard.views.effort import own_seconds
 from leaderboard.views.importance import permutation_importance

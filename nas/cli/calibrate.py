@@ -1,0 +1,314 @@
+"""``nas calibrate``: how far a recipe's short trainings can be trusted, beside what costs nothing."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from nas.cli.options import Db, Device, Runs, again, open_store
+
+if TYPE_CHECKING:
+    from nas.agreement import Agreement
+    from nas.calibrate import Asked
+    from nas.cli.stop import Stop
+    from nas.ladder import Ladder
+    from nas.recipe import Recipe
+    from nas.tally import Event
+    from nas.training import Plan
+    from nas.verdict import Baseline, Report, Rung
+    from search_spaces import Genotype
+
+
+def calibrate(
+    recipe: Annotated[
+        Path | None, typer.Argument(metavar="[RECIPE.toml]", help="Whose proxy; without one, the demo's.")
+    ] = None,
+    architectures: Annotated[int, typer.Option(help="How many, spread over costs and axes.")] = 16,
+    seeds: Annotated[str, typer.Option(help="Seeds of each rung from the cheapest on: 3 or 3,2.")] = "3",
+    rungs: Annotated[
+        str | None,
+        typer.Option(help="200,600: lengths in steps; the recipe's, or a third of its plan and all of it."),
+    ] = None,
+    reference: Annotated[
+        str | None,
+        typer.Option(
+            help="A named plan, or steps of the same one (6k); the recipe's long plan if not given."
+        ),
+    ] = None,
+    reference_seeds: Annotated[int, typer.Option(min=1, help="Seeds of the reference, averaged.")] = 1,
+    wanted_tau: Annotated[float, typer.Option(help="Rank agreement that is good enough.")] = 0.7,
+    ablate: Annotated[
+        str, typer.Option(help="ema: train the cheapest rung with averaged weights, or without, too.")
+    ] = "",
+    plan: Annotated[str | None, typer.Option(help="Another proxy plan than the recipe's.")] = None,
+    changes: Annotated[
+        list[str] | None, typer.Option("--set", help="Change a field of the proxy: lr=1e-3; repeatable.")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="What the run is called; RECIPE-calibration else.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="How many are trained at once.")] = None,
+    executor: Annotated[
+        str | None, typer.Option(help="inline, processes or ray; processes for several workers.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report for programs.")] = False,
+    device: Device = None,
+    runs: Runs = Path("runs"),
+    db: Db = None,
+) -> None:
+    """Train a spread of architectures short and long, and say how far the short trainings foretell the long.
+
+    The same command again goes on where it stopped. Every front of that proxy then says how far to trust it.
+    """
+    from nas.calibrate import calibrate as begin
+    from nas.cli.stop import watch_signals
+    from nas.device import pick_device
+    from nas.errors import Interrupted
+
+    own = _recipe(recipe, name, plan, changes or [], workers, executor, device)
+    asked = _asked(own, architectures, seeds, rungs, reference, reference_seeds, wanted_tau, ablate)
+    asked.levels(own)
+    where = ",".join(pick_device(word.strip()) for word in own.device.split(","))
+    with watch_signals() as stop, open_store(runs, db) as store, _Display(stop, as_json) as display:
+        try:
+            report = begin(
+                own, asked, store=store, runs=runs, device=where, listen=display.hear, begin=display.begin
+            )
+        except Interrupted:
+            typer.echo("Stopped. What is finished is kept; the same command goes on from there.", err=True)
+            raise typer.Exit(stop.status) from None
+    if as_json:
+        import json
+
+        typer.echo(json.dumps(report.to_dict(), indent=2))
+        return
+    _print(report)
+    typer.echo(f"Next:\n  {again('front', own.name, runs=runs, db=db)}   the architectures, under this proxy")
+
+
+def _recipe(
+    file: Path | None,
+    name: str | None,
+    plan: str | None,
+    changes: list[str],
+    workers: int | None,
+    executor: str | None,
+    device: str | None,
+) -> Recipe:
+    """The recipe with what the command line changes, under the calibration's own name."""
+    from nas.recipe import EMBEDDED, load_recipe, make_recipe
+    from nas.training.plan import parse_changes
+
+    recipe = EMBEDDED if file is None else load_recipe(file)
+    table = recipe.model_dump(exclude_none=True)
+    table["name"] = name or f"{recipe.name}-calibration"
+    if plan is not None:
+        table["proxy"] = {"plan": plan}
+    table["proxy"] = {**table["proxy"], **parse_changes(changes)}
+    # The rungs of a calibration need not be such as a search goes on from.
+    del table["rungs"]
+    if workers is not None:
+        table |= {"workers": workers, "executor": "processes" if workers > 1 else recipe.executor}
+    table |= {key: value for key, value in {"executor": executor, "device": device}.items() if value}
+    return make_recipe(table, where="options" if file is None else file.name)
+
+
+def _asked(
+    recipe: Recipe,
+    architectures: int,
+    seeds: str,
+    rungs: str | None,
+    reference: str | None,
+    reference_seeds: int,
+    wanted_tau: float,
+    ablate: str,
+) -> Asked:
+    from nas.calibrate import Asked
+
+    steps = recipe.plan("proxy").steps
+    lengths = sorted({max(1, steps // 3), steps}) if rungs is None else _counts("--rungs", rungs)
+    judge, called = _reference(recipe, reference)
+    return Asked(
+        architectures=architectures,
+        rungs=tuple(lengths),
+        seeds=tuple(_counts("--seeds", seeds)),
+        reference=judge,
+        reference_name=called,
+        reference_seeds=reference_seeds,
+        wanted_tau=wanted_tau,
+        variants=tuple(word.strip() for word in ablate.split(",") if word.strip()),
+    )
+
+
+def _counts(option: str, text: str) -> list[int]:
+    from nas.errors import RecipeError
+    from nas.units import parse_count
+
+    try:
+        return [parse_count(word.strip()) for word in text.split(",")]
+    except RecipeError as error:
+        raise RecipeError(f"{option} {text!r}: {error}") from None
+
+
+def _reference(recipe: Recipe, word: str | None) -> tuple[Plan | int, str]:
+    """The long training: the recipe's, a named plan, or a number of the proxy's steps."""
+    from nas.training import named_plan
+
+    if word is None:
+        return recipe.plan("retrain"), str(recipe.retrain.get("plan", "longer"))
+    if word[:1].isdigit():
+        return _counts("--reference", word)[0], ""
+    return named_plan(word), word
+
+
+class _Display:
+    """How far the trainings are, on standard error where the report is for programs."""
+
+    def __init__(self, stop: Stop, quiet: bool) -> None:
+        from nas.cli.display import TrainingDisplay
+
+        self.stop, self.quiet = stop, quiet
+        self._display = TrainingDisplay()
+        self._ladder: Ladder | None = None
+        self._done = 0
+
+    def __enter__(self) -> _Display:
+        if not self.quiet:
+            self._display.__enter__()
+        return self
+
+    def __exit__(self, *ending: Any) -> None:
+        if not self.quiet:
+            self._display.__exit__(*ending)
+
+    def begin(self, ladder: Ladder, genotypes: Sequence[Genotype]) -> None:
+        """The first line."""
+        self._ladder = ladder
+        if self.quiet:
+            return
+        trained = " + ".join(
+            f"{level.seeds if level.seeds > 1 else ''}{'x' if level.seeds > 1 else ''}{level.plan.steps}"
+            for level in ladder.levels
+        )
+        self._display.say(
+            f"Run {ladder.recipe.name!r}: {len(genotypes)} architectures, each trained {trained} steps "
+            f"({len(genotypes) * ladder.steps:,} steps in all)"
+        )
+
+    def hear(self, event: Event) -> None:
+        """One event of the ladder."""
+        from nas.units import format_seconds
+
+        self.stop.check()
+        if self.quiet or self._ladder is None:
+            return
+        if event.kind == "note":
+            self._display.say(event.text)
+        if event.kind == "progress" and event.progress is not None:
+            now = event.progress
+            note = f"loss {now.loss:.4f}  {format_seconds(now.seconds)}"
+            self._display.bar("training", now.step, now.steps, note)
+        if event.kind in ("finished", "failed", "repeated") and event.genotype is not None:
+            self._done += event.kind != "repeated"
+            left = f"[{self._done:>{len(str(self._ladder.left))}}/{self._ladder.left}]"
+            what = "known   " if event.kind == "repeated" else left
+            psnr = "failed" if event.psnr_db is None else f"{event.psnr_db:.3f} dB"
+            level = self._ladder.levels[event.rung]
+            self._display.say(
+                f"{what} {psnr}  {event.genotype.id}  {level.name}, {level.plan.steps} steps  {event.text}"
+            )
+
+
+# The report
+
+
+def _print(report: Report) -> None:
+    from nas.units import format_count
+
+    low, high = (format_count(cost) for cost in report.multi_adds)
+    worst, best = report.reference_range_db
+    typer.echo(
+        f"\n{report.architectures} architectures of {low} to {high} Multi-Adds, x{report.scale} on "
+        f"{report.data} ({report.images} images held out), trained on {report.device}"
+        f"\nReference: {report.reference_plan}, {report.reference_steps} steps, "
+        f"{worst:.3f} to {best:.3f} dB, {report.reference_seconds:.2f} s each\n"
+    )
+    heads = ("tau", "rho", "tau, better half", "rho, better half")
+    columns = "".join(f"{head:<22}" for head in heads)
+    typer.echo(f"{'trained':<24}{'seconds':>9}  {columns}sigma dB  resolves dB")
+    for rung in report.rungs:
+        sigma = "-" if math.isnan(rung.noise.sigma_db) else f"{rung.noise.sigma_db:.4f}"
+        resolves = "-" if math.isnan(rung.resolves_db) else f"{rung.resolves_db:.4f}"
+        told = f"{rung.plan}, {rung.steps} steps"
+        typer.echo(f"{told:<24}{rung.seconds:>9.2f}  {_four(rung)}{sigma:>8}{resolves:>13}")
+    for baseline in report.baselines:
+        typer.echo(f"{baseline.name:<24}{'0':>9}  {_four(baseline).rstrip()}")
+    typer.echo(
+        "\nKendall's tau b and Spearman's rho against the reference, 95 % bootstrap intervals over "
+        "architectures.\nResolved: 1.96 * sqrt(2) * sigma between two single trainings with the same seed."
+    )
+    _print_noise(report)
+    _print_shortest(report)
+
+
+def _four(found: Rung | Baseline) -> str:
+    agreements = (found.tau, found.rho, found.half_tau, found.half_rho)
+    return "".join(f"{_words(agreement):<22}" for agreement in agreements)
+
+
+def _words(agreement: Agreement) -> str:
+    if math.isnan(agreement.value):
+        return "-"
+    told = f"{agreement.value:.2f}"
+    known = not math.isnan(agreement.low)
+    return f"{told} [{agreement.low:.2f}, {agreement.high:.2f}]" if known else told
+
+
+def _print_noise(report: Report) -> None:
+    """By how much each thing helps against the noise at the cheapest rung."""
+    noise = report.rungs[0].noise
+    if not noise.degrees:
+        typer.echo("\nNoise: not known; two seeds at least are needed (--seeds).")
+        return
+    typer.echo(f"\nNoise at {report.rungs[0].steps} steps, and what helps:")
+    typer.echo(
+        f"  other patches for each    sigma {noise.sigma_db:.4f} dB "
+        f"[{noise.low_db:.4f}, {noise.high_db:.4f}], {noise.degrees} degrees of freedom"
+    )
+    if noise.shared_degrees:
+        share = f", {noise.shared_sigma_db / noise.sigma_db - 1:+.0%}" if noise.sigma_db else ""
+        typer.echo(
+            f"  the same seed for all     sigma {noise.shared_sigma_db:.4f} dB{share} "
+            f"({noise.shared_degrees} degrees of freedom; what a search does)"
+        )
+    for rung in (rung for rung in report.rungs if rung.variant):
+        typer.echo(f"  {rung.plan:<24}  sigma {rung.noise.between_db:.4f} dB, tau {rung.tau.value:.2f}")
+    for count, tau in report.by_seeds:
+        sigma = noise.between_db / math.sqrt(count)
+        typer.echo(
+            f"  mean over {count} seed{'s' if count > 1 else ' '}         sigma {sigma:.4f} dB, tau {tau:.2f}"
+        )
+    for count, sigma, tau in report.by_images:
+        told = f"validated on {count} image{'s' if count > 1 else ''}"
+        typer.echo(f"  {told:<24}  sigma {sigma:.4f} dB, tau {tau:.2f}")
+
+
+def _print_shortest(report: Report) -> None:
+    shortest = report.shortest
+    typer.echo("")
+    if report.failed:
+        typer.echo(f"{report.failed} architectures failed before the reference, and are left out.")
+    for rung in report.rungs:
+        if rung.tau.by_chance:
+            typer.echo(
+                f"{rung.plan}, {rung.steps} steps: tau is no better than chance; trust no ranking by it."
+            )
+    if shortest is None:
+        typer.echo(f"No rung reaches tau {report.wanted_tau:g}.")
+    else:
+        typer.echo(
+            f"The shortest rung with tau {report.wanted_tau:g} or more: {shortest.steps} steps, "
+            f"{shortest.seconds:.2f} s a candidate."
+        )
