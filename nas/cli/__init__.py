@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 
 from nas.cli.board import board
+from nas.cli.compare_samplers import compare_samplers
 from nas.cli.compress import compress
 from nas.cli.cost import cost
 from nas.cli.data import data
@@ -26,6 +27,7 @@ from nas.cli.measure import measure
 from nas.cli.rerun import rerun
 from nas.cli.retrain import retrain
 from nas.cli.search import search
+from nas.cli.simulate import simulate
 from nas.cli.space import space
 from nas.cli.upscale import upscale
 
@@ -40,6 +42,7 @@ app = typer.Typer(
 for command in (
     *(search, front, board, retrain, rerun, evaluate, cost, space, data),
     *(compress, measure, export, upscale),
+    *(simulate, compare_samplers),
     *(export_study, export_results, import_results),
 ):
     app.command()(command)
