@@ -223,6 +223,10 @@ def make_recipe(table: dict[str, Any], where: str = "recipe") -> Recipe:
         raise RecipeError(
             f"{where}: is a compression and no search; its own nas compress command goes on with it"
         )
+    if "ladder" in table:
+        raise RecipeError(
+            f"{where}: is a calibration or a table and no search; its own command goes on with it"
+        )
     try:
         recipe = Recipe.model_validate(table)
         recipe.check()
