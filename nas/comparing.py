@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from nas import __version__
-from nas.comparison import Group, by_seconds, by_trainings, compare, counts_of, marks_up_to
+from nas.comparison import Group, by_seconds, by_trainings, compare, counts_of, marks_up_to, seconds_marks
 from nas.errors import RecipeError
 from nas.latency import processor
 from nas.recorded import Recorded
@@ -76,14 +76,13 @@ def one_sampler(
     _require_trained({spec.name: curves})
     most = min(curve.full[-1] for curve in curves)
     spent = min(curve.spent[-1] for curve in curves)
-    marks = [mark for mark in (4, 8, *marks_up_to(spent)) if mark <= spent + 1]
     return {
         "said": f"{spec.name} on {source.name}, {workers} at once; " + _about(source, seeds)["said"],
         "sampler": spec.name,
         "workers": workers,
         "full_seconds": sum(curve.full_seconds for curve in curves) / len(curves),
         "trainings": [] if spec.rungs else [vars(point) for point in by_trainings(curves, marks_up_to(most))],
-        "seconds": [vars(point) for point in by_seconds(curves, sorted(set(marks)))],
+        "seconds": [vars(point) for point in by_seconds(curves, seconds_marks(spent))],
         "counts": counts_of(curves),
     }
 

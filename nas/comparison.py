@@ -95,8 +95,14 @@ def mean_interval(values: Sequence[float], mark: float = 0.0) -> Point:
 
 
 def marks_up_to(most: float) -> list[int]:
-    """The marks of MARKS up to ``most``, and ``most`` itself."""
-    return sorted({mark for mark in MARKS if mark <= most} | {int(most)} - {0})
+    """The marks of MARKS up to ``most``, and ``most`` itself; more of them where there are few."""
+    usual = MARKS if most >= 2 * MARKS[0] else (2, 4, 8, *MARKS)
+    return sorted({mark for mark in usual if mark <= most} | {int(most)} - {0})
+
+
+def seconds_marks(spent: float) -> list[int]:
+    """Numbers of full trainings up to those whose seconds were ``spent``."""
+    return sorted(mark for mark in {2, 4, 8, *MARKS} if mark <= spent + 1)
 
 
 def by_trainings(curves: Sequence[Curve], marks: Sequence[int]) -> list[Point]:
@@ -226,8 +232,7 @@ def _compared(group: Group) -> dict[str, Any]:
         spent = min(curve.spent[-1] if curve.spent else 0.0 for curve in curves)
         if name in plain:
             told["trainings"][name] = [vars(point) for point in by_trainings(curves, marks_up_to(most))]
-        marks = [mark for mark in (4, 8, *MARKS) if mark <= spent + 1]
-        told["seconds"][name] = [vars(point) for point in by_seconds(curves, marks)]
+        told["seconds"][name] = [vars(point) for point in by_seconds(curves, seconds_marks(spent))]
     common = min(min(curve.full[-1] for curve in curves) for curves in plain.values())
     shares = {name: [curve.at_trainings(common) for curve in curves] for name, curves in plain.items()}
     ranks = rank_samplers(shares, common)

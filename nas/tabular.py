@@ -18,6 +18,7 @@ import pandas as pd
 
 from nas.errors import NasError
 from nas.training.checkpoint import write_whole
+from nas.units import format_seconds
 from search_spaces import SPACES, Genotype, Space, SpaceError, load_space
 
 METADATA = b"paretosr.table"
@@ -168,7 +169,7 @@ def card_markdown(table: Table) -> str:
         f"# {card['name']}: trained architectures of `{card['space']}` at x{card['scale']}",
         "",
         f"{counts['architectures']} architectures, {counts['rows']} trainings, "
-        f"{counts['seconds'] / 3600:.2f} hours of devices.",
+        f"{format_seconds(counts['seconds'])} of devices.",
         "",
         "| | |",
         "| --- | --- |",

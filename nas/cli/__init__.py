@@ -29,6 +29,7 @@ from nas.cli.retrain import retrain
 from nas.cli.search import search
 from nas.cli.simulate import simulate
 from nas.cli.space import space
+from nas.cli.tabulate import tabulate
 from nas.cli.upscale import upscale
 
 app = typer.Typer(
@@ -42,7 +43,7 @@ app = typer.Typer(
 for command in (
     *(search, front, board, retrain, rerun, evaluate, cost, space, data),
     *(compress, measure, export, upscale),
-    *(simulate, compare_samplers),
+    *(tabulate, simulate, compare_samplers),
     *(export_study, export_results, import_results),
 ):
     app.command()(command)

@@ -52,15 +52,17 @@ def simulate(
 def _table(told: dict[str, Any]) -> str:
     from tabulate import tabulate
 
+    from nas.units import format_seconds
+
     lines = [told["said"], ""]
-    for side, head in (("trainings", "trained in full"), ("seconds", "hours of workers")):
+    for side, head in (("trainings", "trained in full"), ("seconds", "time of workers")):
         points = told[side]
         if not points:
             continue
         marks = [
             f"{point['mark']:g}"
             if side == "trainings"
-            else f"{point['mark'] * told['full_seconds'] / 3600:.3g}"
+            else format_seconds(point["mark"] * told["full_seconds"])
             for point in points
         ]
         shares = [f"{point['mean']:.3f} +- {point['half']:.3f}" for point in points]

@@ -2,8 +2,8 @@
 
 python tests/benchmarks/thinking.py [--samplers surrogate tpe random] [--results 100 1000]
 
-On a made-up landscape, where pricing a candidate is a formula: a real search counts the parts of networks that
-are new besides. What samplers find is compared by ``nas compare-samplers``.
+On a made-up landscape, where pricing a candidate is a formula: a real search counts the parts of networks
+that are new besides. What samplers find is compared by ``nas compare-samplers``.
 """
 
 from __future__ import annotations
