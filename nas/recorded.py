@@ -198,6 +198,8 @@ class _Model:
         return found
 
     def _at(self, rows: list[Candidate]) -> tuple[Array, Array]:
+        # Beyond the table's costs a parabola would lead anywhere: there the ends' answers hold.
         logs = (np.log([one.costs for one in rows])[:, :1] - self._low) / self._range
+        logs = logs.clip(0, 1)
         x = np.hstack((self._encoding.rows(rows), logs))
         return x, np.hstack((np.ones_like(logs), logs, logs**2))
