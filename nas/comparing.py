@@ -91,7 +91,10 @@ def _require_trained(group: Group) -> None:
     """Raise RecipeError where a replay was over before anything was trained in full."""
     for name, curves in group.items():
         if any(not curve.full or not curve.full[-1] for curve in curves):
-            raise RecipeError(f"{name}: no candidate was trained in full in so few trainings; give it more")
+            raise RecipeError(
+                f"{name}: no candidate was trained in full; it needs more trainings, or a table of more "
+                "architectures"
+            )
 
 
 def _require_room(source: Source) -> None:

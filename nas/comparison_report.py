@@ -117,7 +117,7 @@ def write_figures(groups: Mapping[int, Group], title: str, said: str, folder: Pa
 
 
 def _draw_png(groups: Mapping[int, Group], title: str, said: str, path: Path) -> None:
-    figure = Figure(figsize=(11, 1.3 + 3.7 * len(groups)), dpi=150, facecolor="white", layout="constrained")
+    figure = Figure(figsize=(11, 1.3 + 3.7 * len(groups)), dpi=110, facecolor="white", layout="constrained")
     canvas = FigureCanvasAgg(figure)
     axes = figure.subplots(len(groups), 2, sharey=True, squeeze=False)
     for row, (workers, group) in zip(axes, groups.items(), strict=True):

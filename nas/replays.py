@@ -28,7 +28,7 @@ from nas.recorded import Recorded
 from nas.samplers import SAMPLERS
 from nas.simulate import Plan, Replay, full_seconds
 from nas.surfaces import Surface
-from nas.tabular import read_table
+from nas.tabular import TRUSTED, read_table
 from nas.training.checkpoint import write_whole
 
 RUNG_TRAININGS = 30
@@ -77,13 +77,14 @@ class Source:
     """Where answers come from: a made-up surface by name, or the file of a table.
 
     ``model`` lets a fitted model answer for architectures that the table does not hold. ``digest`` is the
-    file's SHA-256.
+    file's SHA-256. ``space`` is a space of one's own that the table may be of.
     """
 
     surface: str | None = None
     table: str | None = None
     model: bool = False
     digest: str = ""
+    space: str | None = None
 
     @property
     def name(self) -> str:
@@ -94,10 +95,14 @@ class Source:
         """The surface that a seed meets."""
         if self.surface is not None:
             return surface_of(self.surface, seed)
+        if self.space is not None:
+            TRUSTED.add(self.space)
         return _recorded(str(self.table), self.model, self.digest)
 
 
-def source_of(surface: str | None, table: Path | None, *, model: bool = False) -> Source:
+def source_of(
+    surface: str | None, table: Path | None, *, model: bool = False, space: str | None = None
+) -> Source:
     """A checked Source of one of the two. Raises RecipeError, and TableError for a damaged file."""
     if (surface is None) == (table is None):
         raise RecipeError("write --table FILE or --surface NAME: one of the two is what answers")
@@ -108,7 +113,7 @@ def source_of(surface: str | None, table: Path | None, *, model: bool = False) -
         return Source(surface=surface)
     if not table.is_file():
         raise RecipeError(f"{table}: there is no such file")
-    source = Source(table=str(table), model=model, digest=sha256_of(table))
+    source = Source(table=str(table), model=model, digest=sha256_of(table), space=space)
     source.at(0)
     return source
 
@@ -132,6 +137,7 @@ class Task:
         """The name of its file."""
         identity = asdict(self) | {"version": __version__, "table": None}
         identity["source"].pop("table")
+        identity["source"].pop("space")
         digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
         return f"{self.spec.name}-{self.workers}-{self.seed}-{digest}"
 

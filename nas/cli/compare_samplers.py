@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from nas.cli.replaying import Model, Processes, SpaceName, SurfaceName, TableFile, numbers, progress, trust
+from nas.cli.replaying import Model, Processes, SpaceName, SurfaceName, TableFile, numbers, progress
 
 
 def compare_samplers(
@@ -38,8 +38,7 @@ def compare_samplers(
     from nas.comparison_report import markdown_of, write_report
     from nas.replays import parse_specs, source_of
 
-    trust(space)
-    source = source_of(surface, table, model=surrogate)
+    source = source_of(surface, table, model=surrogate, space=space)
     specs = parse_specs(samplers, trainings)
     if not any(spec.name == "random" for spec in specs):
         specs += parse_specs("random", trainings)

@@ -27,14 +27,6 @@ SpaceName = Annotated[
 ]
 
 
-def trust(space: str | None) -> None:
-    """Let tables be of a space of one's own."""
-    from nas.tabular import TRUSTED
-
-    if space is not None:
-        TRUSTED.add(space)
-
-
 def numbers(text: str, option: str) -> list[int]:
     """Whole numbers from 1, with commas."""
     from nas.errors import RecipeError

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from nas.cli.replaying import Model, Processes, SpaceName, SurfaceName, TableFile, progress, trust
+from nas.cli.replaying import Model, Processes, SpaceName, SurfaceName, TableFile, progress
 
 
 def simulate(
@@ -41,8 +41,7 @@ def simulate(
     from nas.comparing import one_sampler
     from nas.replays import parse_specs, source_of
 
-    trust(space)
-    source = source_of(surface, table, model=surrogate)
+    source = source_of(surface, table, model=surrogate, space=space)
     [spec] = parse_specs(f"{sampler}{'+rungs' if rungs else ''}={trainings}", trainings)
     with progress(seeds) as tell:
         told = one_sampler(source, spec, workers, seeds, processes=processes, folder=out, tell=tell)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from nas.cli.options import DataDir, Db, Device, Runs, again, open_store
+from nas.cli.replaying import SpaceName
 
 if TYPE_CHECKING:
     from nas.data.benchmarks import BenchmarkSet
@@ -49,6 +50,7 @@ def tabulate(
     merge: Annotated[
         bool, typer.Option("--merge", help="Merge tables of one sample into --out instead of training.")
     ] = False,
+    space: SpaceName = None,
     device: Device = None,
     runs: Runs = Path("runs"),
     db: Db = None,
@@ -58,7 +60,7 @@ def tabulate(
     The same command again goes on where it stopped. A data card lies beside the file.
     """
     if merge:
-        _merge(what or [], out)
+        _merge(what or [], out, space)
         return
     given = {
         "name": name,
@@ -186,12 +188,14 @@ def _train(
     typer.echo(f"  {again('simulate', '--table', str(path), runs=Path('runs'))}   replays searches on it")
 
 
-def _merge(what: list[str], out: Path | None) -> None:
+def _merge(what: list[str], out: Path | None, space: str | None) -> None:
     from nas.errors import RecipeError
-    from nas.tabular import merge_tables, read_table, write_table
+    from nas.tabular import TRUSTED, merge_tables, read_table, write_table
 
     if len(what) < 2 or out is None:
         raise RecipeError("--merge takes two or more tables and --out: nas tabulate --merge A B --out C")
+    if space is not None:
+        TRUSTED.add(space)
     tables = [read_table(Path(word)) for word in what]
     table, repeated = merge_tables(tables, what)
     write_table(table, out)
