@@ -9,7 +9,7 @@ import importlib
 import importlib.util
 
 from search_spaces.errors import SpaceError, unknown
-from search_spaces.genotype import Axis, Chooser, Genotype, Space, choice, span
+from search_spaces.genotype import Axis, Chooser, Genotype, Option, Space, choice, span
 
 SPACES: dict[str, str] = {
     "lightweight": "search_spaces.lightweight:Lightweight",
@@ -51,4 +51,15 @@ def load_space(name: str) -> type[Genotype]:
     return found[0]
 
 
-__all__ = ["SPACES", "Axis", "Chooser", "Genotype", "Space", "SpaceError", "choice", "load_space", "span"]
+__all__ = [
+    "SPACES",
+    "Axis",
+    "Chooser",
+    "Genotype",
+    "Option",
+    "Space",
+    "SpaceError",
+    "choice",
+    "load_space",
+    "span",
+]

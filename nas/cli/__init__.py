@@ -15,6 +15,7 @@ import typer
 
 from nas.cli.board import board
 from nas.cli.calibrate import calibrate
+from nas.cli.compare_samplers import compare_samplers
 from nas.cli.compress import compress
 from nas.cli.cost import cost
 from nas.cli.data import data
@@ -27,7 +28,9 @@ from nas.cli.measure import measure
 from nas.cli.rerun import rerun
 from nas.cli.retrain import retrain
 from nas.cli.search import search
+from nas.cli.simulate import simulate
 from nas.cli.space import space
+from nas.cli.tabulate import tabulate
 from nas.cli.upscale import upscale
 
 app = typer.Typer(
@@ -42,6 +45,7 @@ for command in (
     *(search, front, board, retrain, rerun, evaluate, cost, space, data),
     calibrate,
     *(compress, measure, export, upscale),
+    *(tabulate, simulate, compare_samplers),
     *(export_study, export_results, import_results),
 ):
     app.command()(command)

@@ -8,8 +8,9 @@ samplers take it as never asked, and the others propose nothing that is over the
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import (
@@ -24,11 +25,12 @@ from optuna.samplers import (
 from nas.samplers.candidates import Candidates, RandomChooser
 from nas.samplers.evolution import EvolutionSampler
 from nas.samplers.guided import GuidedSampler
+from nas.samplers.listed import Listed
 from nas.samplers.proposing import RUNGS
 from nas.samplers.starts import STARTS, start_points
-from search_spaces import Genotype, Space
+from search_spaces import Genotype, Option, Space
 
-__all__ = ["RUNGS", "SAMPLERS", "RandomChooser", "Setting", "spread_starts"]
+__all__ = ["RUNGS", "SAMPLERS", "Listed", "RandomChooser", "Setting", "spread_starts"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +58,12 @@ class Setting:
 
     def candidates(self) -> Candidates:
         """The space's candidates, drawn from the seed."""
-        return Candidates(self.space.suggest, self.price, self.inside, self.seed)
+        return Candidates(self.space.suggest, self.price, self.inside, self.seed, self.answers)
+
+    @property
+    def answers(self) -> Callable[[Any], Mapping[str, Option]] | None:
+        """What must be answered for a genotype, where the space gives others than were answered."""
+        return self.space.answers if isinstance(self.space, Listed) else None
 
 
 def spread_starts(setting: Setting, count: int) -> tuple[Genotype, ...]:
@@ -123,6 +130,7 @@ def make_surrogate(setting: Setting) -> BaseSampler:
         published=[
             dict(one.to_dict()) for one in setting.published if isinstance(one, setting.space.genotype)
         ],
+        answers=setting.answers,
     )
 
 

@@ -61,6 +61,9 @@ class Candidates:
     or several, positive) and whether it may be proposed. What ``suggest`` returns tells candidates apart
     where it can be hashed and compared, otherwise the answers do. Everything depends on ``seed`` and the
     order of calls alone.
+
+    ``answers`` is for a ``suggest`` that may return something else than was answered (the nearest of a list):
+    it gives what has to be answered for what was returned, and candidates then have these answers.
     """
 
     def __init__(
@@ -69,8 +72,9 @@ class Candidates:
         cost: Callable[[Any], float | Sequence[float]],
         inside: Callable[[Any], bool],
         seed: int | None,
+        answers: Callable[[Any], Params] | None = None,
     ) -> None:
-        self._suggest, self._cost, self._inside = suggest, cost, inside
+        self._suggest, self._cost, self._inside, self._answers = suggest, cost, inside, answers
         self.random = random.Random(seed)  # noqa: S311  (not for secrets)
         self.distributions: dict[str, BaseDistribution] = {}
         self._priced: dict[Hashable, tuple[NDArray[np.float64], bool]] = {}
@@ -138,6 +142,9 @@ class Candidates:
         return self._made(recorder, self._suggest(recorder))
 
     def _made(self, recorder: _Recorder, value: Any) -> Candidate:
+        if self._answers is not None:
+            recorder = _Recorder(self._answers(value), self.random, self.distributions)
+            value = self._suggest(recorder)
         key = value if _can_be_told_apart(value) else tuple(recorder.params.items())
         known = self._priced.get(key)
         if known is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -60,7 +60,8 @@ class SurrogateSampler(ProposingSampler):
 
     ``floor`` is the quality from which hypervolume counts; None, like a floor that nothing is above, takes
     what is a little worse than the worst result. ``fresh`` bounds how many candidates are priced for a
-    proposal.
+    proposal. ``answers`` is needed where ``suggest`` may return something else than was answered: see
+    :class:`nas.samplers.candidates.Candidates`.
     """
 
     def __init__(
@@ -75,8 +76,9 @@ class SurrogateSampler(ProposingSampler):
         starts: int = STARTS,
         published: Sequence[dict[str, Any]] = (),
         fresh: int = FRESH,
+        answers: Callable[[Any], Mapping[str, Any]] | None = None,
     ) -> None:
-        candidates = Candidates(suggest, cost, feasible, seed)
+        candidates = Candidates(suggest, cost, feasible, seed, answers)
         super().__init__(candidates, quality=quality, starts=starts, published=published)
         self._floor, self._fresh = floor, fresh
         self._kept: dict[Hashable, Candidate] = {one.key: one for one in self._published}

@@ -2,7 +2,7 @@
 
 python tests/benchmarks/surrogate_fit.py [--landscapes 3] [--results 50 100 300] [--most 120]
 
-The same results of the made-up landscapes (``landscape.py``), encoded in the same way, are fitted by
+The same results of the made-up landscapes (``nas.landscapes``), encoded in the same way, are fitted by
 ``nas.samplers.process`` (GPyTorch, a length scale for each axis with a prior), by scikit-learn (a length
 scale for each column; it has no priors) and, where it is installed, by BoTorch's SingleTaskGP as it comes.
 Each predicts 500 other genotypes: root mean square error in dB, and Kendall's rank correlation. A library is
@@ -20,10 +20,10 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from landscape import SPACE, Landscape
 from numpy.typing import NDArray
 from scipy.stats import kendalltau
 
+from nas.landscapes import SPACE, Landscape
 from nas.samplers.candidates import Candidates
 from nas.samplers.encoding import Encoding
 from nas.samplers.process import Process
@@ -91,8 +91,8 @@ def main() -> None:
                 logs = np.log([one.costs[0] for one in ones])[:, None]
                 x = np.hstack((encoding.rows(ones), (logs - logs.min()) / np.ptp(logs)))
                 groups = np.append(encoding.groups, encoding.groups.max() + 1)
-                truth = np.array([surface.psnr_db(one.key) for one in ones])
-                y = np.array([surface.train(one.key, number) for one in ones[:results]])
+                truth = np.array([surface.truth_db(one.key) for one in ones])
+                y = np.array([surface.measured_db(one.key, -1, number) for one in ones[:results]])
                 centre, spread = y.mean(), y.std()
                 start = time.perf_counter()
                 predict = fit(x[:results], (y - centre) / spread, groups)

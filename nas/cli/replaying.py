@@ -1,0 +1,59 @@
+"""What ``nas simulate`` and ``nas compare-samplers`` share: their options, and a bar on a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+TableFile = Annotated[
+    Path | None, typer.Option("--table", help="A Parquet file of nas tabulate, whose trainings answer.")
+]
+SurfaceName = Annotated[
+    str | None, typer.Option("--surface", help="landscape, landscape-tight or bottleneck: a made-up one.")
+]
+Model = Annotated[
+    bool,
+    typer.Option(
+        "--surrogate", help="Let a model of the table answer for architectures that it does not hold."
+    ),
+]
+Processes = Annotated[int, typer.Option(min=1, help="How many replays at once.")]
+SpaceName = Annotated[
+    str | None, typer.Option(help="The module of yours that the table's space is in; its code is run.")
+]
+
+
+def numbers(text: str, option: str) -> list[int]:
+    """Whole numbers from 1, with commas."""
+    from nas.errors import RecipeError
+
+    words = [word.strip() for word in text.split(",") if word.strip()]
+    if not words or not all(word.isdigit() and int(word) > 0 for word in words):
+        raise RecipeError(f"{option} {text!r}: whole numbers from 1 are needed, with commas (1,8)")
+    return list(dict.fromkeys(int(word) for word in words))
+
+
+@contextmanager
+def progress(total: int) -> Iterator[Callable[[int], None]]:
+    """A bar of so many replays where somebody watches, and nothing elsewhere."""
+    import sys
+
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(file=sys.stderr)
+    with Progress(
+        TextColumn("replays"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    ) as bar:
+        task = bar.add_task("replays", total=total)
+        yield lambda done: bar.update(task, completed=done)
