@@ -23,21 +23,36 @@ def kendall(x: ArrayLike, y: ArrayLike, *, seed: int = 0) -> tuple[float, float,
     if len(a) > MOST:
         some = draw.choice(len(a), MOST, replace=False)
         a, b = a[some], b[some]
-    signs = [np.sign(values[:, None] - values[None]) for values in (a, b)]
-    count = len(a)
-    weights = np.vstack(
-        [np.ones(count), draw.multinomial(count, np.full(count, 1 / max(count, 1)), size=DRAWS)]
-    )
+    found = taus(a, b, resamples(len(a), draw))
+    return float(found[0]), *interval(found[1:])
+
+
+def resamples(count: int, draw: np.random.Generator) -> NDArray[np.float64]:
+    """How often each of ``count`` occurs: once in the first row, as drawn with replacement in DRAWS more."""
+    drawn = draw.multinomial(count, np.full(count, 1 / max(count, 1)), size=DRAWS)
+    return np.vstack([np.ones(count), drawn])
+
+
+def taus(x: ArrayLike, y: ArrayLike, weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Kendall's tau b of (n,) and (n,) for each row of ``weights`` (draws, n); NaN where one has no order."""
+    mine, theirs = (_signs(np.asarray(values, dtype=float)) for values in (x, y))
 
     def total(pairs: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.asarray(((weights @ pairs) * weights).sum(axis=1))
 
-    same = total(signs[0] * signs[1])
-    room = np.sqrt(total(np.abs(signs[0])) * total(np.abs(signs[1])))
-    taus = np.divide(same, room, out=np.full_like(same, np.nan), where=room > 0)
-    drawn = taus[1:][~np.isnan(taus[1:])]
-    low, high = np.quantile(drawn, (0.025, 0.975)) if len(drawn) else (math.nan, math.nan)
-    return float(taus[0]), float(low), float(high)
+    same, room = total(mine * theirs), np.sqrt(total(np.abs(mine)) * total(np.abs(theirs)))
+    return np.divide(same, room, out=np.full_like(same, np.nan), where=room > 0)
+
+
+def interval(drawn: NDArray[np.float64]) -> tuple[float, float]:
+    """The middle 95 % of the resamples of a statistic that are numbers; NaN where none is."""
+    known = drawn[~np.isnan(drawn)]
+    low, high = np.quantile(known, (0.025, 0.975)) if len(known) else (math.nan, math.nan)
+    return float(low), float(high)
+
+
+def _signs(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.sign(values[:, None] - values[None])
 
 
 def spearman(x: ArrayLike, y: ArrayLike) -> float:

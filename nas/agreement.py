@@ -14,10 +14,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import chi2, rankdata
 
-Floats = NDArray[np.float64]
+from leaderboard.ranks import interval, resamples, taus
 
-DRAWS = 1000
-"""Draws of a bootstrap."""
+Floats = NDArray[np.float64]
 
 LEAST, LEAST_INTERVAL = 3, 5
 """Architectures below which no rank agreement is said, and below which it gets no interval."""
@@ -73,14 +72,7 @@ class Noise:
 
 def kendall(x: ArrayLike, y: ArrayLike) -> float:
     """Kendall's tau b of (n,) and (n,); NaN where one of them does not vary."""
-    a, b = _signs(np.asarray(x, dtype=float)), _signs(np.asarray(y, dtype=float))
-    room = math.sqrt(float(np.abs(a).sum() * np.abs(b).sum()))
-    return float((a * b).sum()) / room if room else math.nan
-
-
-def spearman(x: ArrayLike, y: ArrayLike) -> float:
-    """Spearman's rho of (n,) and (n,), equal values at their mean rank; NaN where one does not vary."""
-    return float(_spearmans(np.asarray(x, dtype=float)[None], np.asarray(y, dtype=float)[None])[0])
+    return float(taus(x, y, np.ones((1, len(np.asarray(x)))))[0])
 
 
 def tau_of(table: ArrayLike, reference: ArrayLike, *, seed: int = 0) -> Agreement:
@@ -91,7 +83,8 @@ def tau_of(table: ArrayLike, reference: ArrayLike, *, seed: int = 0) -> Agreemen
     columns, y = _columns(table, reference)
     if len(y) < LEAST:
         return Agreement(value=math.nan, low=math.nan, high=math.nan)
-    return _interval(_kendalls(columns, y, _weights(len(y), seed)), len(y))
+    weights = _weights(len(y), seed)
+    return _interval(_mean([taus(column, y, weights) for column in columns.T]), len(y))
 
 
 def rho_of(table: ArrayLike, reference: ArrayLike, *, seed: int = 0) -> Agreement:
@@ -202,32 +195,8 @@ def _columns(table: ArrayLike, reference: ArrayLike) -> tuple[Floats, Floats]:
     return columns[known], y[known]
 
 
-def _signs(values: Floats) -> Floats:
-    return np.sign(values[:, None] - values[None])
-
-
 def _weights(count: int, seed: int) -> Floats:
-    """How often each of ``count`` occurs: once in the first row, as drawn with replacement in DRAWS more."""
-    random = np.random.default_rng(seed)
-    drawn = random.multinomial(count, np.full(count, 1 / count), size=DRAWS)
-    return np.vstack([np.ones(count), drawn])
-
-
-def _kendalls(columns: Floats, y: Floats, weights: Floats) -> Floats:
-    """Tau b of each resample, the mean over the columns; NaN where one has no order."""
-
-    def total(pairs: Floats) -> Floats:
-        return np.asarray(((weights @ pairs) * weights).sum(axis=1))
-
-    theirs = _signs(y)
-    room_of_theirs = total(np.abs(theirs))
-    found = []
-    for column in columns.T:
-        mine = _signs(column)
-        room = np.sqrt(total(np.abs(mine)) * room_of_theirs)
-        same = total(mine * theirs)
-        found.append(np.divide(same, room, out=np.full_like(same, np.nan), where=room > 0))
-    return _mean(found)
+    return resamples(count, np.random.default_rng(seed))
 
 
 def _spearmans(x: Floats, y: Floats) -> Floats:
@@ -243,9 +212,8 @@ def _interval(values: Floats, architectures: int) -> Agreement:
     """Of the statistic (first) and its resamples (the rest)."""
     if architectures < LEAST_INTERVAL:
         return Agreement(value=float(values[0]), low=math.nan, high=math.nan)
-    drawn = values[1:][~np.isnan(values[1:])]
-    low, high = np.quantile(drawn, (0.025, 0.975)) if len(drawn) else (math.nan, math.nan)
-    return Agreement(value=float(values[0]), low=float(low), high=float(high))
+    low, high = interval(values[1:])
+    return Agreement(value=float(values[0]), low=low, high=high)
 
 
 def _mean(found: Sequence[Floats]) -> Floats:

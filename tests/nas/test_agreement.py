@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from leaderboard.ranks import spearman
 from nas.agreement import (
     RESOLVED,
     Noise,
@@ -18,7 +19,6 @@ from nas.agreement import (
     kendall,
     noise_of,
     rho_of,
-    spearman,
     tau_of,
 )
 
