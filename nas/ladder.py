@@ -20,9 +20,8 @@ from nas import __version__
 from nas.cost import cost_of
 from nas.errors import Interrupted, NasError, RecipeError, RunError
 from nas.executors import Executor, Pool
-from nas.jobs import make_job
 from nas.levels import Level, make_levels
-from nas.protocol import make_protocols
+from nas.protocol import make_protocols, protocol_of
 from nas.recipe import MAY_CHANGE, Recipe
 from nas.runner import Runner
 from nas.study import Candidate
@@ -91,8 +90,18 @@ class Ladder(Runner):
         return self.levels[0].name, [self.levels[0].plan]
 
     def _protocol(self, level: Level) -> Protocol:
-        protocols, _ = make_protocols(self.recipe, level.name, [level.plan])
-        return protocols[0]
+        if level.plan.lr_patch != self.levels[0].plan.lr_patch:  # images may be too small for one of the two
+            return make_protocols(self.recipe, level.name, [level.plan])[0][0]
+        first, recipe = self.protocols[0], self.recipe
+        return protocol_of(
+            self.dataset,
+            scale=recipe.scale,
+            data=recipe.data,
+            metric=recipe.metric,
+            plan_name=level.name,
+            plan=level.plan,
+            bicubic=(first.bicubic_psnr_db, first.bicubic_ssim),
+        )
 
     def prepare(self) -> None:
         """Begin or find the study in the database. Nothing is trained yet.
@@ -255,21 +264,8 @@ class Ladder(Runner):
 
     def _job(self, candidate: Candidate) -> Job:
         trial = candidate.trial
-        job = make_job(
-            self.recipe,
-            self.plans[trial.rung],
-            candidate.genotype,
-            self._folder(trial, trial.rung),
-            seed=trial.seed,
-            device=self.device.split(",")[0],
-        )
-        below = self._below(trial.rung, trial.seed)
-        before = None if below is None else self._folder(trial, below) / STATE
-        return replace(
-            job,
-            begin=before if before is not None and before.exists() else None,
-            keep_state=self._is_gone_on_from(trial.rung, trial.seed),
-        )
+        job = self._job_from(candidate, self._below(trial.rung, trial.seed))
+        return replace(job, keep_state=self._is_gone_on_from(trial.rung, trial.seed))
 
     def _is_gone_on_from(self, place: int, seed: int) -> bool:
         return any(

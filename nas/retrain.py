@@ -16,7 +16,6 @@ from nas.choosing import Chosen
 from nas.errors import NasError, RecipeError
 from nas.executors import Executor, Pool
 from nas.executors.inline import Inline
-from nas.jobs import make_job
 from nas.recipe import Recipe
 from nas.runner import Runner
 from nas.study import Candidate
@@ -173,14 +172,7 @@ class Retraining(Runner):
         )
 
     def _job(self, candidate: Candidate) -> Job:
-        job = make_job(
-            self.recipe,
-            self.plan,
-            candidate.genotype,
-            self._folder(candidate.trial, 0),
-            seed=candidate.trial.seed,
-            device=self.device.split(",")[0],
-        )
+        job = self._job_from(candidate, None)
         return replace(job, validate_every=self.validate_every, events=self.events)
 
     def _folder(self, trial: Trial, rung: int) -> Path:

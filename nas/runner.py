@@ -127,6 +127,15 @@ class Runner:
     def _job(self, candidate: Candidate) -> Job:
         """The training of a candidate; on a higher rung it goes on from the state of the rung below."""
         trial = candidate.trial
+        if trial.stage != "search":
+            return self._job_from(candidate, None)
+        below = trial.rung - 1 if trial.rung else None
+        return replace(self._job_from(candidate, below), keep_state=trial.rung < len(self.plans) - 1)
+
+    def _job_from(self, candidate: Candidate, below: int | None) -> Job:
+        """The training of a candidate from the state that the rung ``below`` left, or from the start."""
+        trial = candidate.trial
+        before = None if below is None else self._folder(trial, below) / STATE
         job = make_job(
             self.recipe,
             self.plans[trial.rung],
@@ -135,14 +144,7 @@ class Runner:
             seed=trial.seed,
             device=self.device.split(",")[0],
         )
-        if trial.stage != "search":
-            return job
-        before = self._folder(trial, trial.rung - 1) / STATE if trial.rung else None
-        return replace(
-            job,
-            begin=before if before is not None and before.exists() else None,
-            keep_state=trial.rung < len(self.plans) - 1,
-        )
+        return replace(job, begin=before if before is not None and before.exists() else None)
 
     def _folder(self, trial: Trial, rung: int) -> Path:
         seed = "" if trial.stage == "search" else f"-seed{trial.seed}"
