@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import pytest
 import torch
+from small_networks import SMALL, source, trained_weights
 
 from leaderboard.errors import StudyMismatchError
 from leaderboard.store import Store
@@ -31,21 +32,8 @@ from nas.training import Job, Plan, Progress, named_plan, train, validate
 from nas.training.checkpoint import WEIGHTS, load_weights, save_weights
 from nas.training.validation import mean_scores
 from search_spaces.compressed import Compressed
-from search_spaces.lightweight import Lightweight
 from search_spaces.named import Named
 
-SMALL = Lightweight(
-    width=16,
-    blocks=2,
-    block="residual",
-    attention="none",
-    kernel="3x3",
-    sharing="none",
-    aggregation="plain",
-    transformers=0,
-    skip="bicubic",
-)
-BIG = replace(SMALL, width=24, blocks=3)
 PLAN = named_plan("quick", steps=8, batch=2, lr_patch=12)
 OUTPUT = (96, 96)
 
@@ -53,15 +41,7 @@ OUTPUT = (96, 96)
 @pytest.fixture(scope="module")
 def trained(images: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Weights of a small and of a larger network."""
-    folder, found = tmp_path_factory.mktemp("trained"), {}
-    for name, genotype in (("small", SMALL), ("big", BIG)):
-        plan = replace(PLAN, steps=30, lr=1e-3)
-        outcome = train(
-            Job(genotype=genotype, scale=2, plan=plan, data=f"folder:{images}", folder=folder / name)
-        )
-        assert outcome.weights is not None
-        found[name] = outcome.weights
-    return found
+    return trained_weights(images, tmp_path_factory.mktemp("trained"), PLAN)
 
 
 @pytest.fixture
@@ -69,11 +49,6 @@ def store(tmp_path: Path) -> Iterator[Store]:
     (tmp_path / "runs").mkdir()
     with Store.at(tmp_path / "runs" / "results.db") as opened:
         yield opened
-
-
-def source(path: Path) -> Source:
-    network = load_network(str(path), scale=None, weights=None, runs=path.parent, open_store=None)
-    return Source.of(network, trained=True)
 
 
 def order(images: Path, **changes: Any) -> Compression:

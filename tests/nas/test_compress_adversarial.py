@@ -11,48 +11,28 @@ from typing import Any
 
 import pytest
 import torch
+from small_networks import SMALL, source, trained_weights
 
 from leaderboard.errors import StudyMismatchError
 from leaderboard.store import Store
 from nas.cli.compress import _adversarial
 from nas.compress.pipeline import ADVERSARIAL, Compressing, Pipeline
-from nas.compress.source import Source
 from nas.compress.stages import Compression, Stage
 from nas.errors import CheckpointError, Interrupted, RecipeError
-from nas.evaluate import load_network
 from nas.training import Job, Progress, named_plan, train
 from nas.training.checkpoint import WEIGHTS, load_described, load_weights
 from search_spaces.compressed import Compressed
 from search_spaces.errors import SpaceError
-from search_spaces.lightweight import Lightweight
 
 Nas = Callable[..., subprocess.CompletedProcess[str]]
 
-SMALL = Lightweight(
-    width=16,
-    blocks=2,
-    block="residual",
-    attention="none",
-    kernel="3x3",
-    sharing="none",
-    aggregation="plain",
-    transformers=0,
-    skip="bicubic",
-)
 PLAN = named_plan("quick", steps=4, batch=2, lr_patch=12)
 
 
 @pytest.fixture(scope="module")
 def weights(images: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Of a small network, and of a larger one that can teach it."""
-    folder, found = tmp_path_factory.mktemp("trained"), {}
-    for name, genotype in (("small", SMALL), ("big", replace(SMALL, width=24, blocks=3))):
-        plan = replace(PLAN, steps=30, lr=1e-3)
-        job = Job(genotype=genotype, scale=2, plan=plan, data=f"folder:{images}", folder=folder / name)
-        outcome = train(job)
-        assert outcome.weights is not None
-        found[name] = outcome.weights
-    return found
+    return trained_weights(images, tmp_path_factory.mktemp("trained"), PLAN)
 
 
 @pytest.fixture
@@ -60,11 +40,6 @@ def store(tmp_path: Path) -> Iterator[Store]:
     (tmp_path / "runs").mkdir()
     with Store.at(tmp_path / "runs" / "results.db") as opened:
         yield opened
-
-
-def source(path: Path) -> Source:
-    network = load_network(str(path), scale=None, weights=None, runs=path.parent, open_store=None)
-    return Source.of(network, trained=True)
 
 
 def order(images: Path, **changes: Any) -> Compression:

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
+from small_networks import BIG
+from small_networks import SMALL as STUDENT
 from torch import Tensor, nn
 
 from nas.data import load_data
@@ -31,19 +33,6 @@ from nas.training.distil import (
 from nas.training.loop import _Run
 from search_spaces.lightweight import Lightweight
 from search_spaces.published import PUBLISHED
-
-STUDENT = Lightweight(
-    width=16,
-    blocks=2,
-    block="residual",
-    attention="none",
-    kernel="3x3",
-    sharing="none",
-    aggregation="plain",
-    transformers=0,
-    skip="bicubic",
-)
-BIG = replace(STUDENT, width=24, blocks=3)
 
 
 def teacher_file(path: Path, genotype: Lightweight = BIG, scale: int = 2) -> Path:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from small_networks import SMALL
 
 from leaderboard.store import Store
 from nas.compress.importance import IMPORTANCES, GroupLasso
@@ -25,17 +26,6 @@ from nas.training.checkpoint import WEIGHTS, load_described, load_weights
 from nas.training.validation import mean_scores
 from search_spaces.lightweight import Lightweight
 
-SMALL = Lightweight(
-    width=16,
-    blocks=2,
-    block="residual",
-    attention="none",
-    kernel="3x3",
-    sharing="none",
-    aggregation="plain",
-    transformers=0,
-    skip="bicubic",
-)
 PLAN = named_plan("quick", steps=8, batch=2, lr_patch=12)
 
 
