@@ -6,6 +6,7 @@ Another source is a function of a store and a `Show`, and one line in `SOURCES`.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -158,6 +159,81 @@ def parts(store: Store, show: Show) -> pd.DataFrame:
     )
 
 
+def calibrations(store: Store, show: Show) -> pd.DataFrame:
+    """What is known of how far short trainings foretell long ones, as far as it concerns the study.
+
+    Calibrations that the study is, or that speak of one of its protocols, and all others against the same
+    references. A row a length of training (kind `rung`) or a number that costs no training (kind `free`):
+
+    | column | meaning |
+    | --- | --- |
+    | study, scale, data, device | of the calibration |
+    | reference, reference_plan, reference_steps | the long training's protocol, plan and length |
+    | plan, steps, protocol | of the short one; of a `free` one its name |
+    | own | whether the study has networks under this protocol |
+    | seconds | that one candidate trains, those of shorter rungs included |
+    | tau, tau_low, tau_high | Kendall's tau b against the reference, with a 95 % interval |
+    | resolves_db | the difference that two trainings can tell, dB |
+    | architectures | how many were trained |
+    """
+    reports = store.calibration_reports()
+    frame = store.frame(show.study, ["protocol"])
+    mine = {str(name) for name in frame["protocol"].dropna()}
+    rows = [row for study, report in reports.items() for row in _report_rows(study, report)]
+    found = pd.DataFrame(rows, columns=list(_REPORTED))
+    found = found.astype(dict.fromkeys(_REPORTED_NUMBERS, "float64"))
+    found["own"] = found["protocol"].isin(mine)
+    concerned = found[found["own"] | (found["study"] == show.study)]
+    return found[found["reference"].isin(set(concerned["reference"]))].reset_index(drop=True)
+
+
+_REPORTED = (
+    *("study", "kind", "scale", "data", "device", "reference", "reference_plan", "reference_steps"),
+    *("plan", "steps", "protocol", "seconds", "tau", "tau_low", "tau_high", "resolves_db", "architectures"),
+)
+_REPORTED_NUMBERS = (
+    *("scale", "reference_steps", "steps", "seconds", "tau", "tau_low", "tau_high"),
+    *("resolves_db", "architectures"),
+)
+
+
+def _report_rows(study: str, report: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The rows of one report, which may come from anybody's database: what is none of it is left out."""
+    about = {
+        "study": study,
+        "reference": str(report.get("reference_protocol")),
+        **{name: _number(report.get(name)) for name in ("scale", "reference_steps")},
+        **{name: str(report.get(name, "")) for name in ("data", "device", "reference_plan")},
+    }
+    if math.isnan(about["scale"]) or math.isnan(about["reference_steps"]):
+        return []
+    rows = []
+    for kind, part in (("rung", "rungs"), ("free", "baselines")):
+        entries = report.get(part)
+        for entry in entries if isinstance(entries, list) else []:
+            tau = entry.get("tau") if isinstance(entry, Mapping) else None
+            if not isinstance(tau, Mapping):
+                continue
+            row = {name: _number(entry.get(name)) for name in ("steps", "seconds", "resolves_db")}
+            row |= {
+                "kind": kind,
+                "plan": str(entry.get("plan", entry.get("name", ""))),
+                "protocol": str(entry.get("protocol", "")),
+                "architectures": _number(entry.get("architectures", entry.get("known"))),
+                "tau": _number(tau.get("value")),
+                "tau_low": _number(tau.get("low")),
+                "tau_high": _number(tau.get("high")),
+            }
+            if kind == "free" or row["steps"] > 0:
+                rows.append(about | row)
+    return rows
+
+
+def _number(value: Any) -> float:
+    known = isinstance(value, int | float) and math.isfinite(value)
+    return float(value) if known else math.nan
+
+
 def _alone(show: Show) -> Show:
     return Show(
         study=show.study, protocol=show.protocol, cost=show.cost, quality=show.quality, budget=show.budget
@@ -170,6 +246,7 @@ SOURCES: dict[str, Callable[[Store, Show], pd.DataFrame]] = {
     "curves": curves,
     "events": events,
     "parts": parts,
+    "calibrations": calibrations,
 }
 
 

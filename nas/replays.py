@@ -31,6 +31,9 @@ from nas.surfaces import Surface
 from nas.tabular import TRUSTED, read_table
 from nas.training.checkpoint import write_whole
 
+SHIPPED = Path(__file__).with_name("tables")
+"""Tables that are part of the package."""
+
 RUNG_TRAININGS = 30
 """Full trainings whose seconds a replay with rungs spends where nothing else was said."""
 
@@ -111,11 +114,26 @@ def source_of(
             raise RecipeError("--surrogate is for a table; a made-up surface answers for everything itself")
         surface_of(str(surface), 0)
         return Source(surface=surface)
-    if not table.is_file():
-        raise RecipeError(f"{table}: there is no such file")
-    source = Source(table=str(table), model=model, digest=sha256_of(table), space=space)
+    file = _file_of(table)
+    source = Source(table=str(file), model=model, digest=sha256_of(file), space=space)
     source.at(0)
     return source
+
+
+def shipped_tables() -> dict[str, Path]:
+    """The tables that are part of the package, by name; another one is one more file there."""
+    return {file.stem: file for file in sorted(SHIPPED.glob("*.parquet"))}
+
+
+def _file_of(table: Path) -> Path:
+    """A file, or the one that a name of a shipped table means."""
+    if table.is_file():
+        return table
+    known = shipped_tables()
+    if str(table) not in known:
+        also = f", and no table called so is part of this program ({', '.join(known)})" if known else ""
+        raise RecipeError(f"{table}: there is no such file{also}")
+    return known[str(table)]
 
 
 @functools.cache

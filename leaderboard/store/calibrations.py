@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from leaderboard.records import Calibration
 from leaderboard.schema import EventRow, StudyRow
-from leaderboard.store.rows import find_study, tell
+from leaderboard.store.rows import tell
 from leaderboard.store.transactions import Database, moment
 
 KIND = "calibrated"
@@ -72,18 +72,21 @@ class Calibrations(Database):
 
         return self._read(work)
 
-    def calibration_report(self, study: str) -> dict[str, Any] | None:
-        """All that the newest calibration of a study found; None where there is none yet.
+    def calibration_reports(self) -> dict[str, dict[str, Any]]:
+        """All that the newest calibration of each study found, by the study's name."""
 
-        Raises `UnknownStudyError`.
-        """
-
-        def work(session: Session) -> dict[str, Any] | None:
-            mine = EventRow.study_id == find_study(session, study).id
-            query = select(EventRow.details).where(mine, EventRow.kind == KIND)
-            details = session.scalar(query.order_by(EventRow.id.desc()).limit(1))
-            report = None if details is None else details.get("report")
-            return report if isinstance(report, dict) else None
+        def work(session: Session) -> dict[str, dict[str, Any]]:
+            studies = _ladders(session)
+            if not studies:
+                return {}
+            query = select(EventRow.study_id, EventRow.details).where(
+                EventRow.study_id.in_(studies), EventRow.kind == KIND
+            )
+            newest = {
+                studies[study_id]: details.get("report")
+                for study_id, details in session.execute(query.order_by(EventRow.id))
+            }
+            return {name: report for name, report in newest.items() if isinstance(report, dict)}
 
         return self._read(work)
 

@@ -29,6 +29,7 @@ from leaderboard.views.parallel import ParallelInfo, parallel_figure, parallel_i
 from leaderboard.views.parts import PartsInfo, parts_figure, parts_info
 from leaderboard.views.points import name_places
 from leaderboard.views.progress import HistoryInfo, history_figure, history_info, hypervolume_path
+from leaderboard.views.proxies import ProxiesInfo, proxies_figure, proxies_info
 from leaderboard.views.rejects import RejectsInfo, rejects_figure, rejects_info
 from leaderboard.views.show import Show, View, budget_of
 from leaderboard.views.slices import SlicesInfo, slices_figure, slices_info
@@ -73,6 +74,7 @@ __all__ = [
     "ImportanceInfo",
     "ParallelInfo",
     "PartsInfo",
+    "ProxiesInfo",
     "RejectsInfo",
     "Show",
     "SlicesInfo",
@@ -110,6 +112,8 @@ __all__ = [
     "parts_figure",
     "parts_info",
     "protocol_words",
+    "proxies_figure",
+    "proxies_info",
     "psnr_range",
     "quality_title",
     "quality_words",
@@ -183,6 +187,13 @@ VIEWS: dict[str, View[Any]] = {
         agreement_info,
         agreement_figure,
         about="How far a short training foretells the order after a long one, and one seed that of another.",
+    ),
+    "proxies": View(
+        "Which proxy to trust",
+        proxies_info,
+        proxies_figure,
+        source="calibrations",
+        about="How well short trainings rank, and what they resolve, for the seconds that they take.",
     ),
     "curves": View(
         "How networks trained",

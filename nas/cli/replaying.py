@@ -10,7 +10,11 @@ from typing import Annotated
 import typer
 
 TableFile = Annotated[
-    Path | None, typer.Option("--table", help="A Parquet file of nas tabulate, whose trainings answer.")
+    Path | None,
+    typer.Option(
+        "--table",
+        help="A Parquet file of nas tabulate, whose trainings answer; or nas-bench-sr, which is shipped.",
+    ),
 ]
 SurfaceName = Annotated[
     str | None, typer.Option("--surface", help="landscape, landscape-tight or bottleneck: a made-up one.")

@@ -7,10 +7,12 @@ import random
 from pathlib import Path
 from typing import Any
 
-from leaderboard.records import Measurement, Protocol, Runtime
+from leaderboard.records import Calibration, Measurement, Protocol, Runtime
 from leaderboard.store import Store
 
 STUDY, TWIN, UNLIKE, EMPTY = "many", "many-seed-1", "unlike", "nothing-yet"
+TRUSTED, BOLDER = "trusted", "bolder"
+"""Two calibrations against one reference: the first is of the rungs that `STUDY` has."""
 WORKERS = ("node:1", "node:2")
 RECIPE: dict[str, Any] = {"scale": 4, "budget": {"params": 400_000, "multi_adds": 20_000_000_000}, "seed": 0}
 RUNGS = ("rung0-5a17", "rung1-5a17")
@@ -88,7 +90,63 @@ def make(path: Path, *, study: str = STUDY, trials: int = 120) -> Path:
         _search(store, UNLIKE, 0, range(trials // 3), ("other", "other"))
         store.open_study(EMPTY, recipe=RECIPE, space_digest="5d1f", code_version="0.1.0")
         _measure(store)
+        _calibrate(store, TRUSTED, RUNGS, 0.0)
+        _calibrate(store, BOLDER, ("elsewhere-a", "elsewhere-b"), -0.2)
     return path
+
+
+def report(name: str, rungs: tuple[str, ...], worse: float) -> dict[str, Any]:
+    """What a calibration keeps, as far as views look at it."""
+    made = [
+        {
+            "plan": "steady",
+            "steps": 500 * 4**place,
+            "protocol": rung,
+            "architectures": 16,
+            "tau": {"value": 0.6 + 0.2 * place + worse, "low": 0.4 + 0.2 * place + worse, "high": 0.95},
+            "seconds": 30.0 * 4**place,
+            "resolves_db": 0.2 / 2**place if place == 0 else None,
+            "variant": False,
+        }
+        for place, rung in enumerate(rungs)
+    ]
+    free = [
+        {"name": word, "known": 16, "tau": {"value": tau, "low": None, "high": None}}
+        for word, tau in (("params", 0.5), ("multi_adds", 0.49), ("synflow", -0.1), ("zico", None))
+    ]
+    return {
+        "study": name,
+        "scale": 4,
+        "data": "photos",
+        "device": "NVIDIA H200",
+        "reference_plan": "full",
+        "reference_steps": 300_000,
+        "reference_protocol": "full",
+        "rungs": made,
+        "baselines": free,
+    }
+
+
+def _calibrate(store: Store, name: str, rungs: tuple[str, ...], worse: float) -> None:
+    """Rungs with their tau and baselines; the longest one has no noise that is known."""
+    study = store.open_study(
+        name, recipe=RECIPE | {"ladder": True}, space_digest="5d1f", code_version="0.1.0"
+    )
+    said = report(name, rungs, worse)
+    found = [
+        Calibration(
+            protocol_id=rung["protocol"],
+            reference_id="full",
+            architectures=16,
+            tau=rung["tau"]["value"],
+            tau_low=rung["tau"]["low"],
+            tau_high=rung["tau"]["high"],
+            resolves_db=rung["resolves_db"],
+            study=name,
+        )
+        for rung in said["rungs"]
+    ]
+    store.record_calibrations(study.id, found, said)
 
 
 def _search(store: Store, name: str, seed: int, which: range, rungs: tuple[str, str]) -> None:

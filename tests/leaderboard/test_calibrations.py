@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from leaderboard.errors import UnknownStudyError
 from leaderboard.records import Calibration
 from leaderboard.sources import SOURCES
 from leaderboard.store import Protocol, Store, Study
@@ -52,13 +51,11 @@ def test_the_newest_word_on_a_protocol_counts(store: Store) -> None:
     assert (found["a"].tau, found["a"].study) == (0.5, "again")
     assert found["b"] == calibration("b")
     assert store.last_calibration() > before > 0
-    assert store.calibration_report("ladder") == {"architectures": 16}
+    assert store.calibration_reports()["ladder"] == {"architectures": 16}
     store.record_calibrations(first.id, [calibration("a", tau=0.6)], {"architectures": 17})
     assert store.calibrations()["a"].tau == 0.6
-    assert store.calibration_report("ladder") == {"architectures": 17}
-    assert store.calibration_report("again") == {"architectures": 9}
-    with pytest.raises(UnknownStudyError):
-        store.calibration_report("nobody")
+    assert store.calibration_reports()["ladder"] == {"architectures": 17}
+    assert store.calibration_reports()["again"] == {"architectures": 9}
 
 
 def test_only_studies_that_calibrate_are_listened_to_and_nonsense_is_left_out(store: Store) -> None:
@@ -73,7 +70,7 @@ def test_only_studies_that_calibrate_are_listened_to_and_nonsense_is_left_out(st
     store.add_event(study.id, "calibrated", details={"calibrations": entries})
     store.add_event(study.id, "calibrated", details={"calibrations": "none", "report": [1]})
     assert list(store.calibrations()) == ["good"]
-    assert store.calibration_report("ladder") is None
+    assert store.calibration_reports() == {}
 
 
 def test_it_goes_where_the_study_goes(store: Store, tmp_path: Path) -> None:

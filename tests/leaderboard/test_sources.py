@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
-from rich_results import EMPTY, RUNGS, STUDY, TWIN, UNLIKE, make, network
+from rich_results import BOLDER, EMPTY, RUNGS, STUDY, TRUSTED, TWIN, UNLIKE, make, network, report
 
 from leaderboard.errors import LeaderboardError, UnknownStudyError
 from leaderboard.pareto import pareto_mask
@@ -144,3 +145,41 @@ def test_an_unknown_view_is_refused_with_the_nearest(database: Path) -> None:
         pytest.raises(LeaderboardError, match=r"unknown view 'font'; did you mean 'front'\?"),
     ):
         draw(store, Show(study=STUDY), "font")
+
+
+def test_calibrations_are_those_that_concern_the_study_and_what_shares_their_reference(
+    database: Path,
+) -> None:
+    frame = source(database, "calibrations")
+    assert set(frame["study"]) == {TRUSTED, BOLDER}
+    assert set(frame.loc[frame["own"], "protocol"]) == set(RUNGS)
+    rungs = frame[(frame["kind"] == "rung") & (frame["study"] == TRUSTED)]
+    assert list(rungs["tau"]) == [0.6, 0.8] and list(rungs["seconds"]) == [30.0, 120.0]
+    assert list(frame.loc[frame["kind"] == "free", "plan"].unique()) == [
+        *("params", "multi_adds", "synflow", "zico")
+    ]
+    asked = source(database, "calibrations", study=BOLDER)
+    assert set(asked["study"]) == {TRUSTED, BOLDER} and not asked["own"].any()
+    assert source(database, "calibrations", study=UNLIKE).empty  # nobody looked at its protocols
+    assert source(database, "calibrations", study=EMPTY).empty
+
+
+def test_reports_that_are_none_are_left_out(tmp_path: Path) -> None:
+    good = report("ladder", ("rung",), 0.0)
+    spoiled: list[Any] = [
+        *({}, {**good, "scale": "4"}, {**good, "reference_steps": None}, {**good, "rungs": 3}),
+        {**good, "rungs": [None, {}, {"tau": 0.5}, {"tau": {"value": 0.5}, "steps": -1}]},
+        {**good, "baselines": [{"name": ["x"], "tau": {"value": "high"}}]},
+    ]
+    with Store.at(tmp_path / "results.db") as store:
+        for number, told in enumerate(spoiled):
+            study = store.open_study(
+                f"s{number}", recipe={"ladder": True}, space_digest="d", code_version="0"
+            )
+            store.record_calibrations(study.id, [], told)
+        frames = [SOURCES["calibrations"](store, Show(study=f"s{number}")) for number in range(6)]
+    rungs = [int((frame["kind"] == "rung").sum()) for frame in frames]
+    assert rungs[:3] == [0, 0, 0]
+    # All share a reference: what can be read of the last three is in each of them, and it is one rung.
+    assert rungs[3:] == [1, 1, 1]
+    assert set(frames[3]["reference"]) == {"full"}

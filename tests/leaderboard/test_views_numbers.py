@@ -27,6 +27,7 @@ from leaderboard.views import (
     importance_info,
     parallel_info,
     parts_info,
+    proxies_info,
     rejects_info,
     slices_info,
     timeline_info,
@@ -604,3 +605,61 @@ def test_names_cover_neither_each_other_nor_leave_the_axes() -> None:
     assert places[2] in ("middle left", "bottom center", None, "top left")
     crowd = name_places([0.5] * 40, [0.5] * 40, ["a long name"] * 40, ranges=ranges)
     assert crowd.count(None) > 30
+
+
+# Proxies
+
+
+def calibrated(study: str, reference: str = "long", **changes: Any) -> dict[str, Any]:
+    """One row of the source `calibrations`."""
+    row: dict[str, Any] = {
+        "study": study,
+        "kind": "rung",
+        "scale": 4.0,
+        "data": "photos",
+        "device": "cpu",
+        "reference": reference,
+        "reference_plan": "longer",
+        "reference_steps": 4000.0,
+        "plan": "steady",
+        "steps": 100.0,
+        "protocol": "p",
+        "seconds": 3.0,
+        "tau": 0.7,
+        "tau_low": 0.5,
+        "tau_high": 0.8,
+        "resolves_db": 0.2,
+        "architectures": 16.0,
+        "own": False,
+    }
+    return row | changes
+
+
+def test_proxies_are_compared_against_one_reference_only() -> None:
+    frame = frame_of(
+        calibrated("a", own=True),
+        calibrated("a", steps=400.0, seconds=12.0, tau=0.9, tau_low=math.nan, tau_high=math.nan),
+        calibrated("b", tau=math.nan),  # nothing could be said
+        calibrated("c", tau=0.4, tau_low=0.1),
+        calibrated("d", "another", tau=0.99),
+        calibrated("a", kind="free", plan="params", tau=0.5, seconds=math.nan),
+        calibrated("a", kind="free", plan="conv_multi_adds", tau=0.49, seconds=math.nan),
+        calibrated("a", kind="free", plan="zico", tau=math.nan, seconds=math.nan),
+    )
+    info = proxies_info(frame, Show(study="a"))
+    assert list(info.rungs["study"]) == ["a", "a", "c"]
+    assert list(info.rungs["tau"]) == [0.7, 0.9, 0.4]
+    assert list(info.free["plan"]) == ["params", "conv_multi_adds"]
+    assert info.others == 1
+    assert (
+        info.reference == "Against longer, 4,000 steps (protocol long), x4 on photos, 16 architectures, cpu"
+    )
+    figure = VIEWS["proxies"](frame, Show(study="a"))
+    assert "1 calibrations against another reference are left out" in figure.layout.title.subtitle.text
+    ranks, resolved = figure.data[0], figure.data[1]
+    assert list(ranks.y) == [0.7, 0.9] and list(ranks.x) == [3.0, 12.0]
+    assert list(ranks.error_y.array) == [pytest.approx(0.1), None]
+    assert list(ranks.error_y.arrayminus) == [pytest.approx(0.2), None]
+    assert list(resolved.y) == [0.2, 0.2]
+    named = {note.text: note.y for note in figure.layout.annotations if note.text[-2:].isdigit()}
+    assert named == {"params 0.50": 0.5, "conv multi adds 0.49": pytest.approx(0.47)}  # not on each other

@@ -115,7 +115,7 @@ def test_a_calibration_from_its_recipe_to_the_line_beside_the_front(
     assert report["rungs"][1]["resolves_db"] is None  # a single seed
     assert {one["name"] for one in report["baselines"]} >= {"params", "synflow", "naswot", "zico"}
     with Store.at(tmp_path / "runs" / "results.db", read_only=True) as store:
-        assert store.calibration_report("tiny-calibration") == report
+        assert store.calibration_reports()["tiny-calibration"] == report
 
 
 def test_a_search_with_that_proxy_has_the_line_too_and_trains_nothing_of_it_again(
