@@ -20,7 +20,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $(STAMP)
 
 demo: $(STAMP)
-	$(BIN)/nas search --name demo --executor processes --workers 2
+	$(BIN)/nas search --name demo --steps 200 --executor processes --workers 2
 	$(BIN)/nas retrain demo --top 1
 	$(BIN)/nas board demo --site runs/demo/site
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from nas.errors import RecipeError
-from nas.recipe import Recipe
+from nas.recipe import PROXY, Recipe
 from nas.training import Plan
 
 Kind = Literal["rung", "reference", "variant"]
@@ -47,7 +47,7 @@ def make_levels(
     number of steps of the same one. Raises RecipeError for rungs that do not grow, and for a reference that
     is one of the rungs or shorter than them.
     """
-    name, plan = recipe.proxy.get("plan", "quick"), recipe.plan("proxy")
+    name, plan = recipe.proxy.get("plan", PROXY), recipe.plan("proxy")
     if not rungs or sorted(set(rungs)) != list(rungs) or rungs[0] < 1:
         raise RecipeError(
             f"rungs = {', '.join(map(str, rungs)) or 'none'}: growing numbers of steps are needed"

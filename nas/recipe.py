@@ -32,6 +32,9 @@ Count = Annotated[int | None, BeforeValidator(_count)]
 NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
 """What a run may be called: it is also the name of its folder."""
 
+PROXY = "short"
+"""The plan of candidates where nothing else is said."""
+
 MAY_CHANGE = frozenset(
     {
         *("trials", "hours", "target_hypervolume", "seeds_for_front"),
@@ -94,7 +97,7 @@ class Recipe(_Section):
     gpus_per_worker: Annotated[float | None, Field(ge=0)] = None
     space: SpaceSection = SpaceSection()
     budget: BudgetSection = BudgetSection()
-    proxy: dict[str, Any] = {"plan": "quick"}
+    proxy: dict[str, Any] = {"plan": PROXY}
     retrain: dict[str, Any] = {"plan": "longer"}
 
     def check(self) -> None:
@@ -149,7 +152,8 @@ class Recipe(_Section):
         if not plan.can_go_on:
             raise RecipeError(
                 f"rungs need a proxy plan that a longer training can go on from (schedule = 'constant' or "
-                f"'drops'), and {self.proxy.get('plan', 'quick')!r} has {plan.schedule!r}; 'steady' is one"
+                f"'drops'), and {self.proxy.get('plan', PROXY)!r} has {plan.schedule!r}; "
+                "'short' and 'steady' are such"
             )
         return [replace(plan, steps=steps) for steps in self.rungs]
 
@@ -169,7 +173,7 @@ class Recipe(_Section):
         """The plan of a stage, with its changes."""
         section = dict(getattr(self, stage))
         try:
-            plan = named_plan(section.pop("plan", "quick" if stage == "proxy" else "longer"), **section)
+            plan = named_plan(section.pop("plan", PROXY if stage == "proxy" else "longer"), **section)
         except RecipeError as error:
             raise RecipeError(f"[{stage}] {error}") from None
         # Neither a teacher nor trained weights to begin from are at hand in a search or a re-training.

@@ -18,7 +18,7 @@ from nas.errors import DiskError, Interrupted, NasError, RunError, WorkerLostErr
 from nas.executors import EXECUTORS, Done, Executor, Pool
 from nas.jobs import make_job, record_outcome
 from nas.protocol import make_protocols
-from nas.recipe import Recipe
+from nas.recipe import PROXY, Recipe
 from nas.study import Candidate
 from nas.tally import Event, Listener, Tally
 from nas.training import Job, Outcome, Plan, Progress
@@ -65,7 +65,7 @@ class Runner:
 
     def _plans(self) -> tuple[str, list[Plan]]:
         """How candidates are trained: the name of the plan, and the plan at the length of each rung."""
-        return self.recipe.proxy.get("plan", "quick"), self.recipe.rung_plans()
+        return self.recipe.proxy.get("plan", PROXY), self.recipe.rung_plans()
 
     @contextmanager
     def _working(self) -> Iterator[Executor]:

@@ -68,7 +68,7 @@ FLOORS = [
         "leaderboard.views.parallel",
     },
     {"leaderboard.views.agreement", "leaderboard.views.benchmarks", "leaderboard.views.curves"},
-    {"leaderboard.views.fronts", "leaderboard.views.progress"},
+    {"leaderboard.views.fronts", "leaderboard.views.progress", "leaderboard.views.proxies"},
     {"leaderboard.views.timeline", "leaderboard.views.effort"},
     {"leaderboard.views", "leaderboard.trial_tables"},
     {"leaderboard.exchange"},

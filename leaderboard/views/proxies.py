@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -13,7 +12,6 @@ from plotly.subplots import make_subplots
 from leaderboard.views.show import Show
 from leaderboard.views.style import (
     FADED,
-    GRID,
     SERIES,
     escaped,
     legend_below,
@@ -23,9 +21,8 @@ from leaderboard.views.style import (
     ticks,
 )
 
-MOST_FREE = 3
-"""Numbers without training that are drawn, the best ones."""
-LABEL_ROOM = 0.03  # of tau, so that names of nearly equal numbers do not lie on each other
+DASHES = ("dot", "dash", "dashdot")
+"""Of the numbers without training: so many are drawn, the best ones."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,8 +98,8 @@ def proxies_figure(info: ProxiesInfo) -> go.Figure:
     left_out = f"{info.others} calibrations against another reference are left out" if info.others else ""
     subtitle(figure, info.reference, "Bars: 95 % bootstrap intervals over architectures", left_out)
     legend_below(figure)
-    room = 26 * math.ceil(len(lines) / 3)
-    return figure.update_layout(margin_t=figure.layout.margin.t + 24, margin_b=88 + room, height=480 + room)
+    room = 24 * math.ceil((len(lines) + min(len(info.free), len(DASHES))) / 4)
+    return figure.update_layout(margin_t=figure.layout.margin.t + 24, margin_b=70 + room, height=440 + room)
 
 
 def _add_line(figure: go.Figure, name: str, rows: pd.DataFrame, colour: str) -> None:
@@ -129,7 +126,7 @@ def _add_line(figure: go.Figure, name: str, rows: pd.DataFrame, colour: str) -> 
         "arrayminus": _distances(rows["tau"] - rows["tau_low"]),
         "thickness": 1,
         "width": 0,
-        "color": colour,
+        "color": _pale(colour),
     }
     figure.add_scatter(x=x, y=rows["tau"].to_numpy(), error_y=bars, **style, row=1, col=1)
     known = rows["resolves_db"].notna().to_numpy()
@@ -145,6 +142,12 @@ def _distances(values: pd.Series) -> list[float | None]:
     return [None if math.isnan(value) else max(0.0, value) for value in values]
 
 
+def _pale(colour: str) -> str:
+    """So that intervals which overlap leave the points to be seen."""
+    red, green, blue = (int(colour[place : place + 2], 16) for place in (1, 3, 5))
+    return f"rgba({red}, {green}, {blue}, 0.4)"
+
+
 def _told(name: str, row: pd.Series) -> str:
     known = not math.isnan(row["tau_low"])
     interval = f" [{row['tau_low']:.2f}, {row['tau_high']:.2f}]" if known else ""
@@ -157,38 +160,18 @@ def _told(name: str, row: pd.Series) -> str:
 
 
 def _add_free(figure: go.Figure, free: pd.DataFrame, low: float, high: float) -> None:
-    """The best numbers that need no training, as dashes across, named at the right end."""
-    best = free.head(MOST_FREE)
-    for row, place in zip(best.to_dict("records"), _apart(list(best["tau"])), strict=True):
-        name = escaped(str(row["plan"]).replace("_", " "))
+    """The best numbers that need no training, as broken lines across."""
+    best = free.head(len(DASHES))
+    for dash, row in zip(DASHES, best.to_dict("records"), strict=False):
+        name = f"{escaped(str(row['plan']).replace('_', ' '))}, untrained: {row['tau']:.2f}"
         figure.add_scatter(
             x=[low, high],
             y=[row["tau"]] * 2,
             mode="lines",
-            line={"color": FADED, "dash": "dot", "width": 1.5},
-            hovertext=f"{name}: &#964; {row['tau']:.2f}, without any training",
+            name=name,
+            line={"color": FADED, "dash": dash, "width": 1.5},
+            hovertext=name,
             hoverinfo="text",
-            showlegend=False,
             row=1,
             col=1,
         )
-        figure.add_annotation(
-            x=math.log10(high),
-            y=place,
-            text=f"{name} {row['tau']:.2f}",
-            showarrow=False,
-            xanchor="right",
-            yanchor="bottom",
-            font={"size": 11},
-            bgcolor=GRID if place != row["tau"] else None,
-            row=1,
-            col=1,
-        )
-
-
-def _apart(values: Sequence[float]) -> list[float]:
-    """Where names of falling `values` are written: at least LABEL_ROOM below the one before."""
-    places: list[float] = []
-    for value in values:
-        places.append(min(value, places[-1] - LABEL_ROOM) if places else value)
-    return places

@@ -76,7 +76,9 @@ def search(
     gpus_per_worker: Annotated[
         float | None, typer.Option(help="With ray: 0.25 lets four candidates share a GPU.")
     ] = None,
-    plan: Annotated[str | None, typer.Option(help="How candidates are trained: quick, steady, ...")] = None,
+    plan: Annotated[
+        str | None, typer.Option(help="How candidates are trained: quick, short, steady, ...")
+    ] = None,
     steps: Annotated[int | None, typer.Option(help="Training steps of a candidate.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of sampling, weights and patches.")] = None,
     join: Annotated[

@@ -39,7 +39,7 @@ def tabulate(
     scale: Annotated[int | None, typer.Option(help="2, 3 or 4.")] = None,
     max_params: Annotated[str | None, typer.Option(help="Most parameters: 300k.")] = None,
     max_multi_adds: Annotated[str | None, typer.Option(help="Most Multi-Adds at 1280x720: 15G.")] = None,
-    plan: Annotated[str | None, typer.Option(help="How they are trained: quick, steady, ...")] = None,
+    plan: Annotated[str | None, typer.Option(help="How they are trained: quick, short, steady, ...")] = None,
     executor: Annotated[str | None, typer.Option(help="inline, processes or ray.")] = None,
     workers: Annotated[int | None, typer.Option(help="How many are trained at once.")] = None,
     licence: Annotated[

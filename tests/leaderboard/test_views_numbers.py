@@ -661,5 +661,5 @@ def test_proxies_are_compared_against_one_reference_only() -> None:
     assert list(ranks.error_y.array) == [pytest.approx(0.1), None]
     assert list(ranks.error_y.arrayminus) == [pytest.approx(0.2), None]
     assert list(resolved.y) == [0.2, 0.2]
-    named = {note.text: note.y for note in figure.layout.annotations if note.text[-2:].isdigit()}
-    assert named == {"params 0.50": 0.5, "conv multi adds 0.49": pytest.approx(0.47)}  # not on each other
+    free = [(trace.name, trace.y[0]) for trace in figure.data if "untrained" in trace.name]
+    assert free == [("params, untrained: 0.50", 0.5), ("conv multi adds, untrained: 0.49", 0.49)]
