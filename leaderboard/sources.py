@@ -199,7 +199,7 @@ _REPORTED_NUMBERS = (
 
 def _report_rows(study: str, report: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The rows of one report, which may come from anybody's database: what is none of it is left out."""
-    about = {
+    about: dict[str, Any] = {
         "study": study,
         "reference": str(report.get("reference_protocol")),
         **{name: _number(report.get(name)) for name in ("scale", "reference_steps")},
@@ -214,7 +214,7 @@ def _report_rows(study: str, report: Mapping[str, Any]) -> list[dict[str, Any]]:
             tau = entry.get("tau") if isinstance(entry, Mapping) else None
             if not isinstance(tau, Mapping):
                 continue
-            row = {name: _number(entry.get(name)) for name in ("steps", "seconds", "resolves_db")}
+            row: dict[str, Any] = {name: _number(entry.get(name)) for name in ("steps", "seconds", "resolves_db")}
             row |= {
                 "kind": kind,
                 "plan": str(entry.get("plan", entry.get("name", ""))),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -105,7 +106,7 @@ def proxies_figure(info: ProxiesInfo) -> go.Figure:
 def _add_line(figure: go.Figure, name: str, rows: pd.DataFrame, colour: str) -> None:
     shown = escaped(name)
     texts = [_told(shown, row) for _, row in rows.iterrows()]
-    style = {
+    style: dict[str, Any] = {
         "mode": "lines+markers",
         "name": shown,
         "legendgroup": shown,
