@@ -214,7 +214,9 @@ def _report_rows(study: str, report: Mapping[str, Any]) -> list[dict[str, Any]]:
             tau = entry.get("tau") if isinstance(entry, Mapping) else None
             if not isinstance(tau, Mapping):
                 continue
-            row: dict[str, Any] = {name: _number(entry.get(name)) for name in ("steps", "seconds", "resolves_db")}
+            row: dict[str, Any] = {
+                name: _number(entry.get(name)) for name in ("steps", "seconds", "resolves_db")
+            }
             row |= {
                 "kind": kind,
                 "plan": str(entry.get("plan", entry.get("name", ""))),
