@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -138,7 +139,8 @@ def _draw_png(groups: Mapping[int, Group], title: str, said: str, path: Path) ->
                 panel.spines[place].set_visible(False)
         row[0].set_ylabel("hypervolume, share of the best", fontsize=9)
     handles, labels = axes[0][1].get_legend_handles_labels()
-    figure.suptitle(f"{title}\n{said}", fontsize=11, color=INK)
+    folded = "\n".join(textwrap.wrap(said, 110))
+    figure.suptitle(f"{title}\n{folded}", fontsize=11, color=INK)
     figure.legend(handles, labels, loc="outside lower center", ncols=6, frameon=False, fontsize=9)
     with path.open("wb") as file:
         canvas.print_png(file)

@@ -51,7 +51,8 @@ def proxies_info(frame: pd.DataFrame, show: Show) -> ProxiesInfo:
     chosen = min(counts[counts == counts.max()].index)
     rungs = trained[trained["reference"] == chosen].sort_values(["study", "plan", "seconds"])
     free = frame[(frame["kind"] == "free") & (frame["reference"] == chosen) & frame["tau"].notna()]
-    # Two calibrations of the same architectures say the same about these.
+    # Calibrations of the same architectures say nearly the same about these: the study's own words count.
+    free = free.sort_values("study", key=lambda names: names == show.study, kind="stable")
     free = free.drop_duplicates("plan", keep="last").sort_values("tau", ascending=False)
     first = rungs.iloc[0]
     words = (
