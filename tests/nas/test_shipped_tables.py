@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from leaderboard.dominance import pareto_mask
+from leaderboard.pareto import pareto_mask
 from nas.cost import cost_of
 from nas.errors import RecipeError
 from nas.recorded import Recorded
