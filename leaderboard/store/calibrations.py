@@ -43,17 +43,11 @@ class Calibrations(Database):
         """The newest calibration of each protocol, by its id; what cannot be read is left out."""
 
         def work(session: Session) -> dict[str, Calibration]:
-            studies = _ladders(session)
-            if not studies:
-                return {}
-            query = select(EventRow.study_id, EventRow.details).where(
-                EventRow.study_id.in_(studies), EventRow.kind == KIND
-            )
             found: dict[str, Calibration] = {}
-            for study_id, details in session.execute(query.order_by(EventRow.at, EventRow.id)):
+            for study, details in _told(session):
                 entries = details.get("calibrations")
                 for entry in entries if isinstance(entries, list) else []:
-                    one = _read(entry, studies[study_id])
+                    one = _read(entry, study)
                     if one is not None:
                         found[one.protocol_id] = one
             return found
@@ -76,19 +70,22 @@ class Calibrations(Database):
         """All that the newest calibration of each study found, by the study's name."""
 
         def work(session: Session) -> dict[str, dict[str, Any]]:
-            studies = _ladders(session)
-            if not studies:
-                return {}
-            query = select(EventRow.study_id, EventRow.details).where(
-                EventRow.study_id.in_(studies), EventRow.kind == KIND
-            )
-            newest = {
-                studies[study_id]: details.get("report")
-                for study_id, details in session.execute(query.order_by(EventRow.id))
-            }
-            return {name: report for name, report in newest.items() if isinstance(report, dict)}
+            newest = {study: details.get("report") for study, details in _told(session)}
+            return {study: report for study, report in newest.items() if isinstance(report, dict)}
 
         return self._read(work)
+
+
+def _told(session: Session) -> list[tuple[str, Mapping[str, Any]]]:
+    """The study and the details of every calibration, oldest first."""
+    studies = _ladders(session)
+    if not studies:
+        return []
+    query = select(EventRow.study_id, EventRow.details).where(
+        EventRow.study_id.in_(studies), EventRow.kind == KIND
+    )
+    rows = session.execute(query.order_by(EventRow.at, EventRow.id))
+    return [(studies[study_id], details) for study_id, details in rows]
 
 
 def _ladders(session: Session) -> dict[int, str]:

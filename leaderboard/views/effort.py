@@ -23,6 +23,7 @@ from leaderboard.views.style import (
     new_figure,
     nothing,
     protocol_words,
+    see_through,
     subtitle,
     time_unit,
 )
@@ -167,7 +168,6 @@ def _add_band(
     figure: go.Figure, studies: tuple[str, ...], band: pd.DataFrame, colour: str, divisor: float
 ) -> None:
     x = band["seconds"].to_numpy() / divisor
-    red, green, blue = (int(colour[place : place + 2], 16) for place in (1, 3, 5))
     for column in ("low", "high"):
         figure.add_scatter(
             x=x,
@@ -175,7 +175,7 @@ def _add_band(
             mode="lines",
             line={"width": 0},
             fill="tonexty" if column == "high" else None,
-            fillcolor=f"rgba({red},{green},{blue},0.2)",
+            fillcolor=see_through(colour, 0.2),
             hoverinfo="skip",
             showlegend=False,
         )

@@ -18,6 +18,7 @@ from leaderboard.views.style import (
     legend_below,
     new_figure,
     nothing,
+    see_through,
     subtitle,
     ticks,
 )
@@ -47,8 +48,7 @@ def proxies_info(frame: pd.DataFrame, show: Show) -> ProxiesInfo:
     trained = frame[(frame["kind"] == "rung") & frame["tau"].notna() & (frame["seconds"] > 0)]
     if trained.empty:
         return ProxiesInfo(rungs=trained, free=frame.iloc[:0], reference="", others=0)
-    counts = trained["reference"].value_counts()
-    chosen = min(counts[counts == counts.max()].index)
+    chosen = str(trained["reference"].mode().iloc[0])
     rungs = trained[trained["reference"] == chosen].sort_values(["study", "plan", "seconds"])
     free = frame[(frame["kind"] == "free") & (frame["reference"] == chosen) & frame["tau"].notna()]
     # Calibrations of the same architectures say nearly the same about these: the study's own words count.
@@ -128,7 +128,7 @@ def _add_line(figure: go.Figure, name: str, rows: pd.DataFrame, colour: str) -> 
         "arrayminus": _distances(rows["tau"] - rows["tau_low"]),
         "thickness": 1,
         "width": 0,
-        "color": _pale(colour),
+        "color": see_through(colour, 0.4),  # intervals overlap
     }
     figure.add_scatter(x=x, y=rows["tau"].to_numpy(), error_y=bars, **style, row=1, col=1)
     known = rows["resolves_db"].notna().to_numpy()
@@ -142,12 +142,6 @@ def _add_line(figure: go.Figure, name: str, rows: pd.DataFrame, colour: str) -> 
 def _distances(values: pd.Series) -> list[float | None]:
     """Lengths of an error bar; none where the interval is not known."""
     return [None if math.isnan(value) else max(0.0, value) for value in values]
-
-
-def _pale(colour: str) -> str:
-    """So that intervals which overlap leave the points to be seen."""
-    red, green, blue = (int(colour[place : place + 2], 16) for place in (1, 3, 5))
-    return f"rgba({red}, {green}, {blue}, 0.4)"
 
 
 def _told(name: str, row: pd.Series) -> str:

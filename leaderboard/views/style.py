@@ -171,6 +171,12 @@ def listed(names: Iterable[str], most: int = 4) -> str:
     return shown if len(every) <= most else f"{shown} and {len(every) - most} more"
 
 
+def see_through(colour: str, opacity: float) -> str:
+    """A colour like `#0d9488` that lets what lies behind it be seen."""
+    red, green, blue = (int(colour[place : place + 2], 16) for place in (1, 3, 5))
+    return f"rgba({red},{green},{blue},{opacity:g})"
+
+
 def escaped(text: object) -> str:
     """`text` without meaning to a browser or to plotly's small HTML."""
     return html.escape(str(text), quote=False)
