@@ -1,4 +1,4 @@
-"""A small network, a larger one that can teach it, and both trained for a moment."""
+"""A small network, a smaller one, a larger one that can teach it, and two of them trained for a moment."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ SMALL = Lightweight(
     transformers=0,
     skip="bicubic",
 )
+TINY = replace(SMALL, blocks=1)
 BIG = replace(SMALL, width=24, blocks=3)
 
 

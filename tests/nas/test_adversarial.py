@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
+from small_networks import TINY as SMALL
 from torch import Tensor, nn
 
 from nas.errors import CheckpointError, DivergedError, Interrupted, RecipeError
@@ -25,19 +26,7 @@ from nas.training.beginning import begin, check
 from nas.training.checkpoint import STATE, WEIGHTS, load_weights
 from nas.training.curve import Curve
 from nas.training.features import MEAN, STD, VGG19, read_features
-from search_spaces.lightweight import Lightweight
 
-SMALL = Lightweight(
-    width=16,
-    blocks=1,
-    block="residual",
-    attention="none",
-    kernel="3x3",
-    sharing="none",
-    aggregation="plain",
-    transformers=0,
-    skip="bicubic",
-)
 PLAN = Plan(steps=6, batch=2, lr_patch=8, lr=1e-3, adversarial="ragan", optimizer="adamw")
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from small_networks import TINY
 from torch import nn
 
 from leaderboard.records import Measurement
@@ -35,18 +36,6 @@ from nas.evaluate import (
 )
 from nas.tiles import plan_tiling
 from nas.training.checkpoint import save_weights
-from search_spaces.lightweight import Lightweight
-
-TINY = Lightweight(
-    width=16,
-    blocks=1,
-    block="residual",
-    attention="none",
-    kernel="3x3",
-    aggregation="plain",
-    transformers=0,
-    skip="bicubic",
-)
 
 
 def write(path: Path, seed: int, width: int = 48, height: int = 40, mode: str = "RGB") -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from small_networks import TINY
 from torch import Tensor
 
 from leaderboard.pictures import pictures
@@ -15,18 +16,6 @@ from nas.imresize import imresize
 from nas.metrics import METRICS
 from nas.pictures import Album, most_detailed_box, open_album, scenes
 from nas.training import Job, Plan, train
-from search_spaces.lightweight import Lightweight
-
-TINY = Lightweight(
-    width=16,
-    blocks=1,
-    block="residual",
-    attention="none",
-    kernel="3x3",
-    aggregation="plain",
-    transformers=0,
-    skip="bicubic",
-)
 
 
 def noise(height: int, width: int, seed: int = 0) -> Tensor:

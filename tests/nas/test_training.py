@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from small_networks import TINY
 from torch import nn
 
 from nas.data import Patches, load_data
@@ -18,18 +19,6 @@ from nas.training.loop import _Run
 from nas.training.losses import LOSSES
 from nas.training.validation import mean_scores, validate
 from search_spaces import Genotype, choice
-from search_spaces.lightweight import Lightweight
-
-TINY = Lightweight(
-    width=16,
-    blocks=1,
-    block="residual",
-    attention="none",
-    kernel="3x3",
-    aggregation="plain",
-    transformers=0,
-    skip="bicubic",
-)
 
 
 def job_of(images: Path, folder: Path | None = None, **changes: object) -> Job:
