@@ -21,7 +21,7 @@ $(STAMP): pyproject.toml constraints.txt
 
 demo: $(STAMP)
 	$(BIN)/nas search --name demo --steps 200 --executor processes --workers 2
-	$(BIN)/nas retrain demo --top 1
+	$(BIN)/nas retrain demo --top 1 --steps 600
 	$(BIN)/nas board demo --site runs/demo/site
 
 test: $(STAMP)

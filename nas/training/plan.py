@@ -181,7 +181,8 @@ PLANS: dict[str, Plan] = {
     "quick": Plan(steps=200, batch=4, lr_patch=24, lr=2e-3, lr_end=1e-5),
     # The default proxy: ranked best for its time on a CPU (docs/results.md); a longer one can go on from it.
     "short": Plan(steps=800, batch=4, lr_patch=24, lr=5e-4, schedule="constant", ema=0.999),
-    "longer": Plan(steps=600, batch=8, lr_patch=24, lr=2e-3, lr_end=1e-6),
+    # What the default proxy is judged by and re-trained with: three times its steps, of twice the patches.
+    "longer": Plan(steps=2400, batch=8, lr_patch=24, lr=2e-3, lr_end=1e-6),
     # Proxies for a GPU: one that ends, and one that a longer training can go on from.
     "proxy": Plan(steps=2000, lr=1e-3, lr_end=1e-5),
     "steady": Plan(steps=2000, lr=5e-4, schedule="constant", ema=0.999),
