@@ -21,7 +21,8 @@ from nas.samplers.candidates import Candidate
 from nas.samplers.encoding import Encoding
 from nas.samplers.process import Prediction, Process
 from nas.surfaces import Surface
-from nas.tabular import COSTS, Table, TableError
+from nas.table_checks import COSTS, TableError
+from nas.tabular import Table
 from search_spaces import Genotype
 
 FLOOR_QUANTILE = 0.1

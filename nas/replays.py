@@ -28,7 +28,8 @@ from nas.recorded import Recorded
 from nas.samplers import SAMPLERS
 from nas.simulate import Plan, Replay, full_seconds
 from nas.surfaces import Surface
-from nas.tabular import TRUSTED, read_table
+from nas.table_checks import TRUSTED
+from nas.tabular import read_table
 from nas.training.checkpoint import write_whole
 
 SHIPPED = Path(__file__).with_name("tables")

@@ -27,7 +27,8 @@ from nas.ladder import Ladder, make_levels, read_ladder
 from nas.latency import processor
 from nas.recipe import Recipe
 from nas.spread import spread
-from nas.tabular import COSTS, VERSION, Table, make_table
+from nas.table_checks import COSTS, VERSION
+from nas.tabular import Table, make_table
 from nas.tally import Listener
 from search_spaces import Genotype
 

@@ -23,6 +23,7 @@ from leaderboard.page.scene import Scene, input_, output, query_of, state
 from leaderboard.views import VIEWS
 
 LOOKS = ("study", "others", "protocol")
+HINT = "Click a point to open the network; lasso or box to list several."
 DRAWN = ("cost", "quality", "low", "high", "filters", "view", "chosen")
 
 
@@ -55,6 +56,7 @@ def connect(app: Dash, scene: Scene) -> None:
     @app.callback(
         Output("figure", "figure"),
         Output("about", "children"),
+        Output("hint", "children"),
         Output("problem", "children"),
         Input("stamp", "data"),
         {name: input_(name) for name in DRAWN},
@@ -66,9 +68,10 @@ def connect(app: Dash, scene: Scene) -> None:
         query = query_of({**drawn, **looked})
         try:
             with scene.reading() as store:
-                return figure_of(store, query), VIEWS[query.view].about, ""
+                figure = figure_of(store, query)
         except LeaderboardError as error:
-            return no_update, no_update, str(error)
+            return no_update, no_update, no_update, str(error)
+        return figure, VIEWS[query.view].about, HINT if has_networks(figure) else "", ""
 
     app.clientside_callback(
         ClientsideFunction("page", "write_address"),
@@ -154,13 +157,19 @@ def figure_of(store: Reading, query: Query) -> go.Figure:
 def for_page(figure: go.Figure, kept: str) -> go.Figure:
     """The figure with tools to mark points where it has some; its zoom lasts while `kept` stays the same."""
     figure = drawn_plainly(figure)
-    marks = any(getattr(trace, "customdata", None) is not None for trace in figure.data)
-    unwanted = ["zoomin", "zoomout", "autoscale", "toimage", *([] if marks else ["lasso", "select"])]
+    marking = [] if has_networks(figure) else ["lasso", "select"]
+    unwanted = ["zoomin", "zoomout", "autoscale", "toimage", *marking]
     figure.update_layout(uirevision=kept, selectionrevision=kept, modebar_remove=unwanted, autosize=True)
     figure.update_layout(width=None, height=None)
     figure.for_each_xaxis(_follows_data)
     figure.for_each_yaxis(_follows_data)
     return figure
+
+
+def has_networks(figure: go.Figure) -> bool:
+    """Whether a click on it can open a network: the first datum of a point is an id then."""
+    given = (trace.customdata for trace in figure.data)
+    return any(data is not None and len(data) > 0 and isinstance(data[0][0], str) for data in given)
 
 
 def _follows_data(axis: Any) -> None:

@@ -126,7 +126,7 @@ def _figure() -> html.Section:
             ),
             html.Div(
                 [
-                    html.Span("Click a point to open the network; lasso or box to list several.", id="hint"),
+                    html.Span(id="hint"),
                     _buttons("Figure", {"figure-html": "HTML", "figure-svg": "SVG", "figure-png": "PNG"}),
                 ],
                 className="under soft",

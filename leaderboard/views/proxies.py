@@ -97,7 +97,7 @@ def proxies_figure(info: ProxiesInfo) -> go.Figure:
     figure.update_yaxes(
         title_text="Resolved difference (dB)", rangemode="tozero", title_font_size=12, row=1, col=2
     )
-    left_out = f"{info.others} calibrations against another reference are left out" if info.others else ""
+    left_out = f"Left out, since their reference is another one: {info.others}" if info.others else ""
     subtitle(figure, info.reference, "Bars: 95 % bootstrap intervals over architectures", left_out)
     legend_below(figure)
     room = 24 * math.ceil((len(lines) + min(len(info.free), len(DASHES))) / 4)

@@ -190,7 +190,8 @@ def _train(
 
 def _merge(what: list[str], out: Path | None, space: str | None) -> None:
     from nas.errors import RecipeError
-    from nas.tabular import TRUSTED, merge_tables, read_table, write_table
+    from nas.table_checks import TRUSTED
+    from nas.tabular import merge_tables, read_table, write_table
 
     if len(what) < 2 or out is None:
         raise RecipeError("--merge takes two or more tables and --out: nas tabulate --merge A B --out C")

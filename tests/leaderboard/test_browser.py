@@ -407,6 +407,9 @@ def test_every_view_is_reached_and_drawn(browser: Browser, board: str) -> None:
         browser.until(lambda view=view: browser.text("#about") == view.about, f"the view {name}")
         browser.until(lambda: browser.all("#figure .main-svg .gtitle"), f"a title of {name}")
         assert browser.text("#problem") == "", name
+        if name in ("front", "importance", "proxies"):
+            says = "Click a point to open" in browser.text("#hint")
+            assert says == (name == "front"), name
         assert "WebGL is not supported" not in browser.text("#figure"), name
 
 

@@ -655,7 +655,7 @@ def test_proxies_are_compared_against_one_reference_only() -> None:
         info.reference == "Against longer, 4,000 steps (protocol long), x4 on photos, 16 architectures, cpu"
     )
     figure = VIEWS["proxies"](frame, Show(study="a"))
-    assert "1 calibrations against another reference are left out" in figure.layout.title.subtitle.text
+    assert "Left out, since their reference is another one: 1" in figure.layout.title.subtitle.text
     ranks, resolved = figure.data[0], figure.data[1]
     assert list(ranks.y) == [0.7, 0.9] and list(ranks.x) == [3.0, 12.0]
     assert list(ranks.error_y.array) == [pytest.approx(0.1), None]

@@ -13,7 +13,8 @@ from nas.cost import cost_of
 from nas.errors import RecipeError
 from nas.recorded import Recorded
 from nas.replays import shipped_tables, source_of
-from nas.tabular import COSTS, card_markdown, read_table
+from nas.table_checks import COSTS
+from nas.tabular import card_markdown, read_table
 
 Nas = Callable[..., subprocess.CompletedProcess[str]]
 

@@ -19,11 +19,10 @@ from nas.landscapes import surface_of
 from nas.recorded import Recorded
 from nas.samplers import Listed, RandomChooser
 from nas.simulate import Plan, Replay
+from nas.table_checks import TRUSTED, TableError
 from nas.tabular import (
     METADATA,
-    TRUSTED,
     Table,
-    TableError,
     make_table,
     merge_tables,
     read_table,

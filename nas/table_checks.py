@@ -1,0 +1,193 @@
+"""What a table of trainings must be: its columns, and the checks that each value of a file has to pass."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from nas.errors import NasError
+from search_spaces import SPACES, Genotype, Space, SpaceError, load_space
+
+VERSION = 1
+MOST_CHOICES = 10_000
+"""Characters of a text in a table."""
+
+COSTS = ("params", "multi_adds", "conv_multi_adds", "activations")
+COLUMNS: dict[str, str] = {
+    **dict.fromkeys(("genotype_id", "genotype"), "text"),
+    **dict.fromkeys(COSTS, "count"),
+    **dict.fromkeys(("rung", "steps", "seed"), "count"),
+    "protocol": "text",
+    **dict.fromkeys(("psnr_db", "ssim", "seconds"), "number"),
+    **dict.fromkeys(("device", "torch_version"), "text"),
+}
+"""Of every table: name -> kind. ``seconds`` are of all steps from the first to this rung; PSNR (dB) and SSIM
+are of what was held out. ``psnr_db_SET`` and ``ssim_SET`` follow where benchmark sets were measured.
+"""
+
+KEY = ["genotype_id", "protocol", "seed"]
+
+
+class TableError(NasError):
+    """A table that cannot be read, or that cannot be meant."""
+
+
+def checked_card(card: Any, where: str) -> dict[str, Any]:
+    """The data card itself; Raises TableError, beginning with ``where``, for what it lacks or cannot say."""
+    kinds: dict[str, type | tuple[type, ...]] = {
+        **dict.fromkeys(("name", "space", "space_digest", "metric", "data", "data_digest", "created"), str),
+        **dict.fromkeys(("code_version", "licence", "sample"), str),
+        **dict.fromkeys(("only", "budget"), dict),
+        **dict.fromkeys(("rungs", "machines"), list),
+        **dict.fromkeys(("version", "scale", "wanted"), int),
+        "goes_on": bool,
+        "bicubic_psnr_db": (int, float),
+    }
+    if not isinstance(card, dict):
+        raise TableError(f"{where}: its data card is no set of named values")
+    for name, kind in kinds.items():
+        if not isinstance(card.get(name), kind):
+            raise TableError(f"{where}: its data card has {name} = {shortened(card.get(name))}")
+    if card["version"] != VERSION:
+        raise TableError(f"{where}: is of version {card['version']}; this program reads {VERSION}")
+    if card["scale"] not in (2, 3, 4) or not math.isfinite(card["bicubic_psnr_db"]):
+        raise TableError(f"{where}: its data card has scale {card['scale']}")
+    steps = []
+    for about in card["rungs"]:
+        sound = isinstance(about, dict) and isinstance(about.get("steps"), int)
+        if not sound or not isinstance(about.get("protocol"), str) or not isinstance(about.get("plan"), dict):
+            raise TableError(f"{where}: its data card has a rung {shortened(about)}")
+        steps.append(about["steps"])
+    if not steps or sorted(set(steps)) != steps or steps[0] < 1:
+        raise TableError(
+            f"{where}: its data card has rungs of {shortened(steps)} steps; growing ones are needed"
+        )
+    limits = card["budget"].values()
+    if not all(isinstance(limit, int | float) and limit > 0 for limit in limits):
+        raise TableError(f"{where}: its data card has the budget {shortened(card['budget'])}")
+    return card
+
+
+def checked_frame(frame: pd.DataFrame, card: dict[str, Any], where: str) -> pd.DataFrame:
+    """The rows, typed and sorted, and their ``counts`` in ``card``. Raises TableError for a wrong value."""
+    missing = [name for name in COLUMNS if name not in frame.columns]
+    if missing:
+        raise TableError(f"{where}: has no column {missing[0]!r}")
+    sets = [name for name in frame.columns if name not in COLUMNS]
+    for name in sets:
+        if not name.startswith(("psnr_db_", "ssim_")):
+            raise TableError(f"{where}: has a column {str(name)[:80]!r} that no table has")
+    if frame.empty:
+        raise TableError(f"{where}: has no rows")
+    made = {}
+    for name, kind in COLUMNS.items():
+        made[name] = _column(frame[name], name, kind, where)
+    for name in sets:
+        made[name] = pd.to_numeric(frame[name], errors="coerce").astype("float64")
+    frame = pd.DataFrame(made).sort_values(["genotype_id", "rung", "seed"], ignore_index=True)
+    _check_values(frame, card, where)
+    rows = len(frame)
+    card["counts"] = {
+        "rows": rows,
+        "architectures": int(frame["genotype_id"].nunique()),
+        "seconds": round(_paid(frame, card["goes_on"]), 3),
+    }
+    return frame
+
+
+def _column(values: pd.Series, name: str, kind: str, where: str) -> pd.Series:
+    if kind == "text":
+        if not all(isinstance(value, str) and len(value) <= MOST_CHOICES for value in values):
+            raise TableError(f"{where}: column {name!r} holds something that is no text")
+        return values.astype(object)
+    numbers = pd.to_numeric(values, errors="coerce")
+    if not np.isfinite(numbers.to_numpy(dtype=float)).all():
+        raise TableError(f"{where}: column {name!r} holds something that is no number")
+    if kind == "count":
+        if (numbers < 0).any() or (numbers % 1 != 0).any():
+            raise TableError(f"{where}: column {name!r} holds {numbers.min()}, which is no count")
+        return numbers.astype("int64")
+    return numbers.astype("float64")
+
+
+def _check_values(frame: pd.DataFrame, card: dict[str, Any], where: str) -> None:
+    ranges = {"psnr_db": (-50.0, 150.0), "ssim": (-1.0, 1.0), "seconds": (0.0, 1e9)}
+    for name, (low, high) in ranges.items():
+        if not frame[name].between(low, high).all():
+            wrong = frame.loc[~frame[name].between(low, high), name].iloc[0]
+            raise TableError(f"{where}: column {name!r} holds {wrong}, not from {low:g} to {high:g}")
+    if (frame[list(COSTS[:2])] < 1).any(axis=None):
+        raise TableError(f"{where}: has an architecture without parameters or Multi-Adds")
+    rungs = {(r, about["steps"], about["protocol"]) for r, about in enumerate(card["rungs"])}
+    found = set(frame[["rung", "steps", "protocol"]].itertuples(index=False, name=None))
+    if strange := found - rungs:
+        told = min(strange)
+        raise TableError(f"{where}: rung {told[0]} of {told[1]} steps ({told[2]!r:.60}) is not in its card")
+    if frame.duplicated(KEY).any():
+        twice = frame.loc[frame.duplicated(KEY), KEY].iloc[0]
+        raise TableError(f"{where}: genotype {twice.iloc[0]!r:.60} has two rows of seed {twice.iloc[2]}")
+    unlike = frame.groupby("genotype_id")[[*COSTS, "genotype"]].nunique().gt(1).any(axis=1)
+    if unlike.any():
+        raise TableError(f"{where}: genotype {unlike.idxmax()!r:.60} has rows of different costs or choices")
+
+
+def genotypes_of(frame: pd.DataFrame, card: dict[str, Any], where: str) -> dict[str, Genotype]:
+    """The architectures by id. Raises TableError where choices, id and space do not belong together."""
+    space = space_class(card["space"], where)
+    try:
+        digest = Space(space, {name: tuple(options) for name, options in card["only"].items()}).digest
+    except (SpaceError, TypeError) as error:
+        raise TableError(f"{where}: {line_of(error)}") from None
+    if digest != card["space_digest"]:
+        raise TableError(f"{where}: was made with another version of space {card['space']!r}")
+    genotypes = {}
+    for name, text in frame.drop_duplicates("genotype_id")[["genotype_id", "genotype"]].itertuples(
+        index=False
+    ):
+        try:
+            genotype = space.from_dict(json.loads(text))
+        except (SpaceError, ValueError, TypeError, RecursionError) as error:
+            raise TableError(f"{where}: genotype {name!r:.60}: {line_of(error)}") from None
+        if genotype.id != name:
+            raise TableError(f"{where}: genotype {name!r:.60} has the choices of {genotype.id}")
+        genotypes[name] = genotype
+    return genotypes
+
+
+def space_class(name: str, where: str | None) -> type[Genotype]:
+    """The space of a table: only our own by a file's word, since to load another one runs its code."""
+    if name not in SPACES and where is not None and name not in TRUSTED:
+        raise TableError(
+            f"{where}: is of space {name!r:.80}, whose code a file may not load; write --space {name:.80} "
+            "if you know it"
+        )
+    try:
+        return load_space(name)
+    except SpaceError as error:
+        raise TableError(f"{where}: {line_of(error)}") from None
+
+
+TRUSTED: set[str] = set()
+"""Spaces of one's own, by name, that tables may be of: whoever runs the program has named them."""
+
+
+def _paid(frame: pd.DataFrame, goes_on: bool) -> float:
+    """Seconds of devices that the rows took: where longer rungs go on, the longest of each seed."""
+    if not goes_on:
+        return float(frame["seconds"].sum())
+    return float(frame.groupby(["genotype_id", "seed"])["seconds"].max().sum())
+
+
+def line_of(error: BaseException) -> str:
+    """What an error says, in one line."""
+    return " ".join(str(error).split())[:200] or type(error).__name__
+
+
+def shortened(value: Any) -> str:
+    """A value as text, of at most 80 characters."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 80 else text[:77] + "..."
