@@ -104,6 +104,14 @@ def _require_room(source: Source) -> None:
         raise RecipeError(f"{source.name}: its best front covers nothing, so that no share of it can be told")
 
 
+def _quality(surface: Recorded) -> str:
+    asked = surface.asked
+    return (
+        f"asked about fifths that it was not told: tau {asked.tau:.2f}, {asked.error_db:.3f} dB off "
+        f"where they spread by {asked.spread_db:.3f} dB"
+    )
+
+
 def _about(source: Source, seeds: int) -> dict[str, Any]:
     surface = source.at(0)
     day = datetime.now(UTC).date().isoformat()
@@ -113,7 +121,7 @@ def _about(source: Source, seeds: int) -> dict[str, Any]:
         if surface.left_out:
             kind += f" ({surface.left_out} that lack a rung are left out)"
         how = (
-            "; a model of the table answers for all others"
+            f"; a model of the table answers for all others ({_quality(surface)})"
             if surface.model
             else "; a proposal becomes the nearest architecture of the table"
         )

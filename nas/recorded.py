@@ -10,11 +10,14 @@ from __future__ import annotations
 
 import functools
 import random
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from leaderboard.pareto import pareto_mask
+from nas.agreement import kendall
 from nas.cost import Budget, Cost, cost_of
 from nas.samplers import Listed, Setting
 from nas.samplers.candidates import Candidate
@@ -32,8 +35,22 @@ LEAST = 4
 """Architectures, trained at every rung, that a replay needs at least."""
 
 LEAST_FOR_MODEL = 12
+FOLDS = 5
+"""Parts of a table, each of which a model of the others is asked about."""
 
 Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What a model says of architectures that it was not told of: Kendall's tau with their truths, in dB off.
+
+    ``error_db`` is the root of the mean squared error, ``spread_db`` the standard deviation of the truths.
+    """
+
+    tau: float
+    error_db: float
+    spread_db: float
 
 
 class Recorded(Surface):
@@ -109,7 +126,7 @@ class Recorded(Surface):
         """One of the recorded seeds: the same at every rung that has it."""
         luck = random.Random(f"{genotype.id}-{seed}")  # noqa: S311
         if genotype not in self._costs:
-            return self._predicted(genotype)[rung] + luck.gauss(0, self.noise_db)
+            return self._predicted(genotype)[rung] + luck.gauss(0, self.noise_db[rung])
         rows = self._rows[genotype.id]
         wanted = luck.choice(sorted({one for one, _, _ in rows[-1]}))
         there = {one: psnr for one, psnr, _ in rows[rung]}
@@ -130,14 +147,21 @@ class Recorded(Surface):
         return costs[best].tolist(), truths[best].tolist()
 
     @functools.cached_property
-    def noise_db(self) -> float:
-        """Standard deviation between seeds of one architecture at the longest rung; 0 where all have one."""
-        squares, freedom = 0.0, 0
-        for genotype in self.entries:
-            values = [psnr for _, psnr, _ in self._rows[genotype.id][-1]]
-            squares += float(np.sum((np.array(values) - np.mean(values)) ** 2))
-            freedom += len(values) - 1
-        return float(np.sqrt(squares / freedom)) if freedom else 0.0
+    def noise_db(self) -> list[float]:
+        """Standard deviation between seeds of one architecture at each rung.
+
+        Where all have one seed it is that of the rung before, and 0 where no rung before has more.
+        """
+        found: list[float] = []
+        for rung in range(len(self.shares)):
+            squares, freedom = 0.0, 0
+            for genotype in self.entries:
+                values = [psnr for _, psnr, _ in self._rows[genotype.id][rung]]
+                squares += float(np.sum((np.array(values) - np.mean(values)) ** 2))
+                freedom += len(values) - 1
+            before = found[-1] if found else 0.0
+            found.append(float(np.sqrt(squares / freedom)) if freedom else before)
+        return found
 
     @functools.cached_property
     def _pace(self) -> list[tuple[float, float]]:
@@ -152,7 +176,21 @@ class Recorded(Surface):
 
     @functools.cached_property
     def _model(self) -> _Model:
-        return _Model(self)
+        return _Model(self, self.entries)
+
+    @functools.cached_property
+    def asked(self) -> Asked:
+        """How good the model is: each fifth of the table, at the longest rung, by a model of the others."""
+        order = np.random.default_rng(0).permutation(len(self.entries))
+        told = np.empty(len(order))
+        for fold in range(FOLDS):
+            hidden = order[fold::FOLDS]
+            known = [self.entries[place] for place in np.setdiff1d(order, hidden)]
+            model = _Model(self, known, rungs=[len(self.shares) - 1])
+            told[hidden] = [model.predict(self.entries[place])[0] for place in hidden]
+        truths = np.array([self.truth_db(genotype) for genotype in self.entries])
+        error = float(np.sqrt(np.mean((told - truths) ** 2)))
+        return Asked(tau=kendall(told, truths), error_db=error, spread_db=float(truths.std()))
 
     @functools.lru_cache(maxsize=100_000)  # noqa: B019  (a surface lives as long as its process)
     def _counted(self, genotype: Genotype) -> Cost:
@@ -164,25 +202,25 @@ class Recorded(Surface):
 
 
 class _Model:
-    """A Gaussian process for each rung, of the means over seeds."""
+    """A Gaussian process for each of ``rungs`` (all if not given), of the means over seeds of ``entries``."""
 
-    def __init__(self, surface: Recorded) -> None:
+    def __init__(
+        self, surface: Recorded, entries: Sequence[Genotype], *, rungs: Sequence[int] | None = None
+    ) -> None:
         space = surface.space
         setting = Setting(seed=0, space=space, price=surface.price, inside=surface.inside)
         self._candidates = setting.candidates()
         listed = Listed(space.genotype, space.only, surface.entries)
         self._answers = listed.answers
-        rows = [self._candidate(genotype) for genotype in surface.entries]
+        rows = [self._candidate(genotype) for genotype in entries]
         self._encoding = Encoding(self._candidates.distributions)
         logs = np.log([one.costs[0] for one in rows])
         self._low, self._range = float(logs.min()), float(np.ptp(logs)) or 1.0
         x, basis = self._at(rows)
         groups = np.append(self._encoding.groups, self._encoding.groups.max(initial=-1) + 1)
         self._rungs: list[Prediction] = []
-        for rung in range(len(surface.shares)):
-            y = np.array(
-                [np.mean([psnr for _, psnr, _ in surface._rows[one.id][rung]]) for one in surface.entries]
-            )
+        for rung in range(len(surface.shares)) if rungs is None else rungs:
+            y = np.array([np.mean([psnr for _, psnr, _ in surface._rows[one.id][rung]]) for one in entries])
             process = Process(groups)
             process.fit(x, basis, y)
             self._rungs.append(process.condition(x, basis, y))

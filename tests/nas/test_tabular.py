@@ -294,6 +294,9 @@ def test_a_model_answers_elsewhere_when_it_was_asked_for_and_every_answer_is_cou
     truths = [SURFACE.truth_db(other) for other in others]
     predicted = [surface.truth_db(other) for other in others]
     assert pd.Series(truths).corr(pd.Series(predicted), method="spearman") > 0.4
-    assert 0 < surface.noise_db < 0.05
+    assert all(0 < noise < 0.05 for noise in surface.noise_db)
+    asked = surface.asked
+    assert 0.3 < asked.tau < 1  # it was not told what it is asked about, or it would know all
+    assert 0.01 < asked.error_db < asked.spread_db
     shorter = [surface.seconds(others[0], rung) for rung in (0, 1)]
     assert shorter == sorted(shorter)
