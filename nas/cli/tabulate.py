@@ -60,7 +60,7 @@ def tabulate(
     The same command again goes on where it stopped. A data card lies beside the file.
     """
     if merge:
-        _merge(what or [], out, space)
+        _merge(what or [], out, name, space)
         return
     given = {
         "name": name,
@@ -188,8 +188,11 @@ def _train(
     typer.echo(f"  {again('simulate', '--table', str(path), runs=Path('runs'))}   replays searches on it")
 
 
-def _merge(what: list[str], out: Path | None, space: str | None) -> None:
+def _merge(what: list[str], out: Path | None, name: str | None, space: str | None) -> None:
+    import re
+
     from nas.errors import RecipeError
+    from nas.recipe import NAME
     from nas.table_checks import TRUSTED
     from nas.tabular import merge_tables, read_table, write_table
 
@@ -199,6 +202,10 @@ def _merge(what: list[str], out: Path | None, space: str | None) -> None:
         TRUSTED.add(space)
     tables = [read_table(Path(word)) for word in what]
     table, repeated = merge_tables(tables, what)
+    if name is not None:
+        if not re.fullmatch(NAME, name):
+            raise RecipeError(f"--name {name!r}: letters, digits, and . _ - after the first of them")
+        table.card["name"] = name
     write_table(table, out)
     _told(table, out)
     if repeated:

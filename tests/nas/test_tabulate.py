@@ -15,6 +15,7 @@ from nas.data.benchmarks import find_benchmarks
 from nas.errors import RecipeError, RunError
 from nas.recipe import Recipe
 from nas.recorded import Recorded
+from nas.replays import shipped_tables
 from nas.simulate import Plan, Replay
 from nas.tabular import merge_tables, read_table, write_table
 from nas.tabulate import Sampling, Shard, Tabulation, parse_shard
@@ -36,6 +37,7 @@ def recipe(small_recipe: Make) -> Recipe:
 
 
 WHOLE = Shard()
+SHIPPED = shipped_tables()["nas-bench-sr"]
 
 
 def sampling(shard: Shard = WHOLE, count: int = 6) -> Sampling:
@@ -91,6 +93,16 @@ def test_parts_are_disjoint_and_merge_to_the_whole(recipe: Recipe, tmp_path: Pat
     assert merged.card["name"] == all_of_it.card["name"] == "sample"
 
 
+def test_a_merged_table_is_called_as_asked_and_counts_what_both_hold_once(nas: Nas, tmp_path: Path) -> None:
+    before = read_table(SHIPPED)
+    done = nas("tabulate", "--merge", str(SHIPPED), str(SHIPPED), "--name", "twice", "--out", "twice.parquet")
+    assert done.returncode == 0, done.stderr
+    merged = read_table(tmp_path / "twice.parquet")
+    assert merged.card["name"] == "twice"
+    assert f"{len(before.frame)} rows were there more than once" in done.stdout
+    pd.testing.assert_frame_equal(merged.frame, before.frame)
+
+
 def test_weights_of_the_longest_rung_are_measured_on_benchmark_sets(
     recipe: Recipe, images: Path, tmp_path: Path
 ) -> None:
@@ -134,6 +146,7 @@ def test_an_empty_part_is_told(recipe: Recipe, tmp_path: Path) -> None:
         ("tabulate --rungs 5,x", "whole numbers from 1"),
         ("tabulate --rungs 5,10 --seeds 1,2,3", "one for each of 2"),
         ("tabulate --merge a.parquet", "two or more tables and --out"),
+        (f"tabulate --merge {SHIPPED} {SHIPPED} --out c.parquet --name a/b", "--name 'a/b': letters, digits"),
         ("tabulate --merge a.parquet b.parquet --out c.parquet", "a.parquet: is no readable table"),
         ("simulate", "--table FILE or --surface NAME"),
         ("simulate --surface bottleneck --table a.parquet", "one of the two"),
