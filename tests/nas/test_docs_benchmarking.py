@@ -30,7 +30,7 @@ def test_every_command_of_the_page_works(nas: Nas, tmp_path: Path) -> None:
         assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
         printed[command] = done.stdout
     assert "8 architectures, 24 trainings" in printed[commands[2]]
-    assert "a table of 80 architectures" in printed[commands[3]]  # the one that is shipped
+    assert "a table of 240 architectures" in printed[commands[3]]  # the one that is shipped
     assert "a table of 8 architectures" in printed[commands[4]]
     assert {path.name for path in (tmp_path / "cmp").iterdir()} >= {"comparison.md", "comparison.png"}
     assert "| `surrogate` |" in printed[commands[8]]
