@@ -176,7 +176,7 @@ class Recorded(Surface):
 
     @functools.cached_property
     def _model(self) -> _Model:
-        return _Model(self, self.entries)
+        return _Model(self, self.entries, range(len(self.shares)))
 
     @functools.cached_property
     def asked(self) -> Asked:
@@ -186,7 +186,7 @@ class Recorded(Surface):
         for fold in range(FOLDS):
             hidden = order[fold::FOLDS]
             known = [self.entries[place] for place in np.setdiff1d(order, hidden)]
-            model = _Model(self, known, rungs=[len(self.shares) - 1])
+            model = _Model(self, known, [len(self.shares) - 1])
             told[hidden] = [model.predict(self.entries[place])[0] for place in hidden]
         truths = np.array([self.truth_db(genotype) for genotype in self.entries])
         error = float(np.sqrt(np.mean((told - truths) ** 2)))
@@ -202,11 +202,9 @@ class Recorded(Surface):
 
 
 class _Model:
-    """A Gaussian process for each of ``rungs`` (all if not given), of the means over seeds of ``entries``."""
+    """A Gaussian process for each of ``rungs``, of the means over seeds of ``entries``."""
 
-    def __init__(
-        self, surface: Recorded, entries: Sequence[Genotype], *, rungs: Sequence[int] | None = None
-    ) -> None:
+    def __init__(self, surface: Recorded, entries: Sequence[Genotype], rungs: Sequence[int]) -> None:
         space = surface.space
         setting = Setting(seed=0, space=space, price=surface.price, inside=surface.inside)
         self._candidates = setting.candidates()
@@ -219,7 +217,7 @@ class _Model:
         x, basis = self._at(rows)
         groups = np.append(self._encoding.groups, self._encoding.groups.max(initial=-1) + 1)
         self._rungs: list[Prediction] = []
-        for rung in range(len(surface.shares)) if rungs is None else rungs:
+        for rung in rungs:
             y = np.array([np.mean([psnr for _, psnr, _ in surface._rows[one.id][rung]]) for one in entries])
             process = Process(groups)
             process.fit(x, basis, y)

@@ -23,8 +23,8 @@ from leaderboard.page.scene import Scene, input_, output, query_of, state
 from leaderboard.views import VIEWS
 
 LOOKS = ("study", "others", "protocol")
-HINT = "Click a point to open the network; lasso or box to list several."
 DRAWN = ("cost", "quality", "low", "high", "filters", "view", "chosen")
+HINT = "Click a point to open the network; lasso or box to list several."
 
 
 def connect(app: Dash, scene: Scene) -> None:

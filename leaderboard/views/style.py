@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
+from plotly.colors import hex_to_rgb
 
 from leaderboard.tables import COST_NAMES, RUNTIME_NAMES, amount, count_of
 
@@ -173,7 +174,7 @@ def listed(names: Iterable[str], most: int = 4) -> str:
 
 def see_through(colour: str, opacity: float) -> str:
     """A colour like `#0d9488` that lets what lies behind it be seen."""
-    red, green, blue = (int(colour[place : place + 2], 16) for place in (1, 3, 5))
+    red, green, blue = hex_to_rgb(colour)
     return f"rgba({red},{green},{blue},{opacity:g})"
 
 

@@ -198,13 +198,13 @@ def _merge(what: list[str], out: Path | None, name: str | None, space: str | Non
 
     if len(what) < 2 or out is None:
         raise RecipeError("--merge takes two or more tables and --out: nas tabulate --merge A B --out C")
+    if name is not None and not re.fullmatch(NAME, name):
+        raise RecipeError(f"--name {name!r}: letters, digits, and . _ - after the first of them")
     if space is not None:
         TRUSTED.add(space)
     tables = [read_table(Path(word)) for word in what]
     table, repeated = merge_tables(tables, what)
     if name is not None:
-        if not re.fullmatch(NAME, name):
-            raise RecipeError(f"--name {name!r}: letters, digits, and . _ - after the first of them")
         table.card["name"] = name
     write_table(table, out)
     _told(table, out)
