@@ -2,9 +2,10 @@
 
 The numbers lie in `data/reported_results.csv`; another paper's table is more rows there. They are as printed,
 misprints included; the networks have the names that their own papers give them (the source prints LBNNet for
-LBNet, and GLDSR as well as GLADSR). The one source so far, "An efficient feature reuse distillation network
-for lightweight image super-resolution" (Computer Vision and Image Understanding 2024,
-doi 10.1016/j.cviu.2024.104178), has its tables 1 and 6 here.
+LBNet, and GLDSR as well as GLADSR). Sources: "An efficient feature reuse distillation network for lightweight
+image super-resolution" (Computer Vision and Image Understanding 2024, doi 10.1016/j.cviu.2024.104178),
+tables 1 and 6; and networks that were found by search, at x2: FALSR (arXiv 1901.07261) as its released code
+prints the table, with MoreMNAS in it, and ESRN (arXiv 1909.11409).
 """
 
 from __future__ import annotations

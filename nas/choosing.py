@@ -26,11 +26,15 @@ LIMITS = (*COST_OBJECTIVES, *MEASURED_OBJECTIVES)
 
 @dataclass(frozen=True, kw_only=True)
 class Chosen:
-    """A candidate to re-train: what it costs, and what it reached in the search, in dB, where it did."""
+    """A network to re-train: what it costs, and what it reached in the search, in dB, where it did.
+
+    ``name`` is what people call it, None where nobody does.
+    """
 
     genotype: Genotype
     cost: Cost
     proxy_psnr_db: float | None
+    name: str | None = None
 
 
 def choose(store: Store, recipe: Recipe, top: int) -> list[Chosen]:

@@ -15,6 +15,7 @@ from leaderboard.store import Store
 from nas.architectures import find_architecture
 from nas.errors import CheckpointError, RecipeError, unknown
 from nas.folders import sha256_of
+from nas.shipped import shipped_weights
 from nas.training.checkpoint import load_pickled, load_weights
 from search_spaces import Genotype, SpaceError, load_space
 from search_spaces.published import PUBLISHED
@@ -53,7 +54,8 @@ def load_network(
 
     A ``.safetensors`` file of ours; a run or a genotype's id, whose best weights the database knows
     (re-trained before searched); a published name or ``module:function``, with the file ``weights``, which
-    the latter may do without. ``scale`` None takes the file's. Raises RecipeError or CheckpointError.
+    the latter may do without, and so may the names whose weights are ``nas.shipped``. ``scale`` None takes
+    the file's. Raises RecipeError or CheckpointError.
     """
     if word.endswith(".safetensors"):
         if weights is not None:
@@ -64,7 +66,7 @@ def load_network(
         if known is not None:
             return known
         if word in PUBLISHED:
-            raise RecipeError(f"{word} is published, but its weights are not here: give --weights FILE")
+            return _shipped(word, scale)
         names = [] if open_store is None else _names(open_store)
         allowed = [BICUBIC, *PUBLISHED, *names, "FILE.safetensors", "MODULE:FUNCTION"]
         raise unknown("network", word, allowed)
@@ -111,6 +113,19 @@ def digest_weights(module: nn.Module) -> str:
     return total.hexdigest()[:16]
 
 
+def _shipped(name: str, scale: int | None) -> Network:
+    files = shipped_weights(name)
+    if not files:
+        raise RecipeError(f"{name} is published, but its weights are not here: give --weights FILE")
+    at = scale or min(files)
+    if at not in files:
+        here = ", ".join(f"x{one}" for one in sorted(files))
+        raise RecipeError(
+            f"{name}: its weights are here for {here}, not for x{at}; --weights FILE gives others"
+        )
+    return _of_file(files[at], at, name)
+
+
 def _names(open_store: Callable[[], Store]) -> list[str]:
     with open_store() as store:
         return [study.name for study in store.studies()]
@@ -119,7 +134,10 @@ def _names(open_store: Callable[[], Store]) -> list[str]:
 def _best_known(
     word: str, scale: int | None, runs: Path, open_store: Callable[[], Store] | None
 ) -> Network | None:
-    """The best network of a run, or a genotype's best weights: the longer training counts before PSNR."""
+    """The best network of a run, or a genotype's best weights: the longer training counts before PSNR.
+
+    Networks that a run did not search, its controls, are asked for by their ids.
+    """
     if open_store is None or not word:
         return None
     with open_store() as store:
@@ -131,6 +149,9 @@ def _best_known(
     if mine.empty:
         return None
     kept = mine[mine["checkpoint"].notna()]
+    candidates = kept["genotype"].isin(mine.loc[mine["stage"] == "search", "genotype"])
+    if candidates.any():
+        kept = kept[candidates]
     if scale is not None:
         kept = kept[kept["scale"] == scale]
     if kept.empty:

@@ -169,6 +169,7 @@ class Retraining(Runner):
             protocol_id=self.protocol.id,
             owner=self.owner,
             seconds=self.lease_seconds,
+            name=one.name,
         )
 
     def _job(self, candidate: Candidate) -> Job:

@@ -131,7 +131,7 @@ class Longer:
         assert self._retraining is not None
         chosen, psnr, before = done.chosen, done.evaluation.psnr_db, done.chosen.proxy_psnr_db
         self.say(
-            f"{chosen.genotype.id}  {psnr:.3f} dB "
+            f"{chosen.genotype.id}{f' ({chosen.name})' if chosen.name else ''}  {psnr:.3f} dB "
             f"({psnr - self._retraining.protocol.bicubic_psnr_db:+.3f} over bicubic, "
             + ("no result in the search)  " if before is None else f"{before:.3f} dB in the search)  ")
             + f"{format_count(chosen.cost.params)} params  "

@@ -36,6 +36,10 @@ def retrain(
     queued: Annotated[
         bool, typer.Option("--queued", help="Those that were asked for on the leaderboard's page instead.")
     ] = False,
+    controls: Annotated[
+        str | None,
+        typer.Option(help="Published networks besides, made to fit the run's budget: imdn,rfdn."),
+    ] = None,
     plan: Annotated[str | None, typer.Option(help="A named plan instead of the recipe's.")] = None,
     changes: Annotated[
         list[str] | None, typer.Option("--set", help="Change a field of the plan: lr=1e-4; repeatable.")
@@ -65,7 +69,9 @@ def retrain(
     from nas.retrain import follow
     from nas.training import ranks
 
-    choice = _Choice(top=top, knee=knee, ids=ids, best_under=best_under, queued=queued)
+    choice = _Choice(
+        top=top, knee=knee, ids=ids, best_under=best_under, queued=queued, controls=_words(controls)
+    )
     choice.check()
     wanted = _Wanted(plan, _changes(changes, steps), executor, workers, device)
     with watch_signals() as stop, ranks.joined() as rank:
@@ -97,13 +103,14 @@ def retrain(
 
 @dataclass(frozen=True, kw_only=True)
 class _Choice:
-    """Which networks are wanted: at most one of these."""
+    """Which networks are wanted: at most one of these, and controls."""
 
     top: int | None
     knee: bool
     ids: str | None
     best_under: str | None
     queued: bool
+    controls: list[str]
 
     def check(self) -> None:
         from nas.choosing import parse_limits
@@ -112,19 +119,31 @@ class _Choice:
         given = (self.top is not None, self.knee, self.ids is not None, self.best_under is not None)
         if sum(given) + self.queued > 1:
             raise RunError("--top, --knee, --ids, --best-under and --queued: one of them")
-        if self.ids is not None and not self.ids.strip(", "):
+        if self.queued and self.controls:
+            raise RunError("--queued and --controls: one of them")
+        if self.ids is not None and not _words(self.ids):
             raise RunError(f"--ids {self.ids!r} names no network")
         if self.best_under is not None:
             parse_limits(self.best_under)
 
     def choose(self, store: Store, recipe: Recipe) -> list[Chosen]:
+        from nas.controls import choose_controls
+
+        return [*self._candidates(store, recipe), *choose_controls(recipe, self.controls)]
+
+    def _candidates(self, store: Store, recipe: Recipe) -> list[Chosen]:
         from nas.choosing import choose, choose_best_under, choose_ids, choose_knee, parse_limits
 
         if self.ids is not None:
-            return choose_ids(store, recipe, [word.strip() for word in self.ids.split(",") if word.strip()])
+            return choose_ids(store, recipe, _words(self.ids))
         if self.best_under is not None:
             return choose_best_under(store, recipe, parse_limits(self.best_under))
         return choose_knee(store, recipe) if self.knee else choose(store, recipe, self.top or 1)
+
+
+def _words(text: str | None) -> list[str]:
+    """The words between commas."""
+    return [word.strip() for word in (text or "").split(",") if word.strip()]
 
 
 def _changes(words: list[str] | None, steps: int | None) -> dict[str, Any]:

@@ -18,11 +18,12 @@ if TYPE_CHECKING:
 def upscale(
     source: Annotated[Path, typer.Argument(metavar="IMAGE|FOLDER", help="What to enlarge.")],
     model: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help="FILE.onnx, a run, a genotype's id, FILE.safetensors, a published name or MODULE:FUNCTION."
+            help="FILE.onnx, a run, a genotype's id, FILE.safetensors, a published name or MODULE:FUNCTION; "
+            "the network that comes with ParetoSR if not given."
         ),
-    ],
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help="FILE or FOLDER; beside the image, or FOLDER_xSCALE, if not given.")
     ] = None,
@@ -40,18 +41,24 @@ def upscale(
 
     from nas.device import cpu_threads, pick_device
     from nas.errors import RecipeError
+    from nas.shipped import DEFAULT
     from nas.upscale.enlarging import make_upscaler, targets_of
 
     if scale not in (None, 2, 3, 4):
         raise RecipeError(f"--scale {scale}: 2, 3 or 4")
     if tile < 0 or 0 < tile < 48:
         raise RecipeError(f"--tile {tile}: at least 48 LR pixels, or 0 to choose it by memory")
+    if model is None and weights is not None:
+        raise RecipeError(f"--weights {weights}: say with --model which network they belong to")
     if not source.exists():
         targets_of(source, out, 1)  # says so before a network is loaded
+    shipped, model = model is None, model or DEFAULT
     place = torch.device(pick_device(device or ("cpu" if model.endswith(".onnx") else "auto")))
     if place.type == "cpu":
         torch.set_num_threads(cpu_threads())
     network, at = _load(model, scale, weights, runs, db)
+    if shipped:
+        typer.echo(f"by {DEFAULT}, x{at}, which comes with ParetoSR (--model takes another)")
     targets = targets_of(source, out, at)
     upscaler = make_upscaler(network, at, place, half=half, tile=tile)
     if upscaler.radius is None and not tile:

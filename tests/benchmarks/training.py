@@ -20,17 +20,16 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from networks import IMDN_LIKE, about
+from networks import SCALE, wanted
 from patches import Usual, write_sub_images
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from nas.training import Job, Plan, Progress, train
 from search_spaces import Genotype
-from search_spaces.lightweight import Lightweight
-from search_spaces.published import PUBLISHED
 
-SCALE = 4
+DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+"""In which a plan's products are computed, where it is not float32."""
 
 
 def pace(step: Callable[[], object], steps: int, device: torch.device) -> float:
@@ -58,7 +57,7 @@ def bare_step(
     network: nn.Module, lr: Tensor, hr: Tensor, *, fused: bool, precision: str = "fp32"
 ) -> Callable[[], Tensor]:
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-4, fused=fused or None)
-    dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision)
+    dtype = DTYPES.get(precision)
 
     def step() -> Tensor:
         optimizer.zero_grad(set_to_none=True)
@@ -169,13 +168,6 @@ def main() -> None:
     parser.add_argument("--compile", action="store_true")
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
-    choices: dict[str, Genotype] = {"small": IMDN_LIKE}
-    imdn = PUBLISHED["imdn"]
-    if isinstance(imdn.genotype, Lightweight):
-        choices["imdn"] = imdn.genotype
-    wanted = {name: choices[name] for name in given.networks if name != "random"}
-    if "random" in given.networks:
-        wanted |= {f"random {n}": g for n, g in enumerate(about(300_000, SCALE, 3), start=1)}
     card = torch.cuda.get_device_name() if given.device == "cuda" else f"{given.threads} threads"
     print(f"{platform.machine()}, torch {torch.__version__}, {given.device} ({card}), {given.precision}")
     print(
@@ -185,7 +177,7 @@ def main() -> None:
         root = Path(place)
         os.environ["NAS_CACHE"] = str(root / "cache")
         write_sub_images(root, given.images)
-        for name, genotype in wanted.items():
+        for name, genotype in wanted(given.networks).items():
             compare(name, genotype, root, given)
 
 

@@ -29,7 +29,7 @@ def of(network: str, column: str) -> dict[int, float]:
 
 
 def test_the_table_is_whole_and_typed() -> None:
-    assert len(TABLE) == 218
+    assert len(TABLE) == 238
     assert not TABLE.duplicated(["network", "scale", "dataset"]).any()
     assert TABLE.dtypes.astype(str).to_dict() == {
         **{"network": "object", "cites": "object", "scale": "int64", "params": "int64"},
@@ -188,3 +188,16 @@ def test_nothing_is_marked_without_a_test_above() -> None:
         *("CARN", "LCRCA", "FDSCSR-S", "ECBSR", "AFAN-M", "GLADSR", "EFRDN", "ESRT", "SwinIR", "LatticeNet"),
     }
     assert {name for name, _, _ in flagged("psnr_db")} == {"FDSCSR-S", "LatticeNet"}
+
+
+def test_networks_found_by_search_have_the_numbers_that_are_the_yardstick() -> None:
+    wanted = {
+        "FALSR-A": (1_021e3, 234.7e9, 37.82, 33.55, 32.12),
+        "FALSR-B": (326e3, 74.7e9, 37.61, 33.29, 31.97),
+        "FALSR-C": (408e3, 93.7e9, 37.66, 33.26, 31.96),
+        "ESRN-V": (324e3, 73.4e9, 37.85, 33.42, 32.10),
+    }
+    for name, (params, multi_adds, *psnr_db) in wanted.items():
+        rows = TABLE[(TABLE["network"] == name) & (TABLE["scale"] == 2)].set_index("dataset")
+        assert set(rows["params"]) == {params} and set(rows["multi_adds"]) == {multi_adds}
+        assert list(rows.loc[["Set5", "Set14", "B100"], "psnr_db"]) == psnr_db
