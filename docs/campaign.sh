@@ -3,7 +3,7 @@
 # RECIPE names the budget and how candidates are trained (runs/x2-326k.toml), TRAIN the training images as a recipe does
 # (folder:T91+folder:General100), SETS a folder of benchmark sets. Stopped at any point, the same command goes on.
 # Settings, with what is taken without them:
-#   HOURS, TRIALS, STEPS   of the search: the recipe's
+#   HOURS, TRIALS, RUNGS   of the search: the recipe's
 #   TOP=1                  how many of the front are trained in full
 #   CONTROLS=imdn,rfdn     published networks made to fit the budget, trained just as these are
 #   LONGER, WORKERS=1      steps of the full schedule (the recipe's), and how many are trained at once
@@ -16,7 +16,7 @@ scale=$(sed -n 's/^scale *= *\([234]\).*/\1/p' "$recipe")
 
 # Search. Its last line says what it cost.
 begun=$(date +%s)
-nas search "$recipe" --data "$data" ${HOURS:+--hours "$HOURS"} ${TRIALS:+--trials "$TRIALS"} ${STEPS:+--steps "$STEPS"}
+nas search "$recipe" --data "$data" ${HOURS:+--hours "$HOURS"} ${TRIALS:+--trials "$TRIALS"} ${RUNGS:+--rungs "$RUNGS"}
 searched=$(date +%s)
 
 # The best and the controls: the same data, schedule and seed, so that the architecture alone differs.

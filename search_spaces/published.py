@@ -245,6 +245,20 @@ PUBLISHED: dict[str, Published] = {
         source="inspired by LMSWN, Comput. Eng. Sci. 46(8):1433-1443, 2024 (abstract only; sizes are ours)",
         inspired=True,
     ),
+    "paretosr-1": Published(
+        genotype=Lightweight(
+            width=32,
+            blocks=8,
+            block="safm",
+            kernel="asymmetric",
+            sharing="none",
+            aggregation="dense",
+            skip="bicubic",
+        ),
+        source="ours: found under FALSR-B's budget (docs/results.md)",
+        counted={2: _exact(279_308, 63.457e9)},
+        note="its weights at x2 come with the package",
+    ),
     "efrdn": Published(
         genotype=Efrdn(),
         source="EFRDN, doi 10.1016/j.cviu.2024.104178",

@@ -139,6 +139,7 @@ def _words(text: str | None) -> list[str] | None:
 
 def _with_options(recipe: Recipe, given: dict[str, Any]) -> Recipe:
     """The recipe with the options of the command line put in."""
+    from nas.errors import RecipeError
     from nas.recipe import make_recipe
 
     table = recipe.model_dump(exclude_none=True)
@@ -154,7 +155,14 @@ def _with_options(recipe: Recipe, given: dict[str, Any]) -> Recipe:
             table["space"] = {"name": value, "only": table["space"]["only"] if same else {}}
         else:
             table[key] = value
-    return make_recipe(table, where="options")
+    made = make_recipe(table, where="options")
+    if made.rungs and given.get("steps", made.rungs[-1]) != made.rungs[-1]:
+        told = ",".join(map(str, made.rungs))
+        raise RecipeError(
+            f"--steps {given['steps']}: this search has rungs, and their last one says how long a candidate "
+            f"trains at most; --rungs {told} is what they are now"
+        )
+    return made
 
 
 def _join(name: str, given: dict[str, Any], runs: Path, db: str | None) -> None:

@@ -8,10 +8,12 @@ time that the host takes to hand over an operation. From these the floors of a s
 - arithmetic: operations over the product's rate; no step of this network is faster;
 - bytes: all bytes over the copy's rate; only fused operations get below it;
 - one by one: for every operation the larger of the two, added up;
+- products alone: the same of convolutions and matrix products: what is left if all else is fused into them;
 - hand-over: operations times what handing one over costs; only a recorded graph gets below it.
 
 Then the step as it is, one operation after another and as the engine takes it, as multiples of "one by one",
 and what a search and a full schedule take at that pace. --profile adds the operations in which the time goes.
+--assume gives the floors of a device that is not at hand, from its ceilings: counted here, not measured.
 
 python tests/benchmarks/roofline.py [--device cuda --precision bf16 --patch 48] [--networks imdn small random]
 """
@@ -33,7 +35,7 @@ import torch
 import torch.nn.functional as F
 from networks import SCALE, wanted
 from patches import write_sub_images
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
@@ -57,6 +59,7 @@ class Work:
     flops: float = 0.0
     bytes: float = 0.0
     seconds: float = 0.0
+    """The floor of each call, added up."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +129,7 @@ def _bytes(x: Tensor) -> int:
 
 
 def work_of(genotype: Genotype, lr: Tensor, hr: Tensor, precision: str, peak: Ceilings) -> dict[str, Work]:
-    """The operations of one step by name; ``seconds`` are the floor of each call, added up."""
+    """The operations of one step by name."""
     network = genotype.build(SCALE).to(lr.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     dtype = DTYPES.get(precision)
     with Counted() as counted:
@@ -179,12 +182,35 @@ def tell(name: str, genotype: Genotype, root: Path, given: argparse.Namespace, p
         "arithmetic": flops / peak.flops,
         "bytes": moved / peak.bytes,
         "one by one": floor,
+        "products alone": sum(one.seconds for one in work.values() if one.flops),
         "hand-over": calls * peak.launch,
     }
     network = genotype.build(SCALE)
     print(f"\n{name} ({sum(p.numel() for p in network.parameters()):,} parameters)")
     print(f"  a step: {flops / 1e9:,.1f} GFLOP, {moved / 1e6:,.0f} MB, {calls} operations")
     print("  floors: " + ", ".join(f"{word} {1e3 * value:.2f} ms" for word, value in floors.items()))
+    if not given.assume:
+        tell_paces(genotype, network, (lr, hr), root, given, peak, (flops, moved, floor))
+    print(f"  {'where the floor is':<44}{'calls':>6}{'GFLOP':>9}{'MB':>9}{'ms':>9}")
+    for word, one in sorted(work.items(), key=lambda pair: -pair[1].seconds)[: given.top]:
+        print(
+            f"    {word:<42}{one.calls:>6}{one.flops / 1e9:>9.1f}{one.bytes / 1e6:>9.0f}"
+            f"{1e3 * one.seconds:>9.3f}"
+        )
+
+
+def tell_paces(
+    genotype: Genotype,
+    network: nn.Module,
+    pair: tuple[Tensor, Tensor],
+    root: Path,
+    given: argparse.Namespace,
+    peak: Ceilings,
+    counted: tuple[float, float, float],
+) -> None:
+    """What a step takes, against ``counted``: its FLOP, bytes and seconds one by one."""
+    (lr, hr), (flops, moved, floor) = pair, counted
+    device = lr.device
     network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     step = bare_step(network, lr, hr, fused=True, precision=given.precision)
     plan = Plan(
@@ -208,12 +234,6 @@ def tell(name: str, genotype: Genotype, root: Path, given: argparse.Namespace, p
         f"  at the engine's pace, one at a time: 2,000 steps in {2000 / rate:.1f} s "
         f"({3600 * rate / 2000:,.0f} candidates an hour), 1,000,000 steps in {1e6 / rate / 60:,.0f} min"
     )
-    print(f"  {'where the floor is':<44}{'calls':>6}{'GFLOP':>9}{'MB':>9}{'ms':>9}")
-    for word, one in sorted(work.items(), key=lambda pair: -pair[1].seconds)[: given.top]:
-        print(
-            f"    {word:<42}{one.calls:>6}{one.flops / 1e9:>9.1f}{one.bytes / 1e6:>9.0f}"
-            f"{1e3 * one.seconds:>9.3f}"
-        )
     if given.profile:
         profiled(step, device, given.top)
 
@@ -255,15 +275,21 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=40)
     parser.add_argument("--top", type=int, default=8, help="operations that are listed")
     parser.add_argument("--profile", action="store_true")
+    parser.add_argument("--assume", help="TFLOP/s, GB/s and microseconds to hand over: 790,4000,4")
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     device = torch.device(given.device)
     card = torch.cuda.get_device_name() if device.type == "cuda" else f"{given.threads} threads"
     print(f"{platform.machine()}, torch {torch.__version__}, {device} ({card}), {given.precision}")
     print(f"x{SCALE}, batches of {given.batch}, LR patches of {given.patch}")
-    peak = measure_ceilings(device, given.precision)
+    if given.assume:
+        flops, moved, launch = map(float, given.assume.split(","))
+        peak = Ceilings(flops * 1e12, moved * 1e9, launch / 1e6)
+    else:
+        peak = measure_ceilings(device, given.precision)
+    kind = "assumed ceilings" if given.assume else "ceilings"
     print(
-        f"ceilings: {peak.flops / 1e12:,.3f} TFLOP/s in a matrix product, {peak.bytes / 1e9:,.1f} GB/s in a "
+        f"{kind}: {peak.flops / 1e12:,.3f} TFLOP/s in a matrix product, {peak.bytes / 1e9:,.1f} GB/s in a "
         f"copy, {1e6 * peak.launch:.1f} us to hand over an operation"
     )
     with tempfile.TemporaryDirectory() as place:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -87,3 +88,27 @@ def features(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("features") / "vgg19.pth"
     torch.save({**network.state_dict(), "classifier.6.bias": torch.zeros(1000)}, path)
     return path
+
+
+@pytest.fixture
+def run_script(tmp_path: Path) -> Callable[..., str]:
+    """Runs a script of ``docs/`` in `tmp_path`, with the ``nas`` of these tests; keywords are settings."""
+    command = tmp_path / "bin" / "nas"
+    command.parent.mkdir()
+    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m nas "$@"\n')
+    command.chmod(0o755)
+
+    def run(name: str, *arguments: str, **settings: str) -> str:
+        path = f"{command.parent}{os.pathsep}{os.environ['PATH']}"
+        done = subprocess.run(
+            ["sh", Path(__file__).parents[2] / "docs" / name, *arguments],
+            cwd=tmp_path,
+            env={**os.environ, **settings, "PATH": path, "NAS_CACHE": str(tmp_path / "cache")},
+            capture_output=True,
+            text=True,
+            timeout=900,
+        )
+        assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    return run

@@ -355,3 +355,13 @@ def test_the_live_page_answers_on_loopback(nas: Nas, tmp_path: Path, recipe: Pat
     finally:
         process.terminate()
         process.communicate()
+
+
+def test_steps_that_the_rungs_overrule_are_refused(nas: Nas, tmp_path: Path) -> None:
+    """They would have no effect, and a search ten times as long as asked for would be the answer."""
+    words = ("search", "--plan", "short", "--name", "x", "--data", f"folder:{tmp_path}", "--device", "cpu")
+    done = nas(*words, "--rungs", "20,60", "--steps", "8")
+    assert done.returncode == 2
+    assert "--steps 8: this search has rungs" in done.stderr and "--rungs 20,60" in done.stderr
+    assert not (tmp_path / "runs").exists()
+    assert "--steps" not in nas(*words, "--rungs", "20,60", "--steps", "60").stderr

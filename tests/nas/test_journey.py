@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import runpy
 import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -17,26 +16,7 @@ from PIL import Image
 from leaderboard.store import Store
 from nas.networks import load_network
 
-SCRIPT = Path(__file__).parents[2] / "docs" / "journey.sh"
-
-
-def run_script(folder: Path, *arguments: str, **settings: str) -> str:
-    """The script in ``folder``, with the ``nas`` of these tests."""
-    command = folder / "bin" / "nas"
-    command.parent.mkdir()
-    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m nas "$@"\n')
-    command.chmod(0o755)
-    path = f"{command.parent}{os.pathsep}{os.environ['PATH']}"
-    done = subprocess.run(
-        ["sh", SCRIPT, *arguments],
-        cwd=folder,
-        env={**os.environ, **settings, "PATH": path, "NAS_CACHE": str(folder / "cache")},
-        capture_output=True,
-        text=True,
-        timeout=900,
-    )
-    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
-    return done.stdout
+Script = Callable[..., str]
 
 
 def pixels(path: Path) -> np.ndarray:
@@ -48,12 +28,14 @@ def psnr(one: np.ndarray, other: np.ndarray) -> float:
 
 
 @pytest.mark.thorough
-def test_every_product_on_the_way_agrees_with_the_network_it_came_from(tmp_path: Path) -> None:
+def test_every_product_on_the_way_agrees_with_the_network_it_came_from(
+    run_script: Script, tmp_path: Path
+) -> None:
     photo = Image.fromarray(skimage.data.astronaut()[100:196, 180:300])
     photo.save(tmp_path / "photo.png")
     (tmp_path / "sets" / "Set5").mkdir(parents=True)
     photo.save(tmp_path / "sets" / "Set5" / "a.png")
-    said = run_script(tmp_path, "photo.png", "sets", TRIALS="2", STEPS="20", LONGER="30", DROP="3")
+    said = run_script("journey.sh", "photo.png", "sets", TRIALS="2", STEPS="20", LONGER="30", DROP="3")
 
     with Store.at(tmp_path / "runs" / "results.db", read_only=True) as store:
         stages = store.trials(store.study("journey-small").id)
