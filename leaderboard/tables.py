@@ -174,8 +174,8 @@ def front_frame(
 
     Of one protocol only, since numbers of unlike protocols cannot be compared: `protocol` is an id, the
     start of one, or a plan's name; None takes the one most searched with. Columns: rank, genotype, psnr_db,
-    ssim, gain_db (over bicubic), params, multi_adds, `cost` when it is neither, seeds, words. A network with
-    several seeds counts with its mean.
+    ssim, gain_db (over bicubic), params, multi_adds, `cost` when it is neither, seeds, words
+    (`named_words`). A network with several seeds counts with its mean.
     """
     allowed = (*COST_NAMES, *(name for name in RUNTIME_NAMES if name in frame))
     if cost not in allowed:
@@ -183,8 +183,14 @@ def front_frame(
     rows = networks(frame, study, protocol)
     front = rows[pareto_mask(rows[cost], rows["psnr_db"])].sort_values([cost, "genotype"], ignore_index=True)
     front.insert(0, "rank", range(1, len(front) + 1))
+    front["words"] = named_words(front)
     costs = ["params", "multi_adds", *({cost} - {"params", "multi_adds"})]
     return front[["rank", "genotype", "psnr_db", "ssim", "gain_db", *costs, "seeds", "words"]]
+
+
+def named_words(rows: pd.DataFrame) -> pd.Series:
+    """The words of networks, after the name that people have for one: `imdn-like: width 42, ...`."""
+    return rows["words"].where(rows["name"].isna(), rows["name"].astype(str) + ": " + rows["words"])
 
 
 def for_people(frame: pd.DataFrame) -> pd.DataFrame:

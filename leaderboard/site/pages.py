@@ -21,7 +21,7 @@ from leaderboard.pictures import Picture
 from leaderboard.site.markup import markup
 from leaderboard.sources import draw
 from leaderboard.store import Store
-from leaderboard.tables import HEADINGS, for_people, front_frame, main_protocol, networks
+from leaderboard.tables import HEADINGS, for_people, front_frame, main_protocol, named_words, networks
 from leaderboard.views import VIEWS, Show, budget_of
 
 # Besides 'self', file: is named because browsers disagree on what 'self' is for a page opened from a folder.
@@ -159,6 +159,7 @@ def _retrained(store: Store, show: Show, frame: pd.DataFrame, draft: _Draft) -> 
     for number, protocol in enumerate(name for name in rows["protocol"].unique() if name != show.protocol):
         again = Show(study=show.study, protocol=str(protocol), budget=show.budget)
         shown = networks(frame, show.study, str(protocol)).sort_values("psnr_db", ascending=False)
+        shown["words"] = named_words(shown)
         found.append(
             _card(
                 "Re-trained",

@@ -51,6 +51,14 @@ def test_a_protocol_is_named_by_id_start_or_plan(frame: pd.DataFrame) -> None:
         front_frame(frame, "x4-300k", "ful-81c2e0")
 
 
+def test_what_people_call_a_network_stands_before_its_words(frame: pd.DataFrame) -> None:
+    plain = front_frame(frame, "x4-300k")
+    called = frame.assign(name=frame["name"].where(frame["genotype"] != plain["genotype"][1], "imdn-like"))
+    front = front_frame(called, "x4-300k")
+    assert front["words"][1] == f"imdn-like: {plain['words'][1]}"
+    assert list(front["words"].drop(1)) == list(plain["words"].drop(1))
+
+
 def test_unknown_names_are_explained(frame: pd.DataFrame) -> None:
     with pytest.raises(UnknownStudyError, match=r"did you mean 'x4-300k'\?"):
         front_frame(frame, "x4-300")
