@@ -114,6 +114,18 @@ def test_workers_that_share_a_gpu_train_there_and_one_that_wants_too_much_fails_
     assert all(isinstance(one.result, Outcome) and not one.result.device.startswith("cpu") for one in modest)
 
 
+@pytest.mark.gpu
+def test_candidates_that_share_a_gpu_reach_what_each_reaches_alone(images: Path) -> None:
+    """But for the order in which a GPU adds up, which is not the same twice."""
+    jobs = [replace(job_of(Slow(width=8), images), seed=seed, device="cuda:0") for seed in range(4)]
+    alone = [train(job) for job in jobs]
+    together = results_of(Processes(Pool(workers=4, devices=("cuda:0",))), jobs)
+    for one, done in zip(alone, together, strict=True):
+        assert isinstance(done.result, Outcome) and done.result.engine == one.engine
+        assert done.result.psnr_db == pytest.approx(one.psnr_db, abs=0.05)
+    assert len({done.worker for done in together}) > 1
+
+
 def test_inline_is_one_worker() -> None:
     with pytest.raises(RecipeError, match="workers = 2: inline is one worker; processes and ray take more"):
         Inline(Pool(workers=2))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from torch import nn
 
 from nas.data import Patches, load_data
 from nas.errors import CheckpointError, DivergedError, Interrupted, OutOfMemoryError, RecipeError
-from nas.training import PLANS, Job, Plan, Progress, bicubic_baseline, named_plan, train
+from nas.training import PLANS, Job, Outcome, Plan, Progress, bicubic_baseline, named_plan, train
 from nas.training.checkpoint import STATE, WEIGHTS, load_weights, save_weights
 from nas.training.feed import ResidentFeed, make_feed
 from nas.training.loop import _Run
@@ -386,6 +387,30 @@ def test_a_recorded_step_trains_as_steps_one_by_one(
     for (_, one, _), (_, other, _) in zip(recorded.curve, stepped.curve, strict=True):
         assert one == pytest.approx(other, rel=0.02)
     assert recorded.psnr_db == pytest.approx(stepped.psnr_db, abs=0.1)
+
+
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+def test_bf16_as_the_engine_takes_it_trains_as_plain_float32_within_the_noise_of_seeds(
+    images: Path, device: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a GPU: recorded graphs against one operation after another."""
+
+    def trained(precision: str) -> list[Outcome]:
+        job = replace(job_of(images, steps=150, precision=precision), device=device)
+        return [train(replace(job, seed=seed)) for seed in range(3)]
+
+    fast = trained("bf16")
+    monkeypatch.setattr(_Run, "_can_record", lambda run: False)
+    plain = trained("fp32")
+    assert {one.engine for one in fast} == {"graph" if device == "cuda" else "steps"}
+    for one, other in zip(fast, plain, strict=True):
+        assert [step for step, _, _ in one.curve] == [step for step, _, _ in other.curve]
+        for (_, loss, _), (_, exact, _) in zip(one.curve, other.curve, strict=True):
+            assert loss == pytest.approx(exact, rel=0.05)
+    noise = statistics.stdev(one.psnr_db for one in plain)
+    means = [statistics.mean(one.psnr_db for one in some) for some in (fast, plain)]
+    assert noise > 0
+    assert abs(means[0] - means[1]) < max(2 * noise, 0.05)
 
 
 @dataclass(frozen=True, kw_only=True)
