@@ -25,6 +25,7 @@ from nas.cost import OUTPUT, Cost, breakdown, cost_of
 from nas.device import pick_device
 from nas.errors import Interrupted, RunError
 from nas.executors import Executor
+from nas.fitting import made_to_fit, published_inside
 from nas.latency import Latency, processor
 from nas.limits import Measured
 from nas.partners import Partners
@@ -39,7 +40,7 @@ from nas.tally import Event, Listener, Tally
 from nas.training import Progress
 from nas.units import format_count
 from search_spaces import Genotype
-from search_spaces.published import PUBLISHED, published_name
+from search_spaces.published import published_name
 
 PATIENCE = 1000
 """Proposals in a row that lead to nothing, after which a search gives up and says why."""
@@ -65,6 +66,7 @@ class Search(Runner):
         self.measured = Measured(self.budget, recipe.scale, device, recipe.objectives)
         self._promoted: list[set[str]] = [set() for _ in self.plans]
         self._queue: list[Genotype] = []
+        self._names: dict[str, str] = {}
         self._repeats = self._rejections = self._fruitless = 0
         self._began = time.monotonic()
 
@@ -120,7 +122,6 @@ class Search(Runner):
         self.store.reap(self.study.id)
         self._partners = Partners(self.store, self.study.id)
         past = self.store.trials(self.study.id, "search", curves=False)
-        published = tuple(p.genotype for p in PUBLISHED.values() if self._fits(p.genotype))
         scale = self.recipe.scale
         counted = [name for name in self.recipe.objectives if name in Cost.__dataclass_fields__]
         costs = counted or ["multi_adds"]
@@ -131,7 +132,7 @@ class Search(Runner):
             price=lambda genotype: [float(getattr(cost_of(genotype, scale), name)) for name in costs],
             inside=lambda genotype: not self.budget.excess(cost_of(genotype, scale)),
             floor=self.protocols[0].bicubic_psnr_db if self.recipe.objectives[0] == "psnr_db" else None,
-            published=tuple(genotype for genotype in published if genotype is not None),
+            published=published_inside(self.space, scale, self.budget),
             trials=self.recipe.trials,
         )
         longest = self.plans[-1].steps
@@ -143,7 +144,9 @@ class Search(Runner):
             for trial in past:
                 self._remember(trial)
         if self.recipe.seed_published and not past:
-            self._queue = list(setting.published)
+            narrowed = made_to_fit(self.space, scale, self.budget)
+            self._names = {genotype.id: name for name, genotype in narrowed.items()}
+            self._queue = [*setting.published, *narrowed.values()]
 
     def _remember(self, trial: Trial) -> None:
         """Take in a trial that an earlier process left."""
@@ -156,14 +159,6 @@ class Search(Runner):
         elif trial.state != "waiting":
             self.tally.count(trial)
             self._proposer.tell(self._candidate(trial), trial.state, trial.evaluation)
-
-    def _fits(self, genotype: Genotype | None) -> bool:
-        """Whether a published network is a point of the space and inside the budget."""
-        if not isinstance(genotype, self.space.genotype):
-            return False
-        names = {axis.name: axis.options for axis in self.space.axes}
-        inside = all(value in names[name] for name, value in genotype.to_dict().items())
-        return inside and not self.budget.excess(cost_of(genotype, self.recipe.scale))
 
     def _learn_from(self, name: str) -> None:
         """Tell the sampler what another run found under a protocol of this one."""
@@ -375,7 +370,7 @@ class Search(Runner):
             protocol_id=protocol.id,
             excess=excess,
             measured=self._measure(genotype) if self.measured.knows(genotype) or not excess else None,
-            name=published_name(genotype),
+            name=self._names.get(genotype.id) or published_name(genotype),
             parts=None if excess else _parts(genotype, self.recipe.scale),
             evaluation_id=known.id if known else None,
             owner=self.owner if state == "running" else None,

@@ -164,7 +164,7 @@ FLOORS = [
     {"nas.samplers.proposing"},
     {"nas.samplers.evolution", "nas.samplers.guided", "nas.samplers.surrogate"},
     {"nas.samplers", "nas.executors"},
-    {"nas.reach"},
+    {"nas.reach", "nas.fitting"},
     {"nas.recipe"},
     {"nas.protocol", "nas.tally", "nas.study", "nas.limits", "nas.jobs", "nas.spread", "nas.levels"},
     {"nas.partners", "nas.seeds", "nas.runner"},

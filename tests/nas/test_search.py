@@ -12,9 +12,10 @@ from troubled import MARKS
 from leaderboard.errors import StudyMismatchError, StudyTakenError, UnknownStudyError
 from leaderboard.store import Store
 from nas.choosing import choose
-from nas.cost import Cost, cost_of, measure
+from nas.cost import Budget, Cost, cost_of, measure
 from nas.errors import BudgetError, DiskError, Interrupted, RecipeError, RunError
 from nas.executors import EXECUTORS
+from nas.fitting import made_to_fit
 from nas.jobs import make_job
 from nas.limits import Measured
 from nas.memory import peak_memory
@@ -392,6 +393,32 @@ def test_published_networks_come_first_where_they_are_wanted(small_recipe: Make,
         p.genotype.id for p in PUBLISHED.values() if p.genotype and cost_of(p.genotype, 2).params <= 3e5
     }
     assert rows(tmp_path)[0].genotype_id in inside
+
+
+def test_published_networks_that_are_over_the_budget_come_narrower(
+    small_recipe: Make, tmp_path: Path
+) -> None:
+    """In a space whose only skip is bicubic, which no paper's network but GPDN has."""
+    space = {"only": {"skip": ["bicubic"], "transformers": [0]}}
+    budget = {"params": "40k", "min_params": "20k"}
+    recipe = small_recipe(
+        seed_published=True,
+        trials=4,
+        budget=budget,
+        space=space,
+        sampler="random",
+        proxy={**STEADY, "steps": 1},
+    )
+    run(recipe, tmp_path)
+    with Store.at(tmp_path / "results.db", read_only=True) as store:
+        frame = store.frame("small")
+    trained = frame[frame["state"] == "finished"]
+    assert list(trained["name"]) == ["imdn-like", "rfdn-like", "bsrn-like", "rlfn-like"]
+    assert trained["params"].between(20_000, 40_000).all()
+    assert all(choices["skip"] == "bicubic" for choices in trained["choices"])
+    made = made_to_fit(recipe.search_space(), 2, recipe.limits())
+    assert [made[name].id for name in trained["name"]] == list(trained["genotype"])
+    assert made_to_fit(small_recipe(budget={"params": 1500}).search_space(), 2, Budget(params=1500)) == {}
 
 
 def test_another_runs_results_teach_the_sampler_and_are_not_trained_again(
