@@ -32,5 +32,5 @@ nas front "$name" --png published/front.png
 
 # What is published: the best network of the search with its card, and the whole history without weights.
 nas export "$name" --format safetensors --out published --force --license "${LICENCE:-not stated}"
-nas import-results runs/results.db --runs published
+nas import-results "${NAS_RUNS:-runs}/results.db" --runs published
 echo "searched for $((searched - begun)) s, trained and measured for $(($(date +%s) - searched)) s"
