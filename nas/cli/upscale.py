@@ -52,12 +52,12 @@ def upscale(
         raise RecipeError(f"--weights {weights}: say with --model which network they belong to")
     if not source.exists():
         targets_of(source, out, 1)  # says so before a network is loaded
-    shipped, model = model is None, model or DEFAULT
-    place = torch.device(pick_device(device or ("cpu" if model.endswith(".onnx") else "auto")))
+    onnx = model is not None and model.endswith(".onnx")
+    place = torch.device(pick_device(device or ("cpu" if onnx else "auto")))
     if place.type == "cpu":
         torch.set_num_threads(cpu_threads())
     network, at = _load(model, scale, weights, runs, db)
-    if shipped:
+    if model is None:
         typer.echo(f"by {DEFAULT}, x{at}, which comes with ParetoSR (--model takes another)")
     targets = targets_of(source, out, at)
     upscaler = make_upscaler(network, at, place, half=half, tile=tile)
@@ -67,13 +67,17 @@ def upscale(
 
 
 def _load(
-    model: str, scale: int | None, weights: Path | None, runs: Path, db: str | None
+    model: str | None, scale: int | None, weights: Path | None, runs: Path, db: str | None
 ) -> tuple[nn.Module, int]:
-    """The network and its scale."""
+    """The network and its scale; the one that comes with the package needs no database."""
     from nas.errors import RecipeError
     from nas.evaluate import load_network
     from nas.export.onnx import OnnxNetwork
+    from nas.shipped import DEFAULT
 
+    if model is None:
+        own = load_network(DEFAULT, scale=scale, weights=None, runs=runs, open_store=None)
+        return own.module, own.scale
     if model.endswith(".onnx"):
         import torch
 
