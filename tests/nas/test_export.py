@@ -449,7 +449,7 @@ def test_every_command_of_the_page_works(nas: Nas, tmp_path: Path) -> None:
     for path in (tmp_path / "photo.png", tmp_path / "folder" / "a.png"):
         Image.fromarray(skimage.data.astronaut()[:100, :110]).save(path)
     commands = re.findall(r"^nas .*$", page, flags=re.MULTILINE)
-    assert len(commands) == 6
+    assert len(commands) == 7
     for command in commands:
         done = nas(*shlex.split(command)[1:], timeout=300)
         assert done.returncode == 0, f"{command}\n{done.stderr}"
@@ -458,4 +458,4 @@ def test_every_command_of_the_page_works(nas: Nas, tmp_path: Path) -> None:
     alone += "assert sr.shape == (1, 3, 18, 18)"
     subprocess.run([sys.executable, "-I", "-c", alone], check=True, cwd=tmp_path)
     made = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.*")}
-    assert {"photo_x2.png", "large.tif", "enlarged/a_x2.png", "exported/imdn-x4.pt2"} <= made
+    assert {"photo_x2.png", "mine.png", "large.tif", "enlarged/a_x2.png", "exported/imdn-x4.pt2"} <= made
