@@ -5,7 +5,6 @@ The photograph is one of scikit-image's, made half as large and enlarged again: 
 
 from __future__ import annotations
 
-import tempfile
 from fractions import Fraction
 from pathlib import Path
 
@@ -28,7 +27,7 @@ def main() -> None:
     """Write the picture."""
     hr = torch.from_numpy(np.array(skimage.data.astronaut()[20:180, 140:300])).permute(2, 0, 1)
     lr = imresize(hr, Fraction(1, 2))
-    network = load_network(DEFAULT, scale=2, weights=None, runs=Path(tempfile.gettempdir()), open_store=None)
+    network = load_network(DEFAULT, scale=2, weights=None, runs=Path(), open_store=None)
     with torch.no_grad():
         sr = to_uint8(network.module.eval()(lr[None].float() / 255)[0])
     panels = {"bicubic": imresize(lr, 2), DEFAULT: sr, "original": hr}

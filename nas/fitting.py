@@ -19,7 +19,7 @@ def called(name: str) -> str:
     return f"{name}-like"
 
 
-def published_inside(space: Space, scale: int, budget: Budget) -> tuple[Genotype, ...]:
+def published_that_fit(space: Space, scale: int, budget: Budget) -> tuple[Genotype, ...]:
     """The published networks that are points of the space, as it is narrowed, and inside the budget."""
     known = [entry.genotype for entry in PUBLISHED.values() if entry.genotype is not None]
     return tuple(genotype for genotype in known if _fits(genotype, space, scale, budget))
@@ -40,7 +40,7 @@ def made_to_fit(space: Space, scale: int, budget: Budget) -> dict[str, Lightweig
     """
     if not issubclass(space.genotype, Lightweight):
         return {}
-    inside = published_inside(space, scale, budget)
+    inside = published_that_fit(space, scale, budget)
     others = [name for name in FITTABLE if PUBLISHED[name].genotype not in inside]
     made = {called(name): fitted(name, space, scale, budget) for name in others}
     return {name: one[0] for name, one in made.items() if one and _fits(one[0], space, scale, budget)}

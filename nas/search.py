@@ -25,7 +25,7 @@ from nas.cost import OUTPUT, Cost, breakdown, cost_of
 from nas.device import pick_device
 from nas.errors import Interrupted, RunError
 from nas.executors import Executor
-from nas.fitting import made_to_fit, published_inside
+from nas.fitting import made_to_fit, published_that_fit
 from nas.latency import Latency, processor
 from nas.limits import Measured
 from nas.partners import Partners
@@ -132,7 +132,7 @@ class Search(Runner):
             price=lambda genotype: [float(getattr(cost_of(genotype, scale), name)) for name in costs],
             inside=lambda genotype: not self.budget.excess(cost_of(genotype, scale)),
             floor=self.protocols[0].bicubic_psnr_db if self.recipe.objectives[0] == "psnr_db" else None,
-            published=published_inside(self.space, scale, self.budget),
+            published=published_that_fit(self.space, scale, self.budget),
             trials=self.recipe.trials,
         )
         longest = self.plans[-1].steps

@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 
 from nas.cost import Budget, cost_of
 from nas.errors import BudgetError
+from nas.fitting import published_that_fit
 from nas.reach import require_reachable
 from nas.samplers.candidates import Candidate, Candidates
 from nas.units import format_count
 from search_spaces import Genotype, Space
-from search_spaces.published import PUBLISHED
 
 POOL, LEAST_POOL = 10, 500
 """Candidates gathered for each one that is wanted, and at least."""
@@ -62,15 +62,8 @@ def spread(
 
 def published_inside(space: Space, scale: int, budget: Budget) -> list[Genotype]:
     """The networks of papers that are points of ``space`` and inside ``budget``, cheapest first."""
-    options = {axis.name: axis.options for axis in space.axes}
-    found = []
-    for entry in PUBLISHED.values():
-        one = entry.genotype
-        if isinstance(one, space.genotype) and all(v in options[k] for k, v in one.to_dict().items()):
-            cost = cost_of(one, scale)
-            if not budget.excess(cost):
-                found.append((cost.multi_adds, one.id, one))
-    return [one for _, _, one in sorted(found, key=lambda entry: entry[:2])]
+    found = published_that_fit(space, scale, budget)
+    return sorted(found, key=lambda one: (cost_of(one, scale).multi_adds, one.id))
 
 
 def _pool(space: Space, scale: int, budget: Budget, size: int, seed: int) -> list[Genotype]:

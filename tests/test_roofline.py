@@ -38,10 +38,10 @@ def test_each_operation_counts_what_it_reads_and_writes(roofline: ModuleType) ->
         torch.zeros(())  # writes one number
         torch.empty(1000)
     names = [name for name, _, _ in counted.seen]
-    assert names[:3] == ["add.Tensor", "add_.Tensor", "mm"] or names[:3] == ["add", "add_", "mm"]
+    assert names[:3] == ["add", "add_", "mm"]
     assert [moved for _, _, moved in counted.seen][:3] == [4.0 * (32 + 8 + 32)] * 2 + [4.0 * (32 + 32 + 16)]
     assert [flops for _, flops, _ in counted.seen][:3] == [0.0, 0.0, 2.0 * 4 * 8 * 4]
-    assert not {"view", "transpose", "empty", "empty.memory_format"} & set(names)
+    assert not {"view", "transpose", "empty"} & set(names)
 
 
 @pytest.mark.parametrize("name", ["imdn", "rfdn", "bsrn"])

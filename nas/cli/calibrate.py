@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nas.cli.options import Db, Device, Runs, again, open_store
+from nas.cli.options import Db, Device, Runs, again, between_commas, open_store
 
 if TYPE_CHECKING:
     from nas.agreement import Agreement
@@ -138,7 +138,7 @@ def _asked(
         reference_name=called,
         reference_seeds=reference_seeds,
         wanted_tau=wanted_tau,
-        variants=tuple(word.strip() for word in ablate.split(",") if word.strip()),
+        variants=tuple(between_commas(ablate)),
     )
 
 

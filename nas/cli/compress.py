@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nas.cli.options import Db, Device, Runs, again, has_store, open_store
+from nas.cli.options import Db, Device, Runs, again, between_commas, has_store, open_store
 
 if TYPE_CHECKING:
     from nas.compress.pipeline import Compressing
@@ -285,7 +285,7 @@ def _sets(data_dir: Path | None, sets: str) -> list[BenchmarkSet]:
 
     from nas.data.benchmarks import choose_benchmarks, data_folder, find_benchmarks
 
-    names = [name.strip() for name in sets.split(",") if name.strip()]
+    names = between_commas(sets)
     if data_dir is None and not os.environ.get("NAS_DATA") and not names:
         return []
     folder = data_folder(data_dir)

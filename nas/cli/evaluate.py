@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nas.cli.options import DataDir, Db, Device, Runs, has_store, open_store
+from nas.cli.options import DataDir, Db, Device, Runs, between_commas, has_store, open_store
 from nas.cli.scores import about, row_of, show
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ class _How:
 def _sets(data_dir: Path | None, sets: str) -> list[BenchmarkSet]:
     from nas.data.benchmarks import choose_benchmarks, data_folder
 
-    names = [name.strip() for name in sets.split(",") if name.strip()]
+    names = between_commas(sets)
     return choose_benchmarks(data_folder(data_dir), names)
 
 

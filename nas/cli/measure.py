@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nas.cli.options import Db, Device, Runs, has_store, open_store
+from nas.cli.options import Db, Device, Runs, between_commas, has_store, open_store
 
 if TYPE_CHECKING:
     from nas.measure import Row, Setting, Subject
@@ -80,7 +80,7 @@ def _watched() -> bool:
 
 
 def _words(text: str) -> list[str]:
-    return list(dict.fromkeys(word.strip() for word in text.split(",") if word.strip()))
+    return list(dict.fromkeys(between_commas(text)))
 
 
 def _size(text: str, option: str) -> tuple[int, int]:

@@ -50,6 +50,11 @@ def has_store(runs: Path, db: str | None) -> bool:
     return db is not None or (runs / DATABASE).exists()
 
 
+def between_commas(text: str | None) -> list[str]:
+    """The words between commas, none of them empty."""
+    return [word.strip() for word in (text or "").split(",") if word.strip()]
+
+
 def again(*command: str, runs: Path, db: str | None = None) -> str:
     """A ``nas`` command to show, with ``--runs`` and ``--db`` where they are not the usual ones."""
     import os

@@ -9,6 +9,8 @@ from typing import Annotated
 
 import typer
 
+from nas.cli.options import between_commas
+
 TableFile = Annotated[
     Path | None,
     typer.Option(
@@ -35,10 +37,10 @@ def numbers(text: str, option: str) -> list[int]:
     """Whole numbers from 1, with commas."""
     from nas.errors import RecipeError
 
-    words = [word.strip() for word in text.split(",") if word.strip()]
-    if not words or not all(word.isdigit() and int(word) > 0 for word in words):
+    given = between_commas(text)
+    if not given or not all(word.isdigit() and int(word) > 0 for word in given):
         raise RecipeError(f"{option} {text!r}: whole numbers from 1 are needed, with commas (1,8)")
-    return list(dict.fromkeys(int(word) for word in words))
+    return list(dict.fromkeys(int(word) for word in given))
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nas.cli.options import DataDir, Db, Device, RunName, Runs, again, open_store
+from nas.cli.options import DataDir, Db, Device, RunName, Runs, again, between_commas, open_store
 
 if TYPE_CHECKING:
     from leaderboard.records import Request
@@ -70,7 +70,7 @@ def retrain(
     from nas.training import ranks
 
     choice = _Choice(
-        top=top, knee=knee, ids=ids, best_under=best_under, queued=queued, controls=_words(controls)
+        top=top, knee=knee, ids=ids, best_under=best_under, queued=queued, controls=between_commas(controls)
     )
     choice.check()
     wanted = _Wanted(plan, _changes(changes, steps), executor, workers, device)
@@ -121,7 +121,7 @@ class _Choice:
             raise RunError("--top, --knee, --ids, --best-under and --queued: one of them")
         if self.queued and self.controls:
             raise RunError("--queued and --controls: one of them")
-        if self.ids is not None and not _words(self.ids):
+        if self.ids is not None and not between_commas(self.ids):
             raise RunError(f"--ids {self.ids!r} names no network")
         if self.best_under is not None:
             parse_limits(self.best_under)
@@ -135,15 +135,10 @@ class _Choice:
         from nas.choosing import choose, choose_best_under, choose_ids, choose_knee, parse_limits
 
         if self.ids is not None:
-            return choose_ids(store, recipe, _words(self.ids))
+            return choose_ids(store, recipe, between_commas(self.ids))
         if self.best_under is not None:
             return choose_best_under(store, recipe, parse_limits(self.best_under))
         return choose_knee(store, recipe) if self.knee else choose(store, recipe, self.top or 1)
-
-
-def _words(text: str | None) -> list[str]:
-    """The words between commas."""
-    return [word.strip() for word in (text or "").split(",") if word.strip()]
 
 
 def _changes(words: list[str] | None, steps: int | None) -> dict[str, Any]:

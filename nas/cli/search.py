@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nas.cli.options import Db, Device, Runs
+from nas.cli.options import Db, Device, Runs, between_commas
 
 if TYPE_CHECKING:
     from nas.recipe import Recipe
@@ -134,7 +134,7 @@ def search(
 
 
 def _words(text: str | None) -> list[str] | None:
-    return None if text is None else [word.strip() for word in text.split(",") if word.strip()]
+    return None if text is None else between_commas(text)
 
 
 def _with_options(recipe: Recipe, given: dict[str, Any]) -> Recipe:

@@ -21,9 +21,6 @@ python tests/benchmarks/roofline.py [--device cuda --precision bf16 --patch 48] 
 from __future__ import annotations
 
 import argparse
-import os
-import platform
-import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping
@@ -34,12 +31,11 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from networks import SCALE, wanted
-from patches import write_sub_images
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
-from training import DTYPES, bare_step, ours_pace, pace, seconds_of
+from training import DTYPES, bare_step, begin, options, ours_pace, pace, seconds_of, sub_images
 
 from nas.training import Plan
 from search_spaces import Genotype
@@ -262,40 +258,23 @@ def profiled(step: Callable[[], object], device: torch.device, top: int) -> None
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--precision", default="fp32", help="fp32, tf32, bf16, fp16")
-    parser.add_argument("--networks", nargs="+", default=["imdn", "small"], help="imdn, small, random")
-    parser.add_argument("--batch", type=int, default=16)
-    parser.add_argument("--patch", type=int, default=48)
-    parser.add_argument("--steps", type=int, default=20)
-    parser.add_argument("--skip", type=int, default=5, help="steps of the engine that do not count (GPU: 50)")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--images", type=int, default=40)
+    parser = options(__doc__, ["imdn", "small"])
     parser.add_argument("--top", type=int, default=8, help="operations that are listed")
     parser.add_argument("--profile", action="store_true")
     parser.add_argument("--assume", help="TFLOP/s, GB/s and microseconds to hand over: 790,4000,4")
     given = parser.parse_args()
-    torch.set_num_threads(given.threads)
-    device = torch.device(given.device)
-    card = torch.cuda.get_device_name() if device.type == "cuda" else f"{given.threads} threads"
-    print(f"{platform.machine()}, torch {torch.__version__}, {device} ({card}), {given.precision}")
-    print(f"x{SCALE}, batches of {given.batch}, LR patches of {given.patch}")
+    begin(given)
     if given.assume:
         flops, moved, launch = map(float, given.assume.split(","))
         peak = Ceilings(flops * 1e12, moved * 1e9, launch / 1e6)
     else:
-        peak = measure_ceilings(device, given.precision)
+        peak = measure_ceilings(torch.device(given.device), given.precision)
     kind = "assumed ceilings" if given.assume else "ceilings"
     print(
         f"{kind}: {peak.flops / 1e12:,.3f} TFLOP/s in a matrix product, {peak.bytes / 1e9:,.1f} GB/s in a "
         f"copy, {1e6 * peak.launch:.1f} us to hand over an operation"
     )
-    with tempfile.TemporaryDirectory() as place:
-        root = Path(place)
-        os.environ["NAS_CACHE"] = str(root / "cache")
-        write_sub_images(root, given.images)
+    with sub_images(given.images) as root:
         for name, genotype in wanted(given.networks).items():
             tell(name, genotype, root, given, peak)
 

@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 import torch
-from networks import IMDN_LIKE
+from networks import IMDN_LIKE, SCALE
 
 from nas.cost import cost_of
 from nas.data.benchmarks import choose_benchmarks, data_folder, read_benchmark
@@ -23,7 +23,7 @@ from nas.evaluate import Network, measure_bicubic, measure_network
 from nas.training import Job, Progress, named_plan, train
 from nas.training.checkpoint import load_weights
 
-SCALE, GAIN_DB = 4, 1.5
+GAIN_DB = 1.5
 
 
 def main() -> None:

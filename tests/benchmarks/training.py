@@ -16,6 +16,7 @@ import platform
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -152,31 +153,48 @@ def compiled(genotype: Genotype, lr: Tensor, hr: Tensor, given: argparse.Namespa
     print(f"  bare step, compiled       {found:>9.2f} steps/s   compiling took {first:.1f} s: {repaid}")
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+def options(about: str | None, networks: list[str]) -> argparse.ArgumentParser:
+    """What every benchmark of a step may be told."""
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--precision", default="fp32")
-    parser.add_argument("--networks", nargs="+", default=["small"], help="imdn, small, random")
+    parser.add_argument("--precision", default="fp32", help="fp32, tf32, bf16, fp16")
+    parser.add_argument("--networks", nargs="+", default=networks, help="imdn, small, random")
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--patch", type=int, default=48)
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--skip", type=int, default=5, help="steps of ours that do not count (GPU: 50)")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--workers", type=int, default=1, help="processes of the usual loader")
     parser.add_argument("--images", type=int, default=40)
-    parser.add_argument("--compile", action="store_true")
-    given = parser.parse_args()
+    return parser
+
+
+def begin(given: argparse.Namespace) -> None:
+    """Take the threads, and say what is measured where."""
     torch.set_num_threads(given.threads)
-    card = torch.cuda.get_device_name() if given.device == "cuda" else f"{given.threads} threads"
+    card = torch.cuda.get_device_name() if given.device.startswith("cuda") else f"{given.threads} threads"
     print(f"{platform.machine()}, torch {torch.__version__}, {given.device} ({card}), {given.precision}")
-    print(
-        f"x{SCALE}, batches of {given.batch}, LR patches of {given.patch}, {given.workers} loader worker(s)"
-    )
+    print(f"x{SCALE}, batches of {given.batch}, LR patches of {given.patch}")
+
+
+@contextmanager
+def sub_images(count: int) -> Iterator[Path]:
+    """A folder of training images, with a cache of its own, while the block runs."""
     with tempfile.TemporaryDirectory() as place:
         root = Path(place)
         os.environ["NAS_CACHE"] = str(root / "cache")
-        write_sub_images(root, given.images)
+        write_sub_images(root, count)
+        yield root
+
+
+def main() -> None:
+    parser = options(__doc__, ["small"])
+    parser.add_argument("--workers", type=int, default=1, help="processes of the usual loader")
+    parser.add_argument("--compile", action="store_true")
+    given = parser.parse_args()
+    begin(given)
+    print(f"{given.workers} loader worker(s)")
+    with sub_images(given.images) as root:
         for name, genotype in wanted(given.networks).items():
             compare(name, genotype, root, given)
 
