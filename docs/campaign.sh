@@ -14,7 +14,7 @@ export NAS_DATA="$3"
 name=$(basename "$recipe" .toml)
 scale=$(sed -n 's/^scale *= *\([234]\).*/\1/p' "$recipe")
 
-# Search. Its last line says what it cost.
+# Search. The last line of all says how long it took.
 begun=$(date +%s)
 nas search "$recipe" --data "$data" ${HOURS:+--hours "$HOURS"} ${TRIALS:+--trials "$TRIALS"} ${RUNGS:+--rungs "$RUNGS"}
 searched=$(date +%s)

@@ -257,7 +257,7 @@ PUBLISHED: dict[str, Published] = {
         ),
         source="ours: found under FALSR-B's budget (docs/results.md)",
         counted={2: _exact(279_308, 63.457e9)},
-        note="its weights at x2 come with the package",
+        note="its weights at x2 come with the package; the count is ours (nas cost --check: others agree)",
     ),
     "efrdn": Published(
         genotype=Efrdn(),

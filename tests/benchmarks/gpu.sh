@@ -1,5 +1,5 @@
 #!/bin/sh
-# The training engine on a GPU in one go, about 25 minutes: sh tests/benchmarks/gpu.sh DATA SETS OUT
+# The training engine on a GPU in one go: sh tests/benchmarks/gpu.sh DATA SETS OUT
 # DATA are training images as a recipe names them (folder:T91+folder:BSDS397), SETS a folder of benchmark sets; a file
 # for each part lands in OUT. DEVICE=cpu SMALL=1 tries the script where there is no GPU; PARTS takes only some.
 set -u
