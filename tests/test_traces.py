@@ -42,7 +42,7 @@ def test_one_worker_takes_the_same_decisions_in_the_same_order(
 def test_a_joined_process_changes_no_proposal_and_trains_nothing_twice(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Which process trains a candidate depends on timing; what is proposed does not, with a random sampler."""
+    """Timing decides which process trains a candidate, but not what a random sampler proposes."""
     monkeypatch.setenv("PYTHONPATH", str(golden.HERE), prepend=":")
     recorded = json.loads((TRACES / "real/joined.json").read_text(encoding="utf-8"))
     now = golden.record("joined")

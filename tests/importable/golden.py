@@ -1,7 +1,7 @@
-"""Small real searches whose every event is compared with files in ``tests/traces``: how they run, how they read.
+"""Small real searches whose every event is compared with files in ``tests/traces``: running and reading them.
 
-``python tests/importable/golden.py FOLDER`` writes one JSON file per scenario. The files in ``tests/traces/real``
-were written by commit 78e810e.
+``python tests/importable/golden.py FOLDER`` writes one JSON file per scenario. Commit 78e810e wrote the files in
+``tests/traces/real``.
 """
 
 from __future__ import annotations
@@ -188,7 +188,7 @@ def half_finished(folder: Path) -> None:
 
 
 def finished_from_half(folder: Path) -> None:
-    """A database of 78e810e that holds half of a search with rungs, finished; no state of a training is left."""
+    """Finish a search with rungs that 78e810e left half-finished; no state of a training is left."""
     (folder / "runs").mkdir()
     connection = sqlite3.connect(folder / "runs/results.db")
     connection.executescript((TRACES / "half_finished.sql").read_text(encoding="utf-8"))
@@ -264,6 +264,7 @@ def read_trace(folder: Path) -> list[list[Any]]:
     PSNR in dB, the kind of a failure, the reason of an end.
     """
     trace: list[list[Any]] = []
+    shown = ("excess", "psnr_db", "failure", "attempt", "reason")
     for run, kind, stage, number, rung, seed, genotype, plan, details in _events(folder):
         told = json.loads(details) if details else {}
         kept = {
