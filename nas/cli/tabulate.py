@@ -13,7 +13,7 @@ from nas.cli.replaying import SpaceName
 if TYPE_CHECKING:
     from nas.data.benchmarks import BenchmarkSet
     from nas.recipe import Recipe
-    from nas.tabulate import Sampling
+    from nas.simulation.build_table import Sampling
 
 
 def tabulate(
@@ -103,7 +103,7 @@ def _sampling(
 ) -> Sampling:
     from nas.cli.replaying import numbers
     from nas.errors import RecipeError
-    from nas.tabulate import Sampling, parse_shard
+    from nas.simulation.build_table import Sampling, parse_shard
 
     steps = numbers(rungs, "--rungs") if rungs else recipe.rungs or [recipe.plan("proxy").steps]
     words = [word.strip() for word in seeds.split(",")]
@@ -145,8 +145,8 @@ def _train(
     from nas.cli.stop import watch_signals
     from nas.device import pick_device
     from nas.errors import Interrupted, RunError
-    from nas.tabular import write_table
-    from nas.tabulate import Tabulation
+    from nas.simulation.build_table import Tabulation
+    from nas.simulation.table import write_table
     from nas.tally import Event
 
     done = 0
@@ -193,8 +193,8 @@ def _merge(what: list[str], out: Path | None, name: str | None, space: str | Non
 
     from nas.errors import RecipeError
     from nas.recipe import NAME
-    from nas.table_checks import TRUSTED
-    from nas.tabular import merge_tables, read_table, write_table
+    from nas.simulation.table import merge_tables, read_table, write_table
+    from nas.simulation.validate_table import TRUSTED
 
     if len(what) < 2 or out is None:
         raise RecipeError("--merge takes two or more tables and --out: nas tabulate --merge A B --out C")

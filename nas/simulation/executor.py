@@ -20,8 +20,8 @@ from nas.errors import unknown
 from nas.rungs import next_promotion
 from nas.samplers import SAMPLERS, Listed, Setting
 from nas.search import PATIENCE, REPEATS_BEFORE_RANDOM
+from nas.simulation.objective import Covered, Surface
 from nas.study import Candidate, Proposer
-from nas.surfaces import Covered, Surface
 from search_spaces import Genotype
 
 _NEVER = datetime(2000, 1, 1, tzinfo=UTC)

@@ -1,7 +1,7 @@
 """What replays of several samplers say side by side: means, intervals, rank tests, what rungs save.
 
-Pure statistics over :class:`nas.replays.Curve`; no replay is run here. Intervals of means are Student's,
-95 %; intervals of numbers of trainings are percentiles of a bootstrap over seeds.
+Pure statistics over :class:`nas.simulation.replays.Curve`; no replay is run here. Intervals of means are
+Student's, 95 %; intervals of numbers of trainings are percentiles of a bootstrap over seeds.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from nas.replays import Curve
+from nas.simulation.replays import Curve
 
 Array = NDArray[np.float64]
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pandas as pd
 
-from nas.table_checks import (
+from nas.simulation.validate_table import (
     COSTS,
     KEY,
     TableError,

@@ -17,7 +17,7 @@ from torch import nn
 
 from leaderboard.pareto import pareto_mask
 from nas.cost import Budget, Cost
-from nas.surfaces import MadeUp
+from nas.simulation.objective import MadeUp
 from search_spaces import Genotype, Space, SpaceError, choice, span
 
 _WORDS = ("a", "b", "c", "d", "e", "f")

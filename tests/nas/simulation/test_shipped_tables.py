@@ -11,10 +11,10 @@ import pytest
 from leaderboard.pareto import pareto_mask
 from nas.cost import cost_of
 from nas.errors import RecipeError
-from nas.recorded import Recorded
-from nas.replays import shipped_tables, source_of
-from nas.table_checks import COSTS
-from nas.tabular import card_markdown, read_table
+from nas.simulation.replays import shipped_tables, source_of
+from nas.simulation.table import card_markdown, read_table
+from nas.simulation.tabular_objective import Recorded
+from nas.simulation.validate_table import COSTS
 
 Nas = Callable[..., subprocess.CompletedProcess[str]]
 

@@ -1,4 +1,5 @@
-"""A sample of a space, trained at several lengths and with several seeds, as a table (``nas/tabular.py``).
+"""A sample of a space, trained at several lengths and with several seeds, as a table
+(``nas/simulation/table.py``).
 
 The sample is that of ``nas/spread.py``, the trainings are those of ``nas/ladder.py``, recorded in the results
 database; so a table that was interrupted goes on, and nothing in it is trained twice. Several machines take
@@ -26,9 +27,9 @@ from nas.evaluate import measure_retrained
 from nas.ladder import Ladder, make_levels, read_ladder
 from nas.latency import processor
 from nas.recipe import Recipe
+from nas.simulation.table import Table, make_table
+from nas.simulation.validate_table import COSTS, VERSION
 from nas.spread import spread
-from nas.table_checks import COSTS, VERSION
-from nas.tabular import Table, make_table
 from nas.tally import Listener
 from search_spaces import Genotype
 

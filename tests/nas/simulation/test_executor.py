@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from leaderboard.pareto import hypervolume
-from nas.bottleneck import SPACE, Bottleneck
 from nas.errors import RecipeError
-from nas.landscapes import DRAWS, SURFACES, surface_of
 from nas.samplers import SAMPLERS, RandomChooser
-from nas.simulate import Plan, Replay, full_seconds
-from nas.surfaces import Covered
+from nas.simulation.executor import Plan, Replay, full_seconds
+from nas.simulation.objective import Covered
+from nas.simulation.synthetic_bottleneck import SPACE, Bottleneck
+from nas.simulation.synthetic_landscape import DRAWS, SURFACES, surface_of
 from search_spaces import Genotype, SpaceError
 
 

@@ -23,16 +23,16 @@ import torch
 from nas import __version__
 from nas.errors import RecipeError, unknown
 from nas.folders import sha256_of
-from nas.landscapes import surface_of
-from nas.recorded import Recorded
 from nas.samplers import SAMPLERS
-from nas.simulate import Plan, Replay, full_seconds
-from nas.surfaces import Surface
-from nas.table_checks import TRUSTED
-from nas.tabular import read_table
+from nas.simulation.executor import Plan, Replay, full_seconds
+from nas.simulation.objective import Surface
+from nas.simulation.synthetic_landscape import surface_of
+from nas.simulation.table import read_table
+from nas.simulation.tabular_objective import Recorded
+from nas.simulation.validate_table import TRUSTED
 from nas.training.checkpoint import write_whole
 
-SHIPPED = Path(__file__).with_name("tables")
+SHIPPED = Path(__file__).parents[1] / "tables"
 """Tables that are part of the package."""
 
 RUNG_TRAININGS = 30

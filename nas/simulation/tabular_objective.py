@@ -23,9 +23,9 @@ from nas.samplers import Listed, Setting
 from nas.samplers.candidates import Candidate
 from nas.samplers.encoding import Encoding
 from nas.samplers.process import Prediction, Process
-from nas.surfaces import Surface
-from nas.table_checks import COSTS, TableError
-from nas.tabular import Table
+from nas.simulation.objective import Surface
+from nas.simulation.table import Table
+from nas.simulation.validate_table import COSTS, TableError
 from search_spaces import Genotype
 
 FLOOR_QUANTILE = 0.1

@@ -15,12 +15,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from nas.cost import Cost, cost_of
-from nas.landscapes import surface_of
-from nas.recorded import Recorded
 from nas.samplers import Listed, RandomChooser
-from nas.simulate import Plan, Replay
-from nas.table_checks import TRUSTED, TableError
-from nas.tabular import (
+from nas.simulation.executor import Plan, Replay
+from nas.simulation.synthetic_landscape import surface_of
+from nas.simulation.table import (
     METADATA,
     Table,
     make_table,
@@ -28,6 +26,8 @@ from nas.tabular import (
     read_table,
     write_table,
 )
+from nas.simulation.tabular_objective import Recorded
+from nas.simulation.validate_table import TRUSTED, TableError
 from search_spaces import Genotype, Space
 from search_spaces.lightweight import Lightweight
 

@@ -11,8 +11,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from nas.comparing import gather, one_sampler
-from nas.comparison import (
+from nas.errors import RecipeError
+from nas.simulation.comparison_report import lines_of, markdown_of, write_report
+from nas.simulation.replays import Curve, Source, Spec, Task, parse_specs, run_tasks, source_of
+from nas.simulation.sampler_comparison import gather, one_sampler
+from nas.simulation.statistics import (
     by_seconds,
     by_trainings,
     compare,
@@ -22,9 +25,6 @@ from nas.comparison import (
     needs,
     rank_samplers,
 )
-from nas.comparison_report import lines_of, markdown_of, write_report
-from nas.errors import RecipeError
-from nas.replays import Curve, Source, Spec, Task, parse_specs, run_tasks, source_of
 
 SOURCE = Source(surface="bottleneck")
 

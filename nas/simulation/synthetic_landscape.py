@@ -20,11 +20,11 @@ from typing import Any
 import numpy as np
 
 from leaderboard.pareto import pareto_mask
-from nas.bottleneck import Bottleneck
 from nas.cost import Budget, Cost
 from nas.errors import unknown
 from nas.samplers import RandomChooser
-from nas.surfaces import MadeUp, Surface
+from nas.simulation.objective import MadeUp, Surface
+from nas.simulation.synthetic_bottleneck import Bottleneck
 from search_spaces import Genotype, Space
 from search_spaces.lightweight import Lightweight
 

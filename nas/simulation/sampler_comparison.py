@@ -10,11 +10,19 @@ from typing import Any
 import torch
 
 from nas import __version__
-from nas.comparison import Group, by_seconds, by_trainings, compare, counts_of, marks_up_to, seconds_marks
 from nas.errors import RecipeError
 from nas.latency import processor
-from nas.recorded import Recorded
-from nas.replays import Source, Spec, Task, run_tasks
+from nas.simulation.replays import Source, Spec, Task, run_tasks
+from nas.simulation.statistics import (
+    Group,
+    by_seconds,
+    by_trainings,
+    compare,
+    counts_of,
+    marks_up_to,
+    seconds_marks,
+)
+from nas.simulation.tabular_objective import Recorded
 
 Tell = Callable[[int], None]
 
@@ -32,7 +40,7 @@ def gather(
     folder: Path | None = None,
     tell: Tell = lambda done: None,
 ) -> tuple[dict[int, Group], dict[str, Any]]:
-    """The curves by workers and sampler, and what :func:`nas.comparison.compare` says of them.
+    """The curves by workers and sampler, and what :func:`nas.simulation.statistics.compare` says of them.
 
     Replays on a table end when all of its architectures are trained. Each replay is kept in ``folder``.
     """

@@ -14,11 +14,11 @@ from leaderboard.store import Store
 from nas.data.benchmarks import find_benchmarks
 from nas.errors import RecipeError, RunError
 from nas.recipe import Recipe
-from nas.recorded import Recorded
-from nas.replays import shipped_tables
-from nas.simulate import Plan, Replay
-from nas.tabular import merge_tables, read_table, write_table
-from nas.tabulate import Sampling, Shard, Tabulation, parse_shard
+from nas.simulation.build_table import Sampling, Shard, Tabulation, parse_shard
+from nas.simulation.executor import Plan, Replay
+from nas.simulation.replays import shipped_tables
+from nas.simulation.table import merge_tables, read_table, write_table
+from nas.simulation.tabular_objective import Recorded
 from nas.tally import Event
 
 Make = Callable[..., Recipe]

@@ -15,8 +15,8 @@ from matplotlib.figure import Figure
 from plotly.subplots import make_subplots
 
 from leaderboard.views.style import FONT, INK, SERIES, SETTINGS, legend_below, new_figure, subtitle
-from nas.comparison import Group, mean_interval
-from nas.replays import Curve
+from nas.simulation.replays import Curve
+from nas.simulation.statistics import Group, mean_interval
 from nas.training.checkpoint import write_whole
 
 POINTS = 60
@@ -147,7 +147,9 @@ def _draw_png(groups: Mapping[int, Group], title: str, said: str, path: Path) ->
 
 
 def markdown_of(told: Mapping[str, Any]) -> str:
-    """All numbers of ``nas.comparison.compare`` as tables, with what they were made from (``about``)."""
+    """All numbers of ``nas.simulation.statistics.compare`` as tables, with what they were made from
+    (``about``).
+    """
     about = told["about"]
     lines = [f"# Samplers on {about['source']}", "", about["said"], ""]
     for workers, found in told["workers"].items():

@@ -1,7 +1,7 @@
 """What a replay asks instead of training: costs, PSNR at each rung and seed, and how long it would take.
 
-A surface is a subclass of :class:`Surface`. Made-up ones are in ``nas/landscapes.py``; a table of recorded
-trainings is one, too (``nas/recorded.py``).
+A surface is a subclass of :class:`Surface`. Made-up ones are in ``nas/simulation/synthetic_landscape.py``; a
+table of recorded trainings is one, too (``nas/simulation/tabular_objective.py``).
 """
 
 from __future__ import annotations
