@@ -12,14 +12,14 @@ import typer
 from nas.cli.options import Db, Device, Runs, again, between_commas, open_store
 
 if TYPE_CHECKING:
-    from nas.agreement import Agreement
-    from nas.calibrate import Asked
+    from nas.calibration.calibration import Asked
+    from nas.calibration.calibration_report import Baseline, Report, Rung
+    from nas.calibration.rank_correlation import Agreement
+    from nas.calibration.sweep import Ladder
     from nas.cli.stop import Stop
-    from nas.ladder import Ladder
     from nas.recipe import Recipe
     from nas.tally import Event
     from nas.training import Plan
-    from nas.verdict import Baseline, Report, Rung
     from search_spaces import Genotype
 
 
@@ -62,7 +62,7 @@ def calibrate(
 
     The same command again goes on where it stopped. Every front of that proxy then says how far to trust it.
     """
-    from nas.calibrate import calibrate as begin
+    from nas.calibration.calibration import calibrate as begin
     from nas.cli.stop import watch_signals
     from nas.device import pick_device
     from nas.errors import Interrupted
@@ -125,7 +125,7 @@ def _asked(
     wanted_tau: float,
     ablate: str,
 ) -> Asked:
-    from nas.calibrate import Asked
+    from nas.calibration.calibration import Asked
 
     steps = recipe.plan("proxy").steps
     lengths = sorted({max(1, steps // 3), steps}) if rungs is None else _counts("--rungs", rungs)

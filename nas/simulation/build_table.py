@@ -1,9 +1,9 @@
 """A sample of a space, trained at several lengths and with several seeds, as a table
 (``nas/simulation/table.py``).
 
-The sample is that of ``nas/spread.py``, the trainings are those of ``nas/ladder.py``, recorded in the results
-database; so a table that was interrupted goes on, and nothing in it is trained twice. Several machines take
-parts of the same sample (:class:`Shard`), and their files are merged.
+The sample is that of ``nas/calibration/design.py``, the trainings are those of ``nas/calibration/sweep.py``,
+recorded in the results database; so a table that was interrupted goes on, and nothing in it is trained twice.
+Several machines take parts of the same sample (:class:`Shard`), and their files are merged.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ import torch
 
 from leaderboard.store import Store
 from nas import __version__
+from nas.calibration.design import spread
+from nas.calibration.sweep import Ladder, make_levels, read_ladder
 from nas.data.benchmarks import BenchmarkSet
 from nas.errors import RecipeError, RunError
 from nas.evaluate import measure_retrained
-from nas.ladder import Ladder, make_levels, read_ladder
 from nas.latency import processor
 from nas.recipe import Recipe
 from nas.simulation.table import Table, make_table
 from nas.simulation.validate_table import COSTS, VERSION
-from nas.spread import spread
 from nas.tally import Listener
 from search_spaces import Genotype
 
@@ -88,7 +88,7 @@ class Sampling:
 class Tabulation:
     """Trains a sample and gives its table; ``recipe.name`` is the name of both, and of the study.
 
-    Raises what :class:`nas.ladder.Ladder` and :func:`nas.spread.spread` raise.
+    Raises what :class:`nas.calibration.sweep.Ladder` and :func:`nas.calibration.design.spread` raise.
     """
 
     def __init__(

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leaderboard.pareto import pareto_mask
-from nas.agreement import kendall
+from nas.calibration.rank_correlation import kendall
 from nas.cost import Budget, Cost, cost_of
 from nas.samplers import Listed, Setting
 from nas.samplers.candidates import Candidate

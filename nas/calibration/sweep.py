@@ -17,10 +17,10 @@ from leaderboard.errors import LeaderboardError
 from leaderboard.records import Evaluation, Protocol, Study, Trial
 from leaderboard.store import Store
 from nas import __version__
+from nas.calibration.fidelities import Level, make_levels
 from nas.cost import cost_of
 from nas.errors import Interrupted, NasError, RecipeError, RunError
 from nas.executors import Executor, Pool
-from nas.levels import Level, make_levels
 from nas.protocol import make_protocols, protocol_of
 from nas.recipe import MAY_CHANGE, Recipe
 from nas.runner import Runner

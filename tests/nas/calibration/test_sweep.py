@@ -13,11 +13,11 @@ import pytest
 
 from leaderboard.errors import StudyMismatchError
 from leaderboard.store import Store
+from nas.calibration.design import spread
+from nas.calibration.sweep import Ladder, make_levels, read_ladder, train_ladder
 from nas.errors import Interrupted, RecipeError, RunError
-from nas.ladder import Ladder, make_levels, read_ladder, train_ladder
 from nas.recipe import Recipe, make_recipe
 from nas.search import Search
-from nas.spread import spread
 from nas.tally import Event
 from nas.training import Plan
 from nas.training.checkpoint import STATE
@@ -187,9 +187,9 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from leaderboard.store import Store
-from nas.ladder import train_ladder
+from nas.calibration.sweep import train_ladder
 from nas.recipe import load_recipe
-from nas.spread import spread
+from nas.calibration.design import spread
 
 runs, recipe = Path(sys.argv[1]), load_recipe(Path(sys.argv[2]))
 genotypes = spread(recipe.search_space(), recipe.scale, 3, budget=recipe.limits(), seed=0)

@@ -1,7 +1,8 @@
 """How far a proxy can be trusted: the same architectures trained short and long, and what costs nothing.
 
-It trains (``nas.ladder``), and then ``nas.verdict`` looks at the results alone. To add a variant of the plan
-that may lower the noise, put a function from a plan to a plan in VARIANTS.
+It trains (``nas.calibration.sweep``), and then ``nas.calibration.calibration_report`` looks at the results
+alone. To add a variant of the plan that may lower the noise, put a function from a plan to a plan in
+VARIANTS.
 """
 
 from __future__ import annotations
@@ -11,16 +12,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from leaderboard.store import Store
-from nas.agreement import LEAST
+from nas.calibration.calibration_report import Report, analyse, calibration_of
+from nas.calibration.design import spread
+from nas.calibration.fidelities import Level, make_levels
+from nas.calibration.rank_correlation import LEAST
+from nas.calibration.sweep import Ladder, read_ladder
+from nas.calibration.zero_cost import look_at, zero_cost
 from nas.errors import RecipeError, unknown
-from nas.ladder import Ladder, read_ladder
-from nas.levels import Level, make_levels
 from nas.recipe import Recipe
-from nas.spread import spread
 from nas.tally import Event, Listener
 from nas.training import Plan
-from nas.verdict import Report, analyse, calibration_of
-from nas.zero_cost import look_at, zero_cost
 from search_spaces import Genotype
 
 VARIANTS: dict[str, Callable[[Plan], Plan]] = {

@@ -9,8 +9,18 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from nas.calibration.zero_cost import (
+    ZERO_COST,
+    Sight,
+    grad_norm,
+    look_at,
+    naswot,
+    snip,
+    synflow,
+    zero_cost,
+    zico,
+)
 from nas.samplers import RandomChooser
-from nas.zero_cost import ZERO_COST, Sight, grad_norm, look_at, naswot, snip, synflow, zero_cost, zico
 from search_spaces.blocks.attention import ATTENTIONS
 from search_spaces.lightweight import Lightweight
 

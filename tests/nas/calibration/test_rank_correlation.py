@@ -10,7 +10,7 @@ import pytest
 from scipy import stats
 
 from leaderboard.ranks import spearman
-from nas.agreement import (
+from nas.calibration.rank_correlation import (
     RESOLVED,
     Noise,
     best_half,

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leaderboard.records import Calibration
-from nas.agreement import (
+from nas.calibration.fidelities import Level
+from nas.calibration.rank_correlation import (
     LEAST,
     Agreement,
     Noise,
@@ -22,10 +23,9 @@ from nas.agreement import (
     rho_of,
     tau_of,
 )
+from nas.calibration.zero_cost import ZERO_COST
 from nas.errors import RecipeError
-from nas.levels import Level
 from nas.recipe import COST_OBJECTIVES
-from nas.zero_cost import ZERO_COST
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -19,15 +19,15 @@ import pandas as pd
 import pytest
 
 from leaderboard.store import Store
-from nas.calibrate import Asked
+from nas.calibration.calibration import Asked
+from nas.calibration.calibration_report import Report, analyse, calibration_of
+from nas.calibration.fidelities import Level
+from nas.calibration.sweep import COLUMNS
+from nas.calibration.zero_cost import ZERO_COST
 from nas.cli import main
 from nas.errors import RecipeError
-from nas.ladder import COLUMNS
-from nas.levels import Level
 from nas.recipe import Recipe, make_recipe
 from nas.training import Plan
-from nas.verdict import Report, analyse, calibration_of
-from nas.zero_cost import ZERO_COST
 
 Nas = Callable[..., tuple[int, str, str]]
 
@@ -210,7 +210,7 @@ def test_what_cannot_be_meant_is_one_line(
 def test_every_command_of_the_page_works(
     nas: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
 ) -> None:
-    page = (Path(__file__).parents[2] / "docs" / "calibrating.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[3] / "docs" / "calibrating.md").read_text(encoding="utf-8")
     [table] = re.findall(r"```toml\n(.*?)```", page, flags=re.DOTALL)
     [block] = re.findall(r"```sh\n(.*?)```", page, flags=re.DOTALL)
     (tmp_path / "tiny.toml").write_text(table)

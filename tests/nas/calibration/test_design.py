@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from torch import nn
 
+from nas.calibration.design import published_inside, spread
 from nas.cost import Budget, cost_of
 from nas.errors import BudgetError
 from nas.samplers import RandomChooser
-from nas.spread import published_inside, spread
 from search_spaces import Genotype, Space, choice, span
 from search_spaces.lightweight import Lightweight
 from search_spaces.published import published_name
