@@ -22,7 +22,6 @@ from torch import nn
 from leaderboard.records import Protocol
 from leaderboard.store import Store
 from nas import __version__
-from nas.compress.prune import Target, describe, prune
 from nas.compress.quantise import quantise_onnx
 from nas.compress.rows import Rows
 from nas.compress.source import Source
@@ -48,6 +47,7 @@ from nas.export.onnx import OnnxNetwork, write_onnx
 from nas.folders import sha256_of
 from nas.latency import measure_latency
 from nas.protocol import protocol_of
+from nas.pruning.structured import Target, describe, prune
 from nas.training import Job, Plan, Progress, train, validate
 from nas.training.adversarial import NOT_ADVERSARIAL
 from nas.training.checkpoint import WEIGHTS, load_described, save_weights

@@ -65,8 +65,8 @@ class Compression:
     sparsity_steps: int | None = None
 
     def __post_init__(self) -> None:
-        from nas.compress.prune import IMPORTANCES
         from nas.metrics import METRICS
+        from nas.pruning.structured import IMPORTANCES
 
         tables: dict[str, Any] = {"prune_of": PRUNE_OF, "importance": IMPORTANCES, "quantise": QUANTISE}
         for name, allowed in (tables | {"metric": METRICS}).items():

@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from nas.compress.importance import GroupLasso
-from nas.compress.prune import prunable_groups
 from nas.errors import RecipeError
 from nas.folders import sha256_of
+from nas.pruning.importance import GroupLasso
+from nas.pruning.structured import prunable_groups
 from nas.training.adversarial import NOT_ADVERSARIAL, Adversary
 from nas.training.checkpoint import load_described, load_weights, put_weights
 from nas.training.distil import NONE, Teaching

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from nas.compress.coupling import Group
+from nas.pruning.dependencies import Group
 
 
 @dataclass(frozen=True, kw_only=True)

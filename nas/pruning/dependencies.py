@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from nas.compress.watching import ENCLOSED, Watch, enclose
 from nas.errors import CompressError
+from nas.pruning.tracing import ENCLOSED, Watch, enclose
 
 if TYPE_CHECKING:
     from torch_pruning.dependency import DependencyGraph

@@ -12,14 +12,14 @@ import torch
 from small_networks import SMALL
 
 from leaderboard.store import Store
-from nas.compress.importance import IMPORTANCES, GroupLasso
 from nas.compress.pipeline import Pipeline
-from nas.compress.prune import Target, prunable_groups, prune
 from nas.compress.source import Source
 from nas.compress.stages import Compression, Stage
 from nas.data import load_data
 from nas.errors import Interrupted, RecipeError
 from nas.evaluate import load_network
+from nas.pruning.importance import IMPORTANCES, GroupLasso
+from nas.pruning.structured import Target, prunable_groups, prune
 from nas.training import Job, Progress, named_plan, train, validate
 from nas.training.beginning import check
 from nas.training.checkpoint import WEIGHTS, load_described, load_weights

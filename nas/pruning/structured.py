@@ -15,10 +15,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from nas.compress.coupling import Group, Side, Unit, groups_of, is_depthwise
-from nas.compress.importance import IMPORTANCES, Importance
 from nas.cost import Cost, measure
 from nas.errors import CompressError, unknown
+from nas.pruning.dependencies import Group, Side, Unit, groups_of, is_depthwise
+from nas.pruning.importance import IMPORTANCES, Importance
 from search_spaces import Genotype
 from search_spaces.compressed import Compressed, shapes_of
 
