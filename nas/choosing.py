@@ -14,10 +14,10 @@ from leaderboard.errors import not_of_the_run
 from leaderboard.pareto import pareto_mask
 from leaderboard.records import Trial
 from leaderboard.store import Store
+from nas.core.units import format_count, parse_count
 from nas.cost import Cost
 from nas.errors import RecipeError, RunError, unknown
 from nas.recipe import COST_OBJECTIVES, MEASURED_OBJECTIVES, Recipe
-from nas.units import format_count, parse_count
 from search_spaces import Genotype
 
 LIMITS = (*COST_OBJECTIVES, *MEASURED_OBJECTIVES)

@@ -7,7 +7,7 @@ from pathlib import Path
 from leaderboard.records import Evaluation, Trial
 from leaderboard.store import Store
 from nas import __version__
-from nas.folders import sha256_of
+from nas.core.files import sha256_of
 from nas.recipe import Recipe
 from nas.training import Job, Outcome, Plan
 from search_spaces import Genotype

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import torch
 
-from nas.folders import cache_folder
+from nas.core.files import cache_folder
 
 PACKAGE = "search_spaces"
 """Parts of this package alone are kept: what others' sources depend on cannot be known."""

@@ -24,9 +24,9 @@ from torch import Tensor, nn
 from leaderboard.records import Runtime
 from nas import __version__
 from nas.compress.quantise import quantise_onnx
+from nas.core.device import out_of_memory
 from nas.cost import input_size
 from nas.data import Patches, load_data
-from nas.device import out_of_memory
 from nas.errors import NasError, RecipeError, unknown
 from nas.export.onnx import OnnxNetwork, write_onnx
 from nas.latency import WARM_UP, Latency, processor, timed_ms

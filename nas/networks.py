@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from leaderboard.store import Store
 from nas.architectures import find_architecture
+from nas.core.files import sha256_of
 from nas.errors import CheckpointError, RecipeError, unknown
-from nas.folders import sha256_of
 from nas.shipped import shipped_weights
 from nas.training.checkpoint import load_pickled, load_weights
 from search_spaces import Genotype, SpaceError, load_space

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from leaderboard.records import Protocol
+from nas.core.files import sha256_of
 from nas.data import Dataset, load_data
-from nas.folders import sha256_of
 from nas.recipe import Recipe
 from nas.training import Plan, bicubic_baseline
 from nas.training.validation import mean_scores

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from operator import attrgetter
 
+from nas.core.units import format_count
 from nas.cost import Budget, Cost, cost_of
 from nas.errors import BudgetError
 from nas.samplers import RandomChooser
-from nas.units import format_count
 from search_spaces import Genotype, Space
 
 TRIES = 5000

@@ -13,10 +13,10 @@ from typing import Annotated, Any, Literal
 import tomli_w
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from nas.core.units import parse_count
 from nas.cost import Budget
 from nas.errors import NasError, RecipeError, unknown
 from nas.training.plan import Plan, named_plan
-from nas.units import parse_count
 from search_spaces import Space, SpaceError, load_space
 
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass, fields
 from leaderboard.errors import not_of_the_run
 from leaderboard.records import Evaluation, Protocol, Trial
 from leaderboard.store import Store
+from nas.core.device import cpu_threads
 from nas.data import load_data
-from nas.device import cpu_threads
 from nas.errors import RunError
 from nas.training import Job, Outcome, Plan, Progress, train
 from search_spaces import load_space

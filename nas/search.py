@@ -21,8 +21,9 @@ from leaderboard.errors import LeaderboardError
 from leaderboard.records import Evaluation, Runtime, Study, Trial
 from leaderboard.store import Store, sqlite_url
 from nas import __version__
+from nas.core.device import pick_device
+from nas.core.units import format_count
 from nas.cost import OUTPUT, Cost, breakdown, cost_of
-from nas.device import pick_device
 from nas.errors import Interrupted, RunError
 from nas.executors import Executor
 from nas.fitting import made_to_fit, published_that_fit
@@ -38,7 +39,6 @@ from nas.seeds import Spread, missing_seeds, spread
 from nas.study import Candidate, Proposer, many_trials
 from nas.tally import Event, Listener, Tally
 from nas.training import Progress
-from nas.units import format_count
 from search_spaces import Genotype
 from search_spaces.published import published_name
 

@@ -7,12 +7,12 @@ from collections.abc import Hashable
 import numpy as np
 from numpy.typing import NDArray
 
+from nas.core.units import format_count
 from nas.cost import Budget, cost_of
 from nas.errors import BudgetError
 from nas.fitting import published_that_fit
 from nas.reach import require_reachable
 from nas.samplers.candidates import Candidate, Candidates
-from nas.units import format_count
 from search_spaces import Genotype, Space
 
 POOL, LEAST_POOL = 10, 500

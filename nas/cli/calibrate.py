@@ -64,7 +64,7 @@ def calibrate(
     """
     from nas.calibration.calibration import calibrate as begin
     from nas.cli.stop import watch_signals
-    from nas.device import pick_device
+    from nas.core.device import pick_device
     from nas.errors import Interrupted
 
     own = _recipe(recipe, name, plan, changes or [], workers, executor, device)
@@ -143,8 +143,8 @@ def _asked(
 
 
 def _counts(option: str, text: str) -> list[int]:
+    from nas.core.units import parse_count
     from nas.errors import RecipeError
-    from nas.units import parse_count
 
     try:
         return [parse_count(word.strip()) for word in text.split(",")]
@@ -199,7 +199,7 @@ class _Display:
 
     def hear(self, event: Event) -> None:
         """One event of the ladder."""
-        from nas.units import format_seconds
+        from nas.core.units import format_seconds
 
         self.stop.check()
         if self.quiet or self._ladder is None:
@@ -225,7 +225,7 @@ class _Display:
 
 
 def _print(report: Report) -> None:
-    from nas.units import format_count
+    from nas.core.units import format_count
 
     low, high = (format_count(cost) for cost in report.multi_adds)
     worst, best = report.reference_range_db

@@ -102,7 +102,7 @@ def compress(
     from nas.cli.stop import watch_signals
     from nas.compress.pipeline import Pipeline
     from nas.compress.stages import Compression
-    from nas.device import pick_device
+    from nas.core.device import pick_device
     from nas.errors import Interrupted
     from nas.training.features import require_features
 
@@ -329,7 +329,7 @@ def _told(result: Compressing) -> dict[str, Any]:
 
 def _print(result: Compressing, compression: Compression) -> None:
     from nas.compress.pipeline import ADVERSARIAL
-    from nas.units import format_count
+    from nas.core.units import format_count
 
     sets = list(dict.fromkeys(name for stage in result.stages for name in stage.benchmarks))
     names = [f"{'stage':<12}", "params", "Multi-Adds", f"{'bytes':>9}", f"{'ms':>8}", "PSNR dB", "   drop"]

@@ -75,7 +75,7 @@ def _told(found: Architecture, scale: int, counted: Cost, check: bool) -> dict[s
 
 def _print(found: Architecture, told: dict[str, Any]) -> None:
     from leaderboard.tables import words
-    from nas.units import format_count
+    from nas.core.units import format_count
 
     typer.echo(f"{found.name}  ({found.source})")
     if found.genotype is not None:

@@ -12,8 +12,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 
 from leaderboard.tables import words
 from nas import training
+from nas.core.units import format_count, format_seconds
 from nas.tally import Event, Tally
-from nas.units import format_count, format_seconds
 
 PLAIN_SECONDS = 15.0
 """Seconds between two plain lines about one training."""

@@ -116,7 +116,7 @@ class _How:
     def place(self) -> torch.device:
         import torch
 
-        from nas.device import cpu_threads, pick_device
+        from nas.core.device import cpu_threads, pick_device
 
         place = torch.device(pick_device(self.device or "auto"))
         if place.type == "cpu":
@@ -190,9 +190,9 @@ def _network(what: str, chosen: list[BenchmarkSet], how: _How) -> dict[str, Any]
 
 def _ensemble_words(network: Network) -> str:
     """What the average over flips and turns costs."""
+    from nas.core.units import format_count
     from nas.cost import cost_of
     from nas.ensemble import WAYS
-    from nas.units import format_count
 
     words = f"self-ensemble: mean of {WAYS} flips and turns, {WAYS} times the Multi-Adds"
     if network.genotype is None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Self
 from nas.cli.display import TrainingDisplay
 from nas.cli.failures import message_of
 from nas.cli.stop import Stop
-from nas.units import format_count
+from nas.core.units import format_count
 
 if TYPE_CHECKING:
     from leaderboard.store import Store
@@ -73,7 +73,7 @@ class Longer:
 
     def train(self, recipe: Recipe, chosen: Sequence[Chosen]) -> Retraining:
         """Train the chosen under the recipe's plan, and measure each; the bars and lines belong to it."""
-        from nas.device import pick_device
+        from nas.core.device import pick_device
         from nas.retrain import Retraining
 
         words = recipe.device.split(",")
@@ -148,7 +148,7 @@ class Longer:
         """Measure one result on what it was not measured on yet, and print all; False where it failed."""
         import torch
 
-        from nas.device import cpu_threads, out_of_memory
+        from nas.core.device import cpu_threads, out_of_memory
         from nas.errors import Interrupted
         from nas.evaluate import measure_retrained
 

@@ -50,7 +50,7 @@ def measure(
 
     import torch
 
-    from nas.device import cpu_threads, pick_device
+    from nas.core.device import cpu_threads, pick_device
     from nas.measure import Setting, measure_networks
 
     setting = Setting(

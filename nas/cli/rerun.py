@@ -31,7 +31,7 @@ def rerun(
     """
     from nas.cli.display import TrainingDisplay
     from nas.cli.stop import watch_signals
-    from nas.device import pick_device
+    from nas.core.device import pick_device
     from nas.errors import Interrupted
     from nas.rerun import find_result, require_same_images, run_again
 

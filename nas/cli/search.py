@@ -169,7 +169,7 @@ def _join(name: str, given: dict[str, Any], runs: Path, db: str | None) -> None:
     from nas.cli.display import SearchDisplay
     from nas.cli.options import open_store
     from nas.cli.stop import watch_signals
-    from nas.device import pick_device
+    from nas.core.device import pick_device
     from nas.errors import Interrupted, RecipeError
     from nas.join import Joined
     from nas.recipe import make_recipe
@@ -210,7 +210,7 @@ def _run(recipe: Recipe, runs: Path, db: str | None) -> None:
     from nas.cli.display import SearchDisplay
     from nas.cli.options import open_store
     from nas.cli.stop import watch_signals
-    from nas.device import pick_device
+    from nas.core.device import pick_device
     from nas.errors import Interrupted
     from nas.search import Event, Search
 
@@ -240,7 +240,7 @@ def _run(recipe: Recipe, runs: Path, db: str | None) -> None:
 
 
 def _headline(recipe: Recipe, search: Search, device: str) -> str:
-    from nas.units import format_count
+    from nas.core.units import format_count
 
     words = {name: f"{name} at most" for name in search.budget.limits()}
     words |= {f"min_{name}": f"{name} at least" for name in search.budget.floors()}

@@ -51,7 +51,7 @@ def simulate(
 def _table(told: dict[str, Any]) -> str:
     from tabulate import tabulate
 
-    from nas.units import format_seconds
+    from nas.core.units import format_seconds
 
     lines = [told["said"], ""]
     for side, head in (("trainings", "trained in full"), ("seconds", "time of workers")):

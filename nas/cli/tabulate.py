@@ -143,7 +143,7 @@ def _train(
 
     from nas.cli.display import TrainingDisplay
     from nas.cli.stop import watch_signals
-    from nas.device import pick_device
+    from nas.core.device import pick_device
     from nas.errors import Interrupted, RunError
     from nas.simulation.build_table import Tabulation
     from nas.simulation.table import write_table
@@ -213,7 +213,7 @@ def _merge(what: list[str], out: Path | None, name: str | None, space: str | Non
 
 
 def _told(table: Any, path: Path) -> None:
-    from nas.units import format_seconds
+    from nas.core.units import format_seconds
 
     counts = table.card["counts"]
     size = path.stat().st_size

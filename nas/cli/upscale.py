@@ -39,7 +39,7 @@ def upscale(
     """Enlarge an image, or all of a folder: 8 or 16 bits, with transparency, of any size."""
     import torch
 
-    from nas.device import cpu_threads, pick_device
+    from nas.core.device import cpu_threads, pick_device
     from nas.errors import RecipeError
     from nas.shipped import DEFAULT
     from nas.upscale.enlarging import make_upscaler, targets_of

@@ -37,14 +37,14 @@ from nas.compress.stages import (
     load_stage,
     load_training,
 )
+from nas.core.device import cpu_threads, device_name
+from nas.core.files import sha256_of
 from nas.cost import cost_of
 from nas.data import Patches, load_data
 from nas.data.benchmarks import BenchmarkSet, read_benchmark
-from nas.device import cpu_threads, device_name
 from nas.errors import CompressError, ExportError, RecipeError
 from nas.evaluate import Network, digest_weights, measure_network, measurement_of
 from nas.export.onnx import OnnxNetwork, write_onnx
-from nas.folders import sha256_of
 from nas.latency import measure_latency
 from nas.protocol import protocol_of
 from nas.pruning.structured import Target, describe, prune

@@ -12,7 +12,7 @@ from leaderboard.records import Protocol, Runtime, Study, Trial
 from leaderboard.store import Store
 from nas import __version__
 from nas.compress.stages import Stage
-from nas.folders import sha256_of
+from nas.core.files import sha256_of
 from nas.latency import processor
 from nas.training.checkpoint import WEIGHTS
 from search_spaces import Genotype

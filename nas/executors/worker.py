@@ -18,7 +18,7 @@ from multiprocessing.connection import Connection
 import torch
 
 from nas import errors
-from nas.device import out_of_memory
+from nas.core.device import out_of_memory
 from nas.errors import CandidateError, DiskError, Interrupted, NasError, OutOfMemoryError, TimedOutError
 from nas.executors.pool import Place, Result, Work, worker_name
 from nas.training import Progress

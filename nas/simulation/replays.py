@@ -21,8 +21,8 @@ import numpy as np
 import torch
 
 from nas import __version__
+from nas.core.files import sha256_of
 from nas.errors import RecipeError, unknown
-from nas.folders import sha256_of
 from nas.samplers import SAMPLERS
 from nas.simulation.executor import Plan, Replay, full_seconds
 from nas.simulation.objective import Surface

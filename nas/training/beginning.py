@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from nas.core.files import sha256_of
 from nas.errors import RecipeError
-from nas.folders import sha256_of
 from nas.pruning.importance import GroupLasso
 from nas.pruning.structured import prunable_groups
 from nas.training.adversarial import NOT_ADVERSARIAL, Adversary

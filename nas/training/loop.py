@@ -12,8 +12,8 @@ from typing import Any
 
 import torch
 
+from nas.core.device import device_name, out_of_memory
 from nas.data import Patches, load_data
-from nas.device import device_name, out_of_memory
 from nas.errors import CheckpointError, Interrupted, OutOfMemoryError, TrainingError
 from nas.pictures import Album, open_album
 from nas.training import ranks

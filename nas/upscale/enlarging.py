@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from nas.core.device import out_of_memory
 from nas.data.images import list_images
-from nas.device import out_of_memory
 from nas.errors import DataError, DiskError, NasError, RecipeError
 from nas.export.onnx import OnnxNetwork, first_line
 from nas.memory import peak_memory

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from nas.core.units import format_count
 from nas.errors import DataError
-from nas.units import format_count
 from nas.upscale.bands import Bands, Part
 from nas.upscale.decoding import Pixels, any_size, deep_pixels, plain_pixels
 from nas.upscale.png_bands import open_png

@@ -10,7 +10,7 @@ import pytest
 import torch
 from misbehaving import Misbehaving, Slow, instantly, job_of, many
 
-from nas.device import cpu_threads
+from nas.core.device import cpu_threads
 from nas.errors import CandidateError, DiskError, Interrupted, OutOfMemoryError, RecipeError, TimedOutError
 from nas.executors import EXECUTORS, Done, Executor, Pool
 from nas.executors.inline import Inline

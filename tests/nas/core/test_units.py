@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nas.core.units import format_count, format_seconds, parse_count
 from nas.errors import RecipeError
-from nas.units import format_count, format_seconds, parse_count
 
 
 @pytest.mark.parametrize(

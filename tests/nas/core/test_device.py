@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from nas.device import MOST_THREADS, cpu_threads, pick_device
+from nas.core.device import MOST_THREADS, cpu_threads, pick_device
 from nas.errors import RecipeError
 
 
