@@ -149,7 +149,7 @@ FLOORS = [
         "nas.training.validation",
         "nas.training.feed",
     },
-    {"nas.training.plan", "nas.training.features", "nas.compress.quantise"},
+    {"nas.training.plan", "nas.training.features", "nas.training.qat"},
     {"nas.training.job", "nas.training.step"},
     {"nas.training.ranks", "nas.training.curve", "nas.training.events", "nas.training.beginning"},
     {"nas.training.loop"},

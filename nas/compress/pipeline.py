@@ -22,7 +22,6 @@ from torch import nn
 from leaderboard.records import Protocol
 from leaderboard.store import Store
 from nas import __version__
-from nas.compress.quantise import quantise_onnx
 from nas.compress.rows import Rows
 from nas.compress.source import Source
 from nas.compress.stages import (
@@ -53,6 +52,7 @@ from nas.training.adversarial import NOT_ADVERSARIAL
 from nas.training.checkpoint import WEIGHTS, load_described, save_weights
 from nas.training.distil import NONE
 from nas.training.features import read_features, require_features
+from nas.training.qat import quantise_onnx
 from nas.training.validation import mean_scores
 from search_spaces import Genotype
 from search_spaces.compressed import Compressed

@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from nas.compress.quantise import FakeActivation, FakeWeight, finish_qat, prepare_qat, quantise_onnx
 from nas.errors import CompressError
 from nas.export.onnx import OnnxNetwork, write_onnx
+from nas.training.qat import FakeActivation, FakeWeight, finish_qat, prepare_qat, quantise_onnx
 from search_spaces.blocks.convolutions import CONVOLUTIONS, AsymmetricConv, fold
 from search_spaces.blocks.distillation import DISTILLERS
 from search_spaces.blocks.tails import bicubic_skip
