@@ -154,7 +154,7 @@ FLOORS = [
     {"nas.training.ranks", "nas.training.curve", "nas.training.events", "nas.training.beginning"},
     {"nas.training.loop"},
     {"nas.training"},
-    {"nas.compress.stages", "nas.calibration.zero_cost"},
+    {"nas.compression.stages", "nas.calibration.zero_cost"},
     {"nas.executors.pool", "nas.rungs", "nas.memory", "nas.latency"},
     {"nas.executors.worker"},
     {"nas.executors.inline", "nas.executors.crew"},
@@ -188,8 +188,8 @@ FLOORS = [
     {"nas.export", "nas.measure"},
     {"nas.evaluate"},
     {"nas.simulation.build_table"},
-    {"nas.papers", "nas.compress.source", "nas.compress.rows"},
-    {"nas.compress.pipeline"},
+    {"nas.papers", "nas.compression.source", "nas.compression.records"},
+    {"nas.compression.pipeline"},
     {"nas.export.card"},
     {"nas.export.formats", "nas.upscale", "nas.upscale.decoding"},
     {"nas.upscale.bands"},
@@ -226,7 +226,7 @@ FLOORS = [
 ]
 EVERYWHERE = {
     "nas",
-    "nas.compress",
+    "nas.compression",
     "search_spaces.blocks",
     "search_spaces.networks",
 }  # hold a docstring or a version, import nothing

@@ -11,9 +11,9 @@ import typer
 from nas.cli.options import Db, Device, Runs, again, between_commas, has_store, open_store
 
 if TYPE_CHECKING:
-    from nas.compress.pipeline import Compressing
-    from nas.compress.source import Source
-    from nas.compress.stages import Compression, Stage
+    from nas.compression.pipeline import Compressing
+    from nas.compression.source import Source
+    from nas.compression.stages import Compression, Stage
     from nas.data.benchmarks import BenchmarkSet
     from nas.training import Plan
 
@@ -100,8 +100,8 @@ def compress(
     then the stages after it are left out, and the last good one is told.
     """
     from nas.cli.stop import watch_signals
-    from nas.compress.pipeline import Pipeline
-    from nas.compress.stages import Compression
+    from nas.compression.pipeline import Pipeline
+    from nas.compression.stages import Compression
     from nas.core.device import pick_device
     from nas.errors import Interrupted
     from nas.training.features import require_features
@@ -165,7 +165,7 @@ class _Finder:
 
     def network(self, word: str, scale: int | None, weights: Path | None, *, fresh: bool) -> Source:
         """A network with its weights; ``fresh``: a published name may come without."""
-        from nas.compress.source import Source
+        from nas.compression.source import Source
         from nas.errors import RecipeError
         from nas.evaluate import SCALE, Network, load_network
         from search_spaces.named import genotype_of
@@ -328,7 +328,7 @@ def _told(result: Compressing) -> dict[str, Any]:
 
 
 def _print(result: Compressing, compression: Compression) -> None:
-    from nas.compress.pipeline import ADVERSARIAL
+    from nas.compression.pipeline import ADVERSARIAL
     from nas.core.units import format_count
 
     sets = list(dict.fromkeys(name for stage in result.stages for name in stage.benchmarks))

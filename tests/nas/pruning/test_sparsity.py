@@ -12,9 +12,9 @@ import torch
 from small_networks import SMALL
 
 from leaderboard.store import Store
-from nas.compress.pipeline import Pipeline
-from nas.compress.source import Source
-from nas.compress.stages import Compression, Stage
+from nas.compression.pipeline import Pipeline
+from nas.compression.source import Source
+from nas.compression.stages import Compression, Stage
 from nas.data import load_data
 from nas.errors import Interrupted, RecipeError
 from nas.evaluate import load_network
@@ -148,7 +148,7 @@ def test_a_pipeline_trains_with_it_once_before_the_first_round_and_goes_on_from_
     def tell(stage: Stage) -> None:
         """Nothing."""
 
-    monkeypatch.setattr("nas.compress.pipeline.train", seen)
+    monkeypatch.setattr("nas.compression.pipeline.train", seen)
     with Store.at(tmp_path / "runs" / "results.db") as store:
 
         def made() -> Pipeline:

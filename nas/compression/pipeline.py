@@ -22,9 +22,9 @@ from torch import nn
 from leaderboard.records import Protocol
 from leaderboard.store import Store
 from nas import __version__
-from nas.compress.rows import Rows
-from nas.compress.source import Source
-from nas.compress.stages import (
+from nas.compression.records import Rows
+from nas.compression.source import Source
+from nas.compression.stages import (
     FLOAT,
     INT8,
     QUANTISED_BITS,

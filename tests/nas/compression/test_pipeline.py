@@ -19,9 +19,9 @@ from small_networks import SMALL, source, trained_weights
 from leaderboard.errors import StudyMismatchError
 from leaderboard.store import Store
 from nas.cli.compress import _checked, _plan, _size
-from nas.compress.pipeline import TEACHER, Compressing, Pipeline
-from nas.compress.source import Source
-from nas.compress.stages import FLOAT, INT8, STAGE, Compression, Stage, load_stage
+from nas.compression.pipeline import TEACHER, Compressing, Pipeline
+from nas.compression.source import Source
+from nas.compression.stages import FLOAT, INT8, STAGE, Compression, Stage, load_stage
 from nas.cost import cost_of
 from nas.data import load_data
 from nas.data.benchmarks import BenchmarkSet
@@ -472,7 +472,7 @@ def test_the_command_refuses_in_one_line_what_it_cannot_mean(
 
 @pytest.mark.thorough
 def test_every_command_of_the_page_works(nas: Nas) -> None:
-    page = (Path(__file__).parents[2] / "docs" / "compressing.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[3] / "docs" / "compressing.md").read_text(encoding="utf-8")
     [block] = re.findall(r"```sh\n(.*?)```", page, flags=re.DOTALL)
     printed = []
     for line in block.splitlines():

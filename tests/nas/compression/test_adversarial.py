@@ -16,8 +16,8 @@ from small_networks import SMALL, source, trained_weights
 from leaderboard.errors import StudyMismatchError
 from leaderboard.store import Store
 from nas.cli.compress import _adversarial
-from nas.compress.pipeline import ADVERSARIAL, Compressing, Pipeline
-from nas.compress.stages import Compression, Stage
+from nas.compression.pipeline import ADVERSARIAL, Compressing, Pipeline
+from nas.compression.stages import Compression, Stage
 from nas.errors import CheckpointError, Interrupted, RecipeError
 from nas.training import Job, Progress, named_plan, train
 from nas.training.checkpoint import WEIGHTS, load_described, load_weights
@@ -86,7 +86,7 @@ def test_the_critic_comes_after_the_teacher_and_stays_to_the_integers(
         jobs[job.folder.name] = job
         return train(job, report)
 
-    monkeypatch.setattr("nas.compress.pipeline.train", seen)
+    monkeypatch.setattr("nas.compression.pipeline.train", seen)
     made = pipeline(plan=replace(PLAN, distil="output"), prune=0.6, quantise="int8", adversarial_steps=3)
     result = made.run(silent, silently)
     names = [stage.name for stage in result.stages]

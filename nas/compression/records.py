@@ -11,7 +11,7 @@ from leaderboard.owners import this_process
 from leaderboard.records import Protocol, Runtime, Study, Trial
 from leaderboard.store import Store
 from nas import __version__
-from nas.compress.stages import Stage
+from nas.compression.stages import Stage
 from nas.core.files import sha256_of
 from nas.latency import processor
 from nas.training.checkpoint import WEIGHTS
