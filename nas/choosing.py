@@ -15,7 +15,7 @@ from leaderboard.pareto import pareto_mask
 from leaderboard.records import Trial
 from leaderboard.store import Store
 from nas.core.units import format_count, parse_count
-from nas.cost import Cost
+from nas.cost.counting import Cost
 from nas.errors import RecipeError, RunError, unknown
 from nas.recipe import COST_OBJECTIVES, MEASURED_OBJECTIVES, Recipe
 from search_spaces import Genotype

@@ -24,12 +24,12 @@ from torch import Tensor, nn
 from leaderboard.records import Runtime
 from nas import __version__
 from nas.core.device import out_of_memory
-from nas.cost import input_size
+from nas.cost.counting import input_size
+from nas.cost.latency import WARM_UP, Latency, processor, timed_ms
+from nas.cost.memory import process_peak
 from nas.data import Patches, load_data
 from nas.errors import NasError, RecipeError, unknown
 from nas.export.onnx import OnnxNetwork, write_onnx
-from nas.latency import WARM_UP, Latency, processor, timed_ms
-from nas.memory import process_peak
 from nas.training.qat import quantise_onnx
 from search_spaces import Genotype
 from search_spaces.blocks.convolutions import fold

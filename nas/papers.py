@@ -16,7 +16,7 @@ from leaderboard.store import Store
 from leaderboard.store.measurements import MARK, WAYS
 from leaderboard.views import Show
 from nas.architectures import find_architecture
-from nas.cost import Cost, cost_of
+from nas.cost.counting import Cost, cost_of
 from nas.errors import NasError, RunError
 from nas.evaluate import BICUBIC, Network, load_network
 from search_spaces import SpaceError, load_space

@@ -23,12 +23,12 @@ from leaderboard.store import Store, sqlite_url
 from nas import __version__
 from nas.core.device import pick_device
 from nas.core.units import format_count
-from nas.cost import OUTPUT, Cost, breakdown, cost_of
+from nas.cost.counting import OUTPUT, Cost, breakdown, cost_of
+from nas.cost.latency import Latency, processor
+from nas.cost.measured_limits import Measured
 from nas.errors import Interrupted, RunError
 from nas.executors import Executor
 from nas.fitting import made_to_fit, published_that_fit
-from nas.latency import Latency, processor
-from nas.limits import Measured
 from nas.partners import Partners
 from nas.reach import require_reachable
 from nas.recipe import MAY_CHANGE, Recipe, load_recipe, make_recipe

@@ -18,7 +18,7 @@ from optuna.trial import TrialState
 
 from leaderboard.database import said
 from leaderboard.records import Evaluation, Trial
-from nas.cost import Budget, Cost
+from nas.cost.counting import Budget, Cost
 from nas.errors import RunError
 from nas.recipe import Recipe
 from nas.samplers import RUNGS, SAMPLERS, RandomChooser, Setting

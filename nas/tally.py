@@ -9,7 +9,7 @@ import numpy as np
 
 from leaderboard.pareto import hypervolume, pareto_mask
 from leaderboard.records import Trial
-from nas.cost import Cost
+from nas.cost.counting import Cost
 from nas.training import Progress
 from search_spaces import Genotype
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.core.units import format_count
-from nas.cost import Budget, cost_of
+from nas.cost.counting import Budget, cost_of
 from nas.errors import BudgetError
 from nas.fitting import published_that_fit
 from nas.reach import require_reachable

@@ -18,7 +18,7 @@ from leaderboard.records import Evaluation, Protocol, Study, Trial
 from leaderboard.store import Store
 from nas import __version__
 from nas.calibration.fidelities import Level, make_levels
-from nas.cost import cost_of
+from nas.cost.counting import cost_of
 from nas.errors import Interrupted, NasError, RecipeError, RunError
 from nas.executors import Executor, Pool
 from nas.protocol import make_protocols, protocol_of

@@ -11,7 +11,7 @@ from nas.cli.options import Db, Runs, has_store, open_store
 
 if TYPE_CHECKING:
     from nas.architectures import Architecture
-    from nas.cost import Cost
+    from nas.cost.counting import Cost
 
 
 def cost(
@@ -45,7 +45,7 @@ def cost(
 def _told(found: Architecture, scale: int, counted: Cost, check: bool) -> dict[str, Any]:
     from dataclasses import asdict
 
-    from nas.cost import OUTPUT, input_size, largest_layer, uncounted_operations
+    from nas.cost.counting import OUTPUT, input_size, largest_layer, uncounted_operations
 
     def build() -> Any:
         return found.build(scale)
@@ -67,7 +67,7 @@ def _told(found: Architecture, scale: int, counted: Cost, check: bool) -> dict[s
         row = ("params", "multi_adds", "conv_only")
         told["printed"] = {key: getattr(printed, key) for key in row}
     if check:
-        from nas.second_opinion import second_opinions
+        from nas.cost.cross_check import second_opinions
 
         told["check"] = [asdict(one) for one in second_opinions(build, scale, counted.multi_adds)]
     return told

@@ -191,7 +191,7 @@ def _network(what: str, chosen: list[BenchmarkSet], how: _How) -> dict[str, Any]
 def _ensemble_words(network: Network) -> str:
     """What the average over flips and turns costs."""
     from nas.core.units import format_count
-    from nas.cost import cost_of
+    from nas.cost.counting import cost_of
     from nas.ensemble import WAYS
 
     words = f"self-ensemble: mean of {WAYS} flips and turns, {WAYS} times the Multi-Adds"

@@ -167,7 +167,7 @@ def _keep(rows: list[Row], setting: Setting, runs: Path, db: str | None) -> None
 def _about(setting: Setting) -> dict[str, Any]:
     import torch
 
-    from nas.latency import processor
+    from nas.cost.latency import processor
 
     return {
         "device": processor(setting.device),

@@ -38,13 +38,13 @@ from nas.compression.stages import (
 )
 from nas.core.device import cpu_threads, device_name
 from nas.core.files import sha256_of
-from nas.cost import cost_of
+from nas.cost.counting import cost_of
+from nas.cost.latency import measure_latency
 from nas.data import Patches, load_data
 from nas.data.benchmarks import BenchmarkSet, read_benchmark
 from nas.errors import CompressError, ExportError, RecipeError
 from nas.evaluate import Network, digest_weights, measure_network, measurement_of
 from nas.export.onnx import OnnxNetwork, write_onnx
-from nas.latency import measure_latency
 from nas.protocol import protocol_of
 from nas.pruning.structured import Target, describe, prune
 from nas.training import Job, Plan, Progress, train, validate

@@ -13,7 +13,7 @@ from leaderboard.store import Store
 from nas import __version__
 from nas.compression.stages import Stage
 from nas.core.files import sha256_of
-from nas.latency import processor
+from nas.cost.latency import processor
 from nas.training.checkpoint import WEIGHTS
 from search_spaces import Genotype
 from search_spaces.named import Named

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from nas.cost import OUTPUT
+from nas.cost.counting import OUTPUT
 from nas.errors import CheckpointError, RecipeError, unknown
 from nas.training import Outcome, Plan
 from nas.training.adversarial import ADVERSARIALS, NOT_ADVERSARIAL

@@ -12,7 +12,7 @@ import torch
 from leaderboard.store import Store
 from nas import __version__
 from nas.core.units import format_count
-from nas.cost import OUTPUT, cost_of, input_size, measure
+from nas.cost.counting import OUTPUT, cost_of, input_size, measure
 from nas.evaluate import Network
 
 NOT_STATED = "not stated"

@@ -23,10 +23,10 @@ from leaderboard.store import Store
 from nas import __version__
 from nas.calibration.design import spread
 from nas.calibration.sweep import Ladder, make_levels, read_ladder
+from nas.cost.latency import processor
 from nas.data.benchmarks import BenchmarkSet
 from nas.errors import RecipeError, RunError
 from nas.evaluate import measure_retrained
-from nas.latency import processor
 from nas.recipe import Recipe
 from nas.simulation.table import Table, make_table
 from nas.simulation.validate_table import COSTS, VERSION

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from leaderboard.pareto import hypervolume, pareto_mask
-from nas.cost import Budget, Cost
+from nas.cost.counting import Budget, Cost
 from search_spaces import Genotype, Space
 
 

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 
 from nas import __version__
+from nas.cost.latency import processor
 from nas.errors import RecipeError
-from nas.latency import processor
 from nas.simulation.replays import Source, Spec, Task, run_tasks
 from nas.simulation.statistics import (
     Group,

@@ -14,10 +14,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nas.core.device import out_of_memory
+from nas.cost.memory import peak_memory
 from nas.data.images import list_images
 from nas.errors import DataError, DiskError, NasError, RecipeError
 from nas.export.onnx import OnnxNetwork, first_line
-from nas.memory import peak_memory
 from nas.tiles import UNKNOWN_OVERLAP, enlarge_in_bands, receptive_radius
 from nas.training.checkpoint import write_whole
 from nas.upscale.bands import Part

@@ -18,9 +18,9 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from nas.cost.latency import processor, timed_ms
 from nas.data import Dataset, Patches, load_data
 from nas.export.onnx import OnnxNetwork, write_onnx
-from nas.latency import processor, timed_ms
 from nas.metrics import METRICS, to_uint8
 from nas.training import Job, named_plan, train
 from nas.training.checkpoint import load_weights

@@ -11,7 +11,7 @@ import argparse
 
 import torch
 
-from nas.latency import processor
+from nas.cost.latency import processor
 from nas.measure import Setting, Subject, measure_networks
 from search_spaces.published import PUBLISHED
 

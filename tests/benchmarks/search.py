@@ -23,7 +23,7 @@ from pathlib import Path
 
 import nas.search
 from leaderboard.store import Store, sqlite_url
-from nas.cost import Cost, cost_of
+from nas.cost.counting import Cost, cost_of
 from nas.executors import EXECUTORS, Done, Pool, Watch
 from nas.recipe import make_recipe
 from nas.samplers import RandomChooser

@@ -10,7 +10,7 @@ import pytest
 
 from leaderboard.store import Store
 from nas.controls import choose_controls
-from nas.cost import cost_of
+from nas.cost.counting import cost_of
 from nas.errors import NasError, RecipeError
 from nas.networks import load_network
 from nas.recipe import Recipe, load_recipe

@@ -12,11 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from leaderboard.store import Store
+from nas.cost.latency import processor
+from nas.cost.memory import peak_memory, process_peak
 from nas.errors import RecipeError
 from nas.export.onnx import write_onnx
-from nas.latency import processor
 from nas.measure import Setting, Subject, measure_networks, runtime_of
-from nas.memory import peak_memory, process_peak
 from search_spaces.lightweight import Lightweight
 
 Nas = Callable[..., subprocess.CompletedProcess[str]]

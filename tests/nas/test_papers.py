@@ -17,7 +17,7 @@ from PIL import Image
 from leaderboard.reported import reported
 from leaderboard.store import Store
 from nas.cli import main
-from nas.cost import cost_of
+from nas.cost.counting import cost_of
 from nas.training.checkpoint import save_weights
 from search_spaces.lightweight import Lightweight
 

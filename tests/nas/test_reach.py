@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from nas.cost import Budget, measure
+from nas.cost.counting import Budget, measure
 from nas.errors import BudgetError
 from nas.reach import require_reachable
 from search_spaces import Space

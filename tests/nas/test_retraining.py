@@ -19,7 +19,7 @@ from leaderboard.records import Trial
 from leaderboard.store import Store
 from nas.choosing import Chosen
 from nas.cli import main
-from nas.cost import cost_of
+from nas.cost.counting import cost_of
 from nas.recipe import Recipe
 from nas.retrain import Retraining
 from nas.search import Search

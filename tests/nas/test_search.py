@@ -12,13 +12,13 @@ from troubled import MARKS
 from leaderboard.errors import StudyMismatchError, StudyTakenError, UnknownStudyError
 from leaderboard.store import Store
 from nas.choosing import choose
-from nas.cost import Budget, Cost, cost_of, measure
+from nas.cost.counting import Budget, Cost, cost_of, measure
+from nas.cost.measured_limits import Measured
+from nas.cost.memory import peak_memory
 from nas.errors import BudgetError, DiskError, Interrupted, RecipeError, RunError
 from nas.executors import EXECUTORS
 from nas.fitting import made_to_fit
 from nas.jobs import make_job
-from nas.limits import Measured
-from nas.memory import peak_memory
 from nas.recipe import Recipe
 from nas.retrain import Retraining
 from nas.runner import ATTEMPTS
@@ -483,7 +483,7 @@ def test_latency_and_memory_are_objectives_that_a_resumed_search_does_not_measur
     assert {cost for cost, _ in tally.results.values()} == {
         trial.measured["latency_ms"] for trial in done if trial.measured
     }
-    monkeypatch.setattr("nas.limits.measure_latency", None)  # nothing may be measured again
+    monkeypatch.setattr("nas.cost.measured_limits.measure_latency", None)  # nothing may be measured again
     again = run(small_recipe(trials=3, **wanted), tmp_path)
     assert again.rungs == tally.rungs
     with pytest.raises(RecipeError, match="latency_ms takes time to find; tpe, nsga2"):

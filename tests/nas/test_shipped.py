@@ -16,7 +16,7 @@ from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio as psnr
 
 from leaderboard.store import Store
-from nas.cost import cost_of
+from nas.cost.counting import cost_of
 from nas.data.benchmarks import choose_benchmarks, read_benchmark
 from nas.errors import RecipeError
 from nas.evaluate import measure_bicubic, measure_network

@@ -22,7 +22,7 @@ from nas.cli.compress import _checked, _plan, _size
 from nas.compression.pipeline import TEACHER, Compressing, Pipeline
 from nas.compression.source import Source
 from nas.compression.stages import FLOAT, INT8, STAGE, Compression, Stage, load_stage
-from nas.cost import cost_of
+from nas.cost.counting import cost_of
 from nas.data import load_data
 from nas.data.benchmarks import BenchmarkSet
 from nas.errors import CheckpointError, CompressError, Interrupted, RecipeError

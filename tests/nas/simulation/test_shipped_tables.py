@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from leaderboard.pareto import pareto_mask
-from nas.cost import cost_of
+from nas.cost.counting import cost_of
 from nas.errors import RecipeError
 from nas.simulation.replays import shipped_tables, source_of
 from nas.simulation.table import card_markdown, read_table

@@ -14,7 +14,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from nas.cost import Cost, cost_of
+from nas.cost.counting import Cost, cost_of
 from nas.samplers import Listed, RandomChooser
 from nas.simulation.executor import Plan, Replay
 from nas.simulation.synthetic_landscape import surface_of

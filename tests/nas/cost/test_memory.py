@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from nas.cost import input_size
-from nas.memory import peak_memory
+from nas.cost.counting import input_size
+from nas.cost.memory import peak_memory
 from search_spaces.lightweight import Lightweight
 
 MEGA = 320 * 180  # LR pixels of 1280x720 at x4

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from nas.cost import Budget, Cost, input_size, measure
+from nas.cost.counting import Budget, Cost, input_size, measure
 from nas.errors import BudgetError
 from nas.samplers import RandomChooser
 from search_spaces import Space

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from nas.cost import largest_layer, measure, uncounted_operations
-from nas.second_opinion import second_opinions
+from nas.cost.counting import largest_layer, measure, uncounted_operations
+from nas.cost.cross_check import second_opinions
 from search_spaces.published import PUBLISHED
 
 

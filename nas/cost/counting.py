@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode, flop_registry
 
+from nas.cost.cache import KnownCosts
 from nas.errors import BudgetError
-from nas.known_costs import KnownCosts
 from search_spaces import Genotype
 from search_spaces.genotype import Part
 
@@ -54,8 +54,8 @@ class Budget:
     """Limits, each None where there is none. What equals its limit is inside.
 
     ``params``, ``multi_adds``, ``conv_multi_adds``: at most, of a Cost; ``min_params``, ``min_multi_adds``:
-    at least. ``memory`` (bytes) and ``latency_ms`` are of one inference, found by ``nas.memory`` and
-    ``nas.latency`` for those candidates that keep the others.
+    at least. ``memory`` (bytes) and ``latency_ms`` are of one inference, found by ``nas.cost.memory`` and
+    ``nas.cost.latency`` for those candidates that keep the others.
     """
 
     params: int | None = None

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-import nas.cost
-from nas.cost import Cost, breakdown, cost_of, measure
-from nas.known_costs import KnownCosts
+import nas.cost.counting
+from nas.cost.cache import KnownCosts
+from nas.cost.counting import Cost, breakdown, cost_of, measure
 from nas.samplers import RandomChooser
 from search_spaces import Space
 from search_spaces.lightweight import Lightweight
@@ -26,8 +26,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def forgetful(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A cache folder, and a counter that remembers nothing from before."""
-    monkeypatch.setattr(nas.cost, "_known_parts", {})
-    monkeypatch.setattr(nas.cost, "_on_disk", KnownCosts())
+    monkeypatch.setattr(nas.cost.counting, "_known_parts", {})
+    monkeypatch.setattr(nas.cost.counting, "_on_disk", KnownCosts())
     return folder
 
 
@@ -74,9 +74,9 @@ def test_costs_from_disk_are_those_that_are_counted(forgetful: Path, monkeypatch
     space, chooser = Space(Lightweight), RandomChooser(11)
     drawn = [space.suggest(chooser) for _ in range(6)]
     counted = [cost_of(genotype, 3, (48, 64)) for genotype in drawn]
-    monkeypatch.setattr(nas.cost, "_known_parts", {})
-    monkeypatch.setattr(nas.cost, "_on_disk", KnownCosts())
-    monkeypatch.setattr(nas.cost, "_count", None)  # nothing may be counted again
+    monkeypatch.setattr(nas.cost.counting, "_known_parts", {})
+    monkeypatch.setattr(nas.cost.counting, "_on_disk", KnownCosts())
+    monkeypatch.setattr(nas.cost.counting, "_count", None)  # nothing may be counted again
     assert [cost_of(genotype, 3, (48, 64)) for genotype in drawn] == counted
     monkeypatch.undo()
     built = [measure(lambda g=one: g.build(3), 3, (48, 64)) for one in drawn]  # type: ignore[misc]
@@ -85,7 +85,7 @@ def test_costs_from_disk_are_those_that_are_counted(forgetful: Path, monkeypatch
 
 def test_processes_that_write_at_once_lose_no_line(folder: Path) -> None:
     code = (
-        "import sys; from nas.known_costs import KnownCosts; known = KnownCosts()\n"
+        "import sys; from nas.cost.cache import KnownCosts; known = KnownCosts()\n"
         "for i in range(200): known.put(('s', int(sys.argv[1]), i), (i, 1, 2, 3), 'search_spaces.x')"
     )
     writers = [subprocess.Popen([sys.executable, "-c", code, str(number)]) for number in range(3)]

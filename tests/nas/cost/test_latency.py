@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import torch
 
-from nas.latency import measure_latency
+from nas.cost.latency import measure_latency
 from search_spaces.lightweight import Lightweight
 
 CPU = torch.device("cpu")

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from nas.cost import OUTPUT, input_size, on_meta
+from nas.cost.counting import OUTPUT, input_size, on_meta
 
 _FVCORE_EXTRAS = {
     "layer_norm": "layer normalisation, 5 an element",

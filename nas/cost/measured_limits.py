@@ -6,9 +6,9 @@ from collections.abc import Callable, Collection
 
 import torch
 
-from nas.cost import Budget
-from nas.latency import Latency, measure_latency
-from nas.memory import peak_memory
+from nas.cost.counting import Budget
+from nas.cost.latency import Latency, measure_latency
+from nas.cost.memory import peak_memory
 from search_spaces import Genotype
 
 NAMES = ("memory", "latency_ms")

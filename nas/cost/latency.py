@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from nas.cost import OUTPUT, input_size
+from nas.cost.counting import OUTPUT, input_size
 
 WARM_UP, RUNS = 2, 7
 

@@ -12,7 +12,7 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from nas.cost import OUTPUT, input_size, on_meta
+from nas.cost.counting import OUTPUT, input_size, on_meta
 
 
 def peak_memory(build: Callable[[], nn.Module], scale: int, output: tuple[int, int] = OUTPUT) -> int:

@@ -1,0 +1,1 @@
+"""Exact costs before training: parameters, Multi-Adds, memory, latency, and budgets over them."""
