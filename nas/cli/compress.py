@@ -167,7 +167,7 @@ class _Finder:
         """A network with its weights; ``fresh``: a published name may come without."""
         from nas.compression.source import Source
         from nas.errors import RecipeError
-        from nas.evaluate import SCALE, Network, load_network
+        from nas.evaluation.benchmark_sets import SCALE, Network, load_network
         from search_spaces.named import genotype_of
         from search_spaces.published import PUBLISHED
 

@@ -10,8 +10,8 @@ import typer
 from nas.cli.options import Db, Runs, has_store, open_store
 
 if TYPE_CHECKING:
-    from nas.architectures import Architecture
     from nas.cost.counting import Cost
+    from nas.networks.resolving import Architecture
 
 
 def cost(
@@ -30,7 +30,7 @@ def cost(
     """Print the parameters and the Multi-Adds of a network for an output of 1280x720 pixels."""
     import json
 
-    from nas.architectures import find_architecture
+    from nas.networks.resolving import find_architecture
 
     there = has_store(runs, db)
     found = find_architecture(arch, (lambda: open_store(runs, db, read_only=True)) if there else None)

@@ -150,7 +150,7 @@ class Longer:
 
         from nas.core.device import cpu_threads, out_of_memory
         from nas.errors import Interrupted
-        from nas.evaluate import measure_retrained
+        from nas.evaluation.benchmark_sets import measure_retrained
 
         if not self._sets:
             return True

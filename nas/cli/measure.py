@@ -99,10 +99,10 @@ def _subject(word: str, scale: int | None, runs: Path, db: str | None) -> Subjec
     """The network that a word means, with its weights where the word has some."""
     import torch
 
-    from nas.architectures import find_architecture
     from nas.errors import RecipeError
-    from nas.evaluate import SCALE, load_network
+    from nas.evaluation.benchmark_sets import SCALE, load_network
     from nas.measure import Subject
+    from nas.networks.resolving import find_architecture
 
     if scale not in (None, 2, 3, 4):
         raise RecipeError(f"--scale {scale}: 2, 3 or 4")

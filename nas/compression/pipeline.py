@@ -43,7 +43,7 @@ from nas.cost.latency import measure_latency
 from nas.data import Patches, load_data
 from nas.data.benchmarks import BenchmarkSet, read_benchmark
 from nas.errors import CompressError, ExportError, RecipeError
-from nas.evaluate import Network, digest_weights, measure_network, measurement_of
+from nas.evaluation.benchmark_sets import Network, digest_weights, measure_network, measurement_of
 from nas.export.onnx import OnnxNetwork, write_onnx
 from nas.protocol import protocol_of
 from nas.pruning.structured import Target, describe, prune

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nas.errors import CompressError
-from nas.evaluate import Network
+from nas.evaluation.benchmark_sets import Network
 from nas.training.checkpoint import save_weights
 from search_spaces import Genotype
 from search_spaces.named import genotype_of

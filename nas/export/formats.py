@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from leaderboard.store import Store
 from nas.errors import ExportError, RecipeError, unknown
-from nas.evaluate import Network, read_weights
+from nas.evaluation.benchmark_sets import Network, read_weights
 from nas.export.card import NOT_STATED, as_markdown, make_card
 from nas.export.onnx import LEAST_SIDE, OPSET, OnnxNetwork, write_onnx
 from nas.export.program import read_program, write_program

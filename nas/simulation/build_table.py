@@ -26,7 +26,7 @@ from nas.calibration.sweep import Ladder, make_levels, read_ladder
 from nas.cost.latency import processor
 from nas.data.benchmarks import BenchmarkSet
 from nas.errors import RecipeError, RunError
-from nas.evaluate import measure_retrained
+from nas.evaluation.benchmark_sets import measure_retrained
 from nas.recipe import Recipe
 from nas.simulation.table import Table, make_table
 from nas.simulation.validate_table import COSTS, VERSION

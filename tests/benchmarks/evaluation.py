@@ -21,7 +21,7 @@ from networks import IMDN_LIKE
 from scipy.ndimage import correlate, correlate1d
 
 from nas.data.benchmarks import BenchmarkImage, choose_benchmarks, data_folder, read_benchmark
-from nas.evaluate import Network, measure_network
+from nas.evaluation.benchmark_sets import Network, measure_network
 from nas.metrics import METRICS, to_uint8
 
 SCALE = 4

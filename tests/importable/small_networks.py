@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from nas.compression.source import Source
-from nas.evaluate import load_network
+from nas.evaluation.benchmark_sets import load_network
 from nas.training import Job, Plan, train
 from search_spaces.lightweight import Lightweight
 

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from leaderboard.store import Store
-from nas.networks import load_network
+from nas.networks.loading import load_network
 
 RECIPE = """
 scale = 2

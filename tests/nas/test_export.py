@@ -24,7 +24,7 @@ import nas
 from leaderboard.records import Measurement
 from leaderboard.store import Store
 from nas.errors import CheckpointError, ExportError, RecipeError
-from nas.evaluate import Network, digest_weights, load_network
+from nas.evaluation.benchmark_sets import Network, digest_weights, load_network
 from nas.export import formats
 from nas.export.formats import FORMATS, SUFFIXES, export
 from nas.export.onnx import LEAST, LR, OPSET, SCALE, SR, OnnxNetwork, write_onnx

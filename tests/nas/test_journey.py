@@ -15,7 +15,7 @@ from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio as psnr
 
 from leaderboard.store import Store
-from nas.networks import load_network
+from nas.networks.loading import load_network
 
 Script = Callable[..., str]
 

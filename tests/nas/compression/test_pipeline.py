@@ -26,7 +26,7 @@ from nas.cost.counting import cost_of
 from nas.data import load_data
 from nas.data.benchmarks import BenchmarkSet
 from nas.errors import CheckpointError, CompressError, Interrupted, RecipeError
-from nas.evaluate import Network, load_network
+from nas.evaluation.benchmark_sets import Network, load_network
 from nas.export.onnx import OnnxNetwork
 from nas.training import Job, Plan, Progress, named_plan, train, validate
 from nas.training.checkpoint import WEIGHTS, load_weights, save_weights

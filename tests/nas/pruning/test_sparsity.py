@@ -17,7 +17,7 @@ from nas.compression.source import Source
 from nas.compression.stages import Compression, Stage
 from nas.data import load_data
 from nas.errors import Interrupted, RecipeError
-from nas.evaluate import load_network
+from nas.evaluation.benchmark_sets import load_network
 from nas.pruning.importance import IMPORTANCES, GroupLasso
 from nas.pruning.structured import Target, prunable_groups, prune
 from nas.training import Job, Progress, named_plan, train, validate

@@ -18,11 +18,11 @@ from torch import Tensor, nn
 pytest.importorskip("torch_pruning")
 
 from leaderboard.tables import words
-from nas.architectures import find_architecture
 from nas.cost.counting import cost_of, measure
 from nas.cost.cross_check import second_opinions
 from nas.errors import CompressError, NasError
-from nas.evaluate import load_network
+from nas.evaluation.benchmark_sets import load_network
+from nas.networks.resolving import find_architecture
 from nas.pruning.dependencies import Group, Unit, groups_of, is_depthwise
 from nas.pruning.importance import IMPORTANCES, group_lasso, lamp
 from nas.pruning.structured import Target, describe, prunable_groups, prune, reachable, without

@@ -15,10 +15,10 @@ from leaderboard.sources import benchmarks
 from leaderboard.store import Store
 from leaderboard.store.measurements import MARK, WAYS
 from leaderboard.views import Show
-from nas.architectures import find_architecture
 from nas.cost.counting import Cost, cost_of
 from nas.errors import NasError, RunError
-from nas.evaluate import BICUBIC, Network, load_network
+from nas.evaluation.benchmark_sets import BICUBIC, Network, load_network
+from nas.networks.resolving import find_architecture
 from search_spaces import SpaceError, load_space
 
 Open = Callable[[], Store]

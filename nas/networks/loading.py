@@ -12,10 +12,10 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from leaderboard.store import Store
-from nas.architectures import find_architecture
 from nas.core.files import sha256_of
 from nas.errors import CheckpointError, RecipeError, unknown
-from nas.shipped import shipped_weights
+from nas.networks.pretrained import shipped_weights
+from nas.networks.resolving import find_architecture
 from nas.training.checkpoint import load_pickled, load_weights
 from search_spaces import Genotype, SpaceError, load_space
 from search_spaces.published import PUBLISHED
@@ -54,8 +54,8 @@ def load_network(
 
     A ``.safetensors`` file of ours; a run or a genotype's id, whose best weights the database knows
     (re-trained before searched); a published name or ``module:function``, with the file ``weights``, which
-    the latter may do without, and so may the names whose weights are ``nas.shipped``. ``scale`` None takes
-    the file's. Raises RecipeError or CheckpointError.
+    the latter may do without, and so may the names whose weights are ``nas.networks.pretrained``. ``scale``
+    None takes the file's. Raises RecipeError or CheckpointError.
     """
     if word.endswith(".safetensors"):
         if weights is not None:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from leaderboard.store.measurements import MARK, WAYS
 from nas.errors import RecipeError
-from nas.networks import Network
+from nas.networks.loading import Network
 
 
 class SelfEnsemble(nn.Module):

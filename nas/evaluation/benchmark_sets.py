@@ -20,7 +20,7 @@ from nas.data.images import list_images, read_image
 from nas.errors import CheckpointError, DataError, RecipeError
 from nas.imresize import imresize
 from nas.metrics import METRICS, compare, cut, half_up, luma, to_uint8
-from nas.networks import BICUBIC, SCALE, Network, digest_weights, load_network, read_weights
+from nas.networks.loading import BICUBIC, SCALE, Network, digest_weights, load_network, read_weights
 from nas.tiles import Tiling, enlarge
 from search_spaces.published import published_name
 

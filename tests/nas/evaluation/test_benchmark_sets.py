@@ -25,7 +25,7 @@ from nas.data.benchmarks import (
     read_benchmark,
 )
 from nas.errors import CheckpointError, DataError, RecipeError
-from nas.evaluate import (
+from nas.evaluation.benchmark_sets import (
     Network,
     digest_weights,
     load_network,

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from nas.architectures import find_architecture
 from nas.errors import RecipeError
+from nas.networks.resolving import find_architecture
 from search_spaces.published import PUBLISHED
 
 MODULE = """

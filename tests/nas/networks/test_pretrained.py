@@ -19,9 +19,9 @@ from leaderboard.store import Store
 from nas.cost.counting import cost_of
 from nas.data.benchmarks import choose_benchmarks, read_benchmark
 from nas.errors import RecipeError
-from nas.evaluate import measure_bicubic, measure_network
-from nas.networks import Network, load_network
-from nas.shipped import DEFAULT, WEIGHTS, shipped_weights
+from nas.evaluation.benchmark_sets import measure_bicubic, measure_network
+from nas.networks.loading import Network, load_network
+from nas.networks.pretrained import DEFAULT, WEIGHTS, shipped_weights
 from search_spaces.published import PUBLISHED
 
 FILES = sorted(WEIGHTS.glob("*.safetensors"))
@@ -115,7 +115,7 @@ def test_what_is_not_shipped_is_told(
 
 def test_the_history_behind_the_published_network_comes_with_the_project() -> None:
     """Every trial of its searches, and the numbers that its card tells."""
-    path = Path(__file__).parents[2] / "runs" / "published" / "results.db"
+    path = Path(__file__).parents[3] / "runs" / "published" / "results.db"
     assert path.stat().st_size < 1_000_000
     network, card = loaded(shipped_weights(DEFAULT)[2])
     assert network.genotype is not None

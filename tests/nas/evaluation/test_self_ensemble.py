@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from nas.ensemble import WAYS, SelfEnsemble, self_ensembled, turned, turned_back
 from nas.errors import RecipeError
-from nas.networks import Network
+from nas.evaluation.self_ensemble import WAYS, SelfEnsemble, self_ensembled, turned, turned_back
+from nas.networks.loading import Network
 
 
 class Shifting(nn.Module):

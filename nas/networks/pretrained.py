@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-WEIGHTS = Path(__file__).parent / "weights"
+WEIGHTS = Path(__file__).parents[1] / "weights"
 
 DEFAULT = "paretosr-1"
 """The network that enlarges where nobody names one."""

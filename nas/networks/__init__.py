@@ -1,0 +1,1 @@
+"""Networks by their specification: resolve it, load its weights, the pretrained ones."""
