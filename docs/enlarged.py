@@ -13,8 +13,8 @@ import skimage.data
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
-from nas.imresize import imresize
-from nas.metrics import METRICS, to_uint8
+from nas.imaging.bicubic import imresize
+from nas.metrics.fidelity import METRICS, to_uint8
 from nas.networks.loading import load_network
 from nas.networks.pretrained import DEFAULT
 

@@ -20,8 +20,8 @@ from PIL import Image
 from torch import Tensor
 
 from nas.data import Pairs
-from nas.imresize import imresize
-from nas.metrics import METRICS, luma
+from nas.imaging.bicubic import imresize
+from nas.metrics.fidelity import METRICS, luma
 
 FOLDER, INDEX = "pictures", "index.json"
 

@@ -103,7 +103,7 @@ class Recipe(_Section):
     def check(self) -> None:
         """Raise RecipeError or SpaceError for a word that names nothing."""
         from nas.executors import EXECUTORS
-        from nas.metrics import METRICS
+        from nas.metrics.fidelity import METRICS
         from nas.samplers import SAMPLERS
 
         tables: dict[str, dict[str, Any]] = {"sampler": SAMPLERS, "executor": EXECUTORS, "metric": METRICS}

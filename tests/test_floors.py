@@ -128,7 +128,13 @@ FLOORS = [
     # How we search.
     {"nas.core.files", "nas.calibration.rank_correlation"},
     {"nas.cost.cache"},
-    {"nas.cost.counting", "nas.imresize", "nas.metrics", "nas.core.device", "nas.tiles"},
+    {
+        "nas.cost.counting",
+        "nas.imaging.bicubic",
+        "nas.metrics.fidelity",
+        "nas.core.device",
+        "nas.imaging.tiling",
+    },
     {"nas.cost.cross_check", "nas.export.rewrites", "nas.pruning.tracing"},
     {"nas.export.onnx", "nas.export.python_code", "nas.pruning.dependencies"},
     {"nas.export.python_source"},

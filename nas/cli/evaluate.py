@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from leaderboard.store import Store
     from nas.data.benchmarks import BenchmarkSet
     from nas.evaluation.benchmark_sets import Network, Scores
-    from nas.tiles import Tiling
+    from nas.imaging.tiling import Tiling
 
 
 def evaluate(
@@ -59,7 +59,7 @@ def evaluate(
     import json
 
     from nas.errors import RecipeError, unknown
-    from nas.metrics import METRICS
+    from nas.metrics.fidelity import METRICS
 
     words = what or []
     if metric not in METRICS:
@@ -159,7 +159,7 @@ def _network(what: str, chosen: list[BenchmarkSet], how: _How) -> dict[str, Any]
     from nas.data.benchmarks import read_benchmark
     from nas.evaluation.benchmark_sets import load_network, measure_network
     from nas.evaluation.self_ensemble import self_ensembled
-    from nas.tiles import plan_tiling
+    from nas.imaging.tiling import plan_tiling
 
     there = has_store(how.runs, how.db)
     network = load_network(
@@ -232,7 +232,7 @@ def _measured(word: str, chosen: list[BenchmarkSet], how: _How) -> list[str]:
     from nas.evaluation.benchmark_sets import measure_missing
     from nas.evaluation.paper_tables import networks_meant
     from nas.evaluation.self_ensemble import self_ensembled
-    from nas.tiles import plan_tiling
+    from nas.imaging.tiling import plan_tiling
 
     if word == BICUBIC:
         for scale in (2, 3, 4) if how.scale is None else (how.scale,):

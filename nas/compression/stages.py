@@ -65,7 +65,7 @@ class Compression:
     sparsity_steps: int | None = None
 
     def __post_init__(self) -> None:
-        from nas.metrics import METRICS
+        from nas.metrics.fidelity import METRICS
         from nas.pruning.structured import IMPORTANCES
 
         tables: dict[str, Any] = {"prune_of": PRUNE_OF, "importance": IMPORTANCES, "quantise": QUANTISE}

@@ -18,10 +18,10 @@ from nas import __version__
 from nas.data.benchmarks import BenchmarkImage, BenchmarkSet, digest_image, digest_of, read_benchmark
 from nas.data.images import list_images, read_image
 from nas.errors import CheckpointError, DataError, RecipeError
-from nas.imresize import imresize
-from nas.metrics import METRICS, compare, cut, half_up, luma, to_uint8
+from nas.imaging.bicubic import imresize
+from nas.imaging.tiling import Tiling, enlarge
+from nas.metrics.fidelity import METRICS, compare, cut, half_up, luma, to_uint8
 from nas.networks.loading import BICUBIC, SCALE, Network, digest_weights, load_network, read_weights
-from nas.tiles import Tiling, enlarge
 from search_spaces.published import published_name
 
 __all__ = [

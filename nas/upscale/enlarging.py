@@ -18,7 +18,7 @@ from nas.cost.memory import peak_memory
 from nas.data.images import list_images
 from nas.errors import DataError, DiskError, NasError, RecipeError
 from nas.export.onnx import OnnxNetwork, first_line
-from nas.tiles import UNKNOWN_OVERLAP, enlarge_in_bands, receptive_radius
+from nas.imaging.tiling import UNKNOWN_OVERLAP, enlarge_in_bands, receptive_radius
 from nas.training.checkpoint import write_whole
 from nas.upscale.bands import Part
 from nas.upscale.reading import Picture, Pixels, free_memory, read_picture

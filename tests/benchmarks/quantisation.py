@@ -21,7 +21,7 @@ from torch import nn
 from nas.cost.latency import processor, timed_ms
 from nas.data import Dataset, Patches, load_data
 from nas.export.onnx import OnnxNetwork, write_onnx
-from nas.metrics import METRICS, to_uint8
+from nas.metrics.fidelity import METRICS, to_uint8
 from nas.training import Job, named_plan, train
 from nas.training.checkpoint import load_weights
 from nas.training.qat import finish_qat, prepare_qat, quantise_onnx

@@ -12,7 +12,7 @@ from nas.data import Pairs, Patches, load_data
 from nas.data.images import read_image
 from nas.data.patches import Way
 from nas.errors import DataError, RecipeError
-from nas.imresize import imresize
+from nas.imaging.bicubic import imresize
 
 
 def fresh(source: str, scale: int = 2, lr_patch: int = 8):  # type: ignore[no-untyped-def]

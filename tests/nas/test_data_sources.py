@@ -20,7 +20,7 @@ from nas.data.cache import cache_folder, stored
 from nas.data.images import read_image
 from nas.data.sources import SOURCES, list_source
 from nas.errors import DataError, RecipeError
-from nas.imresize import imresize
+from nas.imaging.bicubic import imresize
 
 PHOTOS_DIGEST = "d2c5058b23fd8e33"
 """Of every result that was ever made on the bundled photographs: it does not change."""

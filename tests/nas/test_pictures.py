@@ -12,8 +12,8 @@ from torch import Tensor
 
 from leaderboard.pictures import pictures
 from nas.data import Pairs, load_data
-from nas.imresize import imresize
-from nas.metrics import METRICS
+from nas.imaging.bicubic import imresize
+from nas.metrics.fidelity import METRICS
 from nas.pictures import Album, most_detailed_box, open_album, scenes
 from nas.training import Job, Plan, train
 

@@ -18,7 +18,7 @@ from PIL import Image, ImageCms
 from torch import Tensor, nn
 
 from nas.errors import DataError, NasError, RecipeError
-from nas.tiles import enlarge, enlarge_in_bands
+from nas.imaging.tiling import enlarge, enlarge_in_bands
 from nas.upscale import enlarging
 from nas.upscale.enlarging import make_upscaler, targets_of, upscale_file
 from nas.upscale.reading import read_picture

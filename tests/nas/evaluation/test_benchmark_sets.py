@@ -34,7 +34,7 @@ from nas.evaluation.benchmark_sets import (
     measure_network,
     read_weights,
 )
-from nas.tiles import plan_tiling
+from nas.imaging.tiling import plan_tiling
 from nas.training.checkpoint import save_weights
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from nas.imresize import imresize
+from nas.imaging.bicubic import imresize
 
 
 def channels_first(array: np.ndarray) -> torch.Tensor:

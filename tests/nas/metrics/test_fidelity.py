@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from nas.metrics import METRICS, _ssim_sum, luma, to_uint8
+from nas.metrics.fidelity import METRICS, _ssim_sum, luma, to_uint8
 
 
 def test_psnr_and_ssim_equal_the_reference_values(shared: Path) -> None:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from nas.tiles import enlarge, plan_tiling, receptive_radius
+from nas.imaging.tiling import enlarge, plan_tiling, receptive_radius
 
 
 def convolutions(layers: int, kernel: int = 3, dilation: int = 1) -> nn.Module:
