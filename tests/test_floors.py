@@ -191,7 +191,7 @@ FLOORS = [
     {"nas.retrain", "nas.rerun", "nas.networks.resolving", "nas.calibration.calibration", "nas.controls"},
     {"nas.networks.loading"},
     {"nas.evaluation.self_ensemble"},
-    {"nas.export", "nas.measure"},
+    {"nas.export", "nas.measuring.measure"},
     {"nas.evaluation.benchmark_sets"},
     {"nas.simulation.build_table"},
     {"nas.evaluation.paper_tables", "nas.compression.source", "nas.compression.records"},

@@ -10,7 +10,7 @@ import typer
 from nas.cli.options import Db, Device, Runs, between_commas, has_store, open_store
 
 if TYPE_CHECKING:
-    from nas.measure import Row, Setting, Subject
+    from nas.measuring.measure import Row, Setting, Subject
 
 
 def measure(
@@ -51,7 +51,7 @@ def measure(
     import torch
 
     from nas.core.device import cpu_threads, pick_device
-    from nas.measure import Setting, measure_networks
+    from nas.measuring.measure import Setting, measure_networks
 
     setting = Setting(
         device=torch.device(pick_device(device or "cpu")),
@@ -101,7 +101,7 @@ def _subject(word: str, scale: int | None, runs: Path, db: str | None) -> Subjec
 
     from nas.errors import RecipeError
     from nas.evaluation.benchmark_sets import SCALE, load_network
-    from nas.measure import Subject
+    from nas.measuring.measure import Subject
     from nas.networks.resolving import find_architecture
 
     if scale not in (None, 2, 3, 4):
@@ -136,7 +136,7 @@ def _subject(word: str, scale: int | None, runs: Path, db: str | None) -> Subjec
 def _file(path: Path, scale: int | None) -> Subject:
     from nas.errors import RecipeError
     from nas.export.onnx import OnnxNetwork
-    from nas.measure import Subject
+    from nas.measuring.measure import Subject
 
     if not path.is_file():
         raise RecipeError(f"{path}: there is no such file")
@@ -148,7 +148,7 @@ def _file(path: Path, scale: int | None) -> Subject:
 
 def _keep(rows: list[Row], setting: Setting, runs: Path, db: str | None) -> None:
     """Into the database, all but what came from an ONNX file: nothing there says which network that is."""
-    from nas.measure import runtime_of
+    from nas.measuring.measure import runtime_of
 
     kept = [row for row in rows if row.latency is not None and row.subject.file is None]
     if not kept:

@@ -12,7 +12,7 @@ import argparse
 import torch
 
 from nas.cost.latency import processor
-from nas.measure import Setting, Subject, measure_networks
+from nas.measuring.measure import Setting, Subject, measure_networks
 from search_spaces.published import PUBLISHED
 
 WAYS = (("eager", "fp32"), ("compiled", "fp32"), ("onnxruntime", "fp32"), ("onnxruntime", "int8"))

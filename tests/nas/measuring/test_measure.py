@@ -16,7 +16,7 @@ from nas.cost.latency import processor
 from nas.cost.memory import peak_memory, process_peak
 from nas.errors import RecipeError
 from nas.export.onnx import write_onnx
-from nas.measure import Setting, Subject, measure_networks, runtime_of
+from nas.measuring.measure import Setting, Subject, measure_networks, runtime_of
 from search_spaces.lightweight import Lightweight
 
 Nas = Callable[..., subprocess.CompletedProcess[str]]
