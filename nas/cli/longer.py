@@ -14,10 +14,10 @@ from nas.core.units import format_count
 
 if TYPE_CHECKING:
     from leaderboard.store import Store
-    from nas.choosing import Chosen
     from nas.data.benchmarks import BenchmarkSet
     from nas.recipe import Recipe
-    from nas.retrain import Retrained, Retraining
+    from nas.retraining.fixed_set import Retrained, Retraining
+    from nas.retraining.selection import Chosen
     from nas.tally import Event
 
 
@@ -74,7 +74,7 @@ class Longer:
     def train(self, recipe: Recipe, chosen: Sequence[Chosen]) -> Retraining:
         """Train the chosen under the recipe's plan, and measure each; the bars and lines belong to it."""
         from nas.core.device import pick_device
-        from nas.retrain import Retraining
+        from nas.retraining.fixed_set import Retraining
 
         words = recipe.device.split(",")
         device = ",".join(pick_device(word.strip()) for word in words[: 1 if recipe.workers == 1 else None])

@@ -11,7 +11,6 @@ from troubled import MARKS
 
 from leaderboard.errors import StudyMismatchError, StudyTakenError, UnknownStudyError
 from leaderboard.store import Store
-from nas.choosing import choose
 from nas.cost.counting import Budget, Cost, cost_of, measure
 from nas.cost.measured_limits import Measured
 from nas.cost.memory import peak_memory
@@ -20,7 +19,8 @@ from nas.executors import EXECUTORS
 from nas.fitting import made_to_fit
 from nas.jobs import make_job
 from nas.recipe import Recipe
-from nas.retrain import Retraining
+from nas.retraining.fixed_set import Retraining
+from nas.retraining.selection import choose
 from nas.runner import ATTEMPTS
 from nas.samplers import SAMPLERS
 from nas.search import Search

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from nas.choosing import Chosen
 from nas.cost.counting import Budget
 from nas.errors import RecipeError, unknown
 from nas.fitting import FITTABLE, called, fitted
 from nas.recipe import Recipe
+from nas.retraining.selection import Chosen
 from search_spaces.lightweight import Lightweight
 
 

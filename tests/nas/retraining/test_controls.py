@@ -9,18 +9,18 @@ from pathlib import Path
 import pytest
 
 from leaderboard.store import Store
-from nas.controls import choose_controls
 from nas.cost.counting import cost_of
 from nas.errors import NasError, RecipeError
 from nas.networks.loading import load_network
 from nas.recipe import Recipe, load_recipe
-from nas.retrain import Retraining
+from nas.retraining.controls import choose_controls
+from nas.retraining.fixed_set import Retraining
 from nas.search import Search
 from nas.tally import Event
 from search_spaces.lightweight import Lightweight
 from search_spaces.published import PUBLISHED
 
-RUNS = Path(__file__).parents[2] / "runs"
+RUNS = Path(__file__).parents[3] / "runs"
 NAMES = [name for name, entry in PUBLISHED.items() if isinstance(entry.genotype, Lightweight)]
 
 

@@ -12,9 +12,9 @@ import pytest
 
 from leaderboard.records import Protocol
 from leaderboard.store import Store
-from nas.choosing import choose, choose_best_under, choose_knee, knee, parse_limits
 from nas.errors import RecipeError, RunError
 from nas.recipe import Recipe
+from nas.retraining.selection import choose, choose_best_under, choose_knee, knee, parse_limits
 from search_spaces.lightweight import Lightweight
 
 Make = Callable[..., Recipe]

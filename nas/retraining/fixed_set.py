@@ -1,7 +1,7 @@
 """Training the best of a search for longer: the recipe's ``[retrain]`` plan, resumable at any moment.
 
 It is the search's own way of training (``nas.runner``), with another plan and nothing to propose: one after
-another, or several at once through any executor. ``nas.choosing`` says which candidates.
+another, or several at once through any executor. ``nas.retraining.selection`` says which candidates.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from pathlib import Path
 
 from leaderboard.records import Evaluation, Protocol, Trial
 from leaderboard.store import Store
-from nas.choosing import Chosen
 from nas.errors import NasError, RecipeError
 from nas.executors import Executor, Pool
 from nas.executors.inline import Inline
 from nas.recipe import Recipe
+from nas.retraining.selection import Chosen
 from nas.runner import Runner
 from nas.study import Candidate
 from nas.tally import Event, Listener

@@ -17,11 +17,11 @@ from troubled import Troubled
 
 from leaderboard.records import Trial
 from leaderboard.store import Store
-from nas.choosing import Chosen
 from nas.cli import main
 from nas.cost.counting import cost_of
 from nas.recipe import Recipe
-from nas.retrain import Retraining
+from nas.retraining.fixed_set import Retraining
+from nas.retraining.selection import Chosen
 from nas.search import Search
 from nas.tally import Event
 
