@@ -16,9 +16,9 @@ from leaderboard.store.trials import Stage
 from nas.cost.counting import Cost
 from nas.errors import DiskError, Interrupted, NasError, RunError, WorkerLostError
 from nas.executors import EXECUTORS, Done, Executor, Pool
-from nas.jobs import make_job, record_outcome
-from nas.protocol import make_protocols
-from nas.recipe import PROXY, Recipe
+from nas.recipes.jobs import make_job, record_outcome
+from nas.recipes.protocol import make_protocols
+from nas.recipes.recipe import PROXY, Recipe
 from nas.study import Candidate
 from nas.tally import Event, Listener, Tally
 from nas.training import Job, Outcome, Plan, Progress

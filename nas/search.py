@@ -31,7 +31,7 @@ from nas.executors import Executor
 from nas.fitting import made_to_fit, published_that_fit
 from nas.partners import Partners
 from nas.reach import require_reachable
-from nas.recipe import MAY_CHANGE, Recipe, load_recipe, make_recipe
+from nas.recipes.recipe import MAY_CHANGE, Recipe, load_recipe, make_recipe
 from nas.rungs import next_promotion
 from nas.runner import LEASE_SECONDS, Runner
 from nas.samplers import Setting

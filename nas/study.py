@@ -20,7 +20,7 @@ from leaderboard.database import said
 from leaderboard.records import Evaluation, Trial
 from nas.cost.counting import Budget, Cost
 from nas.errors import RunError
-from nas.recipe import Recipe
+from nas.recipes.recipe import Recipe
 from nas.samplers import RUNGS, SAMPLERS, RandomChooser, Setting
 from search_spaces import Axis, Genotype, Space
 

@@ -19,7 +19,7 @@ from nas.calibration.rank_correlation import LEAST
 from nas.calibration.sweep import Ladder, read_ladder
 from nas.calibration.zero_cost import look_at, zero_cost
 from nas.errors import RecipeError, unknown
-from nas.recipe import Recipe
+from nas.recipes.recipe import Recipe
 from nas.tally import Event, Listener
 from nas.training import Plan
 from search_spaces import Genotype

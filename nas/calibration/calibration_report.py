@@ -25,7 +25,7 @@ from nas.calibration.rank_correlation import (
 )
 from nas.calibration.zero_cost import ZERO_COST
 from nas.errors import RecipeError
-from nas.recipe import COST_OBJECTIVES
+from nas.recipes.recipe import COST_OBJECTIVES
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from nas.errors import RecipeError
-from nas.recipe import PROXY, Recipe
+from nas.recipes.recipe import PROXY, Recipe
 from nas.training import Plan
 
 Kind = Literal["rung", "reference", "variant"]

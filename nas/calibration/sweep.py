@@ -21,8 +21,8 @@ from nas.calibration.fidelities import Level, make_levels
 from nas.cost.counting import cost_of
 from nas.errors import Interrupted, NasError, RecipeError, RunError
 from nas.executors import Executor, Pool
-from nas.protocol import make_protocols, protocol_of
-from nas.recipe import MAY_CHANGE, Recipe
+from nas.recipes.protocol import make_protocols, protocol_of
+from nas.recipes.recipe import MAY_CHANGE, Recipe
 from nas.runner import Runner
 from nas.study import Candidate
 from nas.tally import Event, Listener

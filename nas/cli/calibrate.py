@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from nas.calibration.rank_correlation import Agreement
     from nas.calibration.sweep import Ladder
     from nas.cli.stop import Stop
-    from nas.recipe import Recipe
+    from nas.recipes.recipe import Recipe
     from nas.tally import Event
     from nas.training import Plan
     from search_spaces import Genotype
@@ -98,7 +98,7 @@ def _recipe(
     device: str | None,
 ) -> Recipe:
     """The recipe with what the command line changes, under the calibration's own name."""
-    from nas.recipe import EMBEDDED, load_recipe, make_recipe
+    from nas.recipes.recipe import EMBEDDED, load_recipe, make_recipe
     from nas.training.plan import parse_changes
 
     recipe = EMBEDDED if file is None else load_recipe(file)

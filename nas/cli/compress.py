@@ -272,7 +272,7 @@ def _size(word: str) -> tuple[int, int]:
 
 def _checked(run: str) -> str:
     from nas.errors import RecipeError
-    from nas.recipe import NAME
+    from nas.recipes.recipe import NAME
 
     if re.fullmatch(NAME, run) is None:
         raise RecipeError(f"--name {run!r}: letters, digits, '.', '_' and '-' are needed, 100 at most")

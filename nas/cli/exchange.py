@@ -32,7 +32,7 @@ def import_results(
     """
     from leaderboard.exchange import import_results as take_in
     from nas.errors import RunError
-    from nas.recipe import MAY_CHANGE
+    from nas.recipes.recipe import MAY_CHANGE
 
     if prefix and name is not None:
         raise RunError(f"--prefix {prefix} and --as {name}: one of them")

@@ -15,7 +15,7 @@ from nas.core.units import format_count
 if TYPE_CHECKING:
     from leaderboard.store import Store
     from nas.data.benchmarks import BenchmarkSet
-    from nas.recipe import Recipe
+    from nas.recipes.recipe import Recipe
     from nas.retraining.fixed_set import Retrained, Retraining
     from nas.retraining.selection import Chosen
     from nas.tally import Event

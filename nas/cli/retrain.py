@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from leaderboard.records import Request
     from leaderboard.store import Store
     from nas.cli.longer import Longer
-    from nas.recipe import Recipe
+    from nas.recipes.recipe import Recipe
     from nas.retraining.selection import Chosen
 
 
@@ -163,7 +163,7 @@ class _Wanted:
 
     def recipe(self, store: Store, name: str, plan: str | None = None) -> Recipe:
         """The recipe of the run with the options put in; ``plan`` goes before the one of the command."""
-        from nas.recipe import make_recipe
+        from nas.recipes.recipe import make_recipe
 
         table: dict[str, Any] = {**store.study(name).recipe, "name": name}
         chosen = plan or self.plan

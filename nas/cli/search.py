@@ -11,7 +11,7 @@ import typer
 from nas.cli.options import Db, Device, Runs, between_commas
 
 if TYPE_CHECKING:
-    from nas.recipe import Recipe
+    from nas.recipes.recipe import Recipe
     from nas.search import Search
 
 BUDGET = (
@@ -92,7 +92,7 @@ def search(
 
     Options win over the recipe. The same command again goes on where it stopped; Ctrl-C keeps what is done.
     """
-    from nas.recipe import EMBEDDED, load_recipe
+    from nas.recipes.recipe import EMBEDDED, load_recipe
 
     base = EMBEDDED if recipe is None else load_recipe(recipe)
     options = {
@@ -140,7 +140,7 @@ def _words(text: str | None) -> list[str] | None:
 def _with_options(recipe: Recipe, given: dict[str, Any]) -> Recipe:
     """The recipe with the options of the command line put in."""
     from nas.errors import RecipeError
-    from nas.recipe import make_recipe
+    from nas.recipes.recipe import make_recipe
 
     table = recipe.model_dump(exclude_none=True)
     for key, value in given.items():
@@ -172,7 +172,7 @@ def _join(name: str, given: dict[str, Any], runs: Path, db: str | None) -> None:
     from nas.core.device import pick_device
     from nas.errors import Interrupted, RecipeError
     from nas.join import Joined
-    from nas.recipe import make_recipe
+    from nas.recipes.recipe import make_recipe
     from nas.tally import Event
 
     if strange := sorted(given.keys() - {*WHERE, "name"}):

@@ -12,7 +12,7 @@ from nas.cli.replaying import SpaceName
 
 if TYPE_CHECKING:
     from nas.data.benchmarks import BenchmarkSet
-    from nas.recipe import Recipe
+    from nas.recipes.recipe import Recipe
     from nas.simulation.build_table import Sampling
 
 
@@ -81,7 +81,7 @@ def tabulate(
 
 def _recipe(what: list[str], given: dict[str, Any]) -> Recipe:
     from nas.errors import RecipeError
-    from nas.recipe import EMBEDDED, load_recipe, make_recipe
+    from nas.recipes.recipe import EMBEDDED, load_recipe, make_recipe
 
     if len(what) > 1:
         raise RecipeError(f"{', '.join(what)}: one recipe is tabulated; --merge puts tables together")
@@ -192,7 +192,7 @@ def _merge(what: list[str], out: Path | None, name: str | None, space: str | Non
     import re
 
     from nas.errors import RecipeError
-    from nas.recipe import NAME
+    from nas.recipes.recipe import NAME
     from nas.simulation.table import merge_tables, read_table, write_table
     from nas.simulation.validate_table import TRUSTED
 

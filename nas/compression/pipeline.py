@@ -45,8 +45,8 @@ from nas.data.benchmarks import BenchmarkSet, read_benchmark
 from nas.errors import CompressError, ExportError, RecipeError
 from nas.evaluation.benchmark_sets import Network, digest_weights, measure_network, measurement_of
 from nas.export.onnx import OnnxNetwork, write_onnx
-from nas.protocol import protocol_of
 from nas.pruning.structured import Target, describe, prune
+from nas.recipes.protocol import protocol_of
 from nas.training import Job, Plan, Progress, train, validate
 from nas.training.adversarial import NOT_ADVERSARIAL
 from nas.training.checkpoint import WEIGHTS, load_described, save_weights

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from nas.cost.counting import Budget
 from nas.errors import RecipeError, unknown
 from nas.fitting import FITTABLE, called, fitted
-from nas.recipe import Recipe
+from nas.recipes.recipe import Recipe
 from nas.retraining.selection import Chosen
 from search_spaces.lightweight import Lightweight
 

@@ -15,7 +15,7 @@ from leaderboard.store import Store
 from nas.errors import NasError, RecipeError
 from nas.executors import Executor, Pool
 from nas.executors.inline import Inline
-from nas.recipe import Recipe
+from nas.recipes.recipe import Recipe
 from nas.retraining.selection import Chosen
 from nas.runner import Runner
 from nas.study import Candidate

@@ -17,7 +17,7 @@ from leaderboard.store import Store
 from nas.core.units import format_count, parse_count
 from nas.cost.counting import Cost
 from nas.errors import RecipeError, RunError, unknown
-from nas.recipe import COST_OBJECTIVES, MEASURED_OBJECTIVES, Recipe
+from nas.recipes.recipe import COST_OBJECTIVES, MEASURED_OBJECTIVES, Recipe
 from search_spaces import Genotype
 
 LIMITS = (*COST_OBJECTIVES, *MEASURED_OBJECTIVES)

@@ -27,7 +27,7 @@ from nas.cost.latency import processor
 from nas.data.benchmarks import BenchmarkSet
 from nas.errors import RecipeError, RunError
 from nas.evaluation.benchmark_sets import measure_retrained
-from nas.recipe import Recipe
+from nas.recipes.recipe import Recipe
 from nas.simulation.table import Table, make_table
 from nas.simulation.validate_table import COSTS, VERSION
 from nas.tally import Listener

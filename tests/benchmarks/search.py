@@ -25,7 +25,7 @@ import nas.search
 from leaderboard.store import Store, sqlite_url
 from nas.cost.counting import Cost, cost_of
 from nas.executors import EXECUTORS, Done, Pool, Watch
-from nas.recipe import make_recipe
+from nas.recipes.recipe import make_recipe
 from nas.samplers import RandomChooser
 from nas.search import Search
 from nas.study import Proposer

@@ -18,7 +18,7 @@ from leaderboard.store import Store
 from nas import __version__
 from nas.cli import main
 from nas.cost.counting import Cost
-from nas.recipe import load_recipe
+from nas.recipes.recipe import load_recipe
 from search_spaces.lightweight import Lightweight
 
 Nas = Callable[..., subprocess.CompletedProcess[str]]

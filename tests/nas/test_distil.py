@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from nas.data import load_data
 from nas.errors import CheckpointError, Interrupted, RecipeError
-from nas.protocol import make_protocols
-from nas.recipe import Recipe
+from nas.recipes.protocol import make_protocols
+from nas.recipes.recipe import Recipe
 from nas.training import Job, Plan, Progress, train
 from nas.training.beginning import check
 from nas.training.checkpoint import STATE, WEIGHTS, load_described, load_weights, save_weights

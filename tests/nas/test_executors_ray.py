@@ -20,7 +20,7 @@ from leaderboard.store import Store
 from nas.errors import CandidateError, Interrupted, RunError, TimedOutError, WorkerLostError
 from nas.executors import Done, Pool
 from nas.executors.ray import Ray
-from nas.recipe import Recipe
+from nas.recipes.recipe import Recipe
 from nas.search import Search
 from nas.training import Job, Outcome, Progress, train
 from nas.training.checkpoint import STATE, WEIGHTS, load_weights

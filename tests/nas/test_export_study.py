@@ -12,7 +12,7 @@ import pytest
 from werkzeug.test import Client
 
 from leaderboard.store import Store
-from nas.recipe import Recipe
+from nas.recipes.recipe import Recipe
 from nas.search import Search
 
 Nas = Callable[..., subprocess.CompletedProcess[str]]

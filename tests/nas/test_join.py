@@ -19,7 +19,7 @@ from leaderboard.errors import StudyMismatchError
 from leaderboard.store import Store, sqlite_url
 from nas.errors import RunError
 from nas.join import Joined
-from nas.recipe import Recipe
+from nas.recipes.recipe import Recipe
 from nas.search import Search
 
 RECIPE = """

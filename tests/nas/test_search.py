@@ -17,8 +17,8 @@ from nas.cost.memory import peak_memory
 from nas.errors import BudgetError, DiskError, Interrupted, RecipeError, RunError
 from nas.executors import EXECUTORS
 from nas.fitting import made_to_fit
-from nas.jobs import make_job
-from nas.recipe import Recipe
+from nas.recipes.jobs import make_job
+from nas.recipes.recipe import Recipe
 from nas.retraining.fixed_set import Retraining
 from nas.retraining.selection import choose
 from nas.runner import ATTEMPTS

@@ -26,7 +26,7 @@ from nas.calibration.sweep import COLUMNS
 from nas.calibration.zero_cost import ZERO_COST
 from nas.cli import main
 from nas.errors import RecipeError
-from nas.recipe import Recipe, make_recipe
+from nas.recipes.recipe import Recipe, make_recipe
 from nas.training import Plan
 
 Nas = Callable[..., tuple[int, str, str]]

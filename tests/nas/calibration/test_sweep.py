@@ -16,7 +16,7 @@ from leaderboard.store import Store
 from nas.calibration.design import spread
 from nas.calibration.sweep import Ladder, make_levels, read_ladder, train_ladder
 from nas.errors import Interrupted, RecipeError, RunError
-from nas.recipe import Recipe, make_recipe
+from nas.recipes.recipe import Recipe, make_recipe
 from nas.search import Search
 from nas.tally import Event
 from nas.training import Plan
@@ -188,7 +188,7 @@ import os, signal, sys
 from pathlib import Path
 from leaderboard.store import Store
 from nas.calibration.sweep import train_ladder
-from nas.recipe import load_recipe
+from nas.recipes.recipe import load_recipe
 from nas.calibration.design import spread
 
 runs, recipe = Path(sys.argv[1]), load_recipe(Path(sys.argv[2]))

@@ -12,7 +12,7 @@ from leaderboard.store import Store
 from nas.cost.counting import cost_of
 from nas.errors import NasError, RecipeError
 from nas.networks.loading import load_network
-from nas.recipe import Recipe, load_recipe
+from nas.recipes.recipe import Recipe, load_recipe
 from nas.retraining.controls import choose_controls
 from nas.retraining.fixed_set import Retraining
 from nas.search import Search

@@ -19,7 +19,7 @@ from leaderboard.records import Trial
 from leaderboard.store import Store
 from nas.cli import main
 from nas.cost.counting import cost_of
-from nas.recipe import Recipe
+from nas.recipes.recipe import Recipe
 from nas.retraining.fixed_set import Retraining
 from nas.retraining.selection import Chosen
 from nas.search import Search
@@ -94,7 +94,7 @@ def test_several_at_once_find_what_one_after_another_finds(
 
 def _alone(tmp_path: Path, row: Trial) -> list[float]:
     """The same training once more, in this process and a database of its own."""
-    from nas.recipe import make_recipe
+    from nas.recipes.recipe import make_recipe
 
     (tmp_path / "alone").mkdir(exist_ok=True)
     with Store.at(tmp_path / "results.db") as store:

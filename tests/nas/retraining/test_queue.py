@@ -14,7 +14,7 @@ import pytest
 from leaderboard.store import Store
 from nas.cli import main
 from nas.errors import RunError
-from nas.recipe import Recipe
+from nas.recipes.recipe import Recipe
 from nas.retraining.selection import choose, choose_ids
 from nas.search import Search
 from nas.training import Progress

@@ -13,7 +13,7 @@ import pytest
 from leaderboard.records import Protocol
 from leaderboard.store import Store
 from nas.errors import RecipeError, RunError
-from nas.recipe import Recipe
+from nas.recipes.recipe import Recipe
 from nas.retraining.selection import choose, choose_best_under, choose_knee, knee, parse_limits
 from search_spaces.lightweight import Lightweight
 

@@ -13,7 +13,7 @@ import pytest
 from leaderboard.store import Store
 from nas.data.benchmarks import find_benchmarks
 from nas.errors import RecipeError, RunError
-from nas.recipe import Recipe
+from nas.recipes.recipe import Recipe
 from nas.simulation.build_table import Sampling, Shard, Tabulation, parse_shard
 from nas.simulation.executor import Plan, Replay
 from nas.simulation.replays import shipped_tables

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from nas.reach import require_reachable
-from nas.recipe import load_recipe
+from nas.recipes.recipe import load_recipe
 
-RECIPES = sorted((Path(__file__).parents[2] / "runs").glob("*.toml"))
+RECIPES = sorted((Path(__file__).parents[3] / "runs").glob("*.toml"))
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)

@@ -11,7 +11,7 @@ from typing import Any
 from leaderboard.records import Protocol
 from nas.core.files import sha256_of
 from nas.data import Dataset, load_data
-from nas.recipe import Recipe
+from nas.recipes.recipe import Recipe
 from nas.training import Plan, bicubic_baseline
 from nas.training.validation import mean_scores
 

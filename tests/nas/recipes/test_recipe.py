@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from nas.errors import NasError
-from nas.recipe import EMBEDDED, MAY_CHANGE, Recipe, load_recipe, make_recipe
+from nas.recipes.recipe import EMBEDDED, MAY_CHANGE, Recipe, load_recipe, make_recipe
 
 TEXT = """
 scale = 2

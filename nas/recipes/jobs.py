@@ -8,7 +8,7 @@ from leaderboard.records import Evaluation, Trial
 from leaderboard.store import Store
 from nas import __version__
 from nas.core.files import sha256_of
-from nas.recipe import Recipe
+from nas.recipes.recipe import Recipe
 from nas.training import Job, Outcome, Plan
 from search_spaces import Genotype
 
