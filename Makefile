@@ -31,7 +31,7 @@ thorough: $(STAMP)
 	$(BIN)/python -m pytest -m thorough -n 2
 
 soak: $(STAMP)
-	PARETOSR_SOAK=100 $(BIN)/python -m pytest -m thorough tests/nas/test_soak.py
+	PARETOSR_SOAK=100 $(BIN)/python -m pytest -m thorough tests/nas/search/test_soak.py
 
 lint: $(STAMP)
 	$(BIN)/ruff check

@@ -20,7 +20,7 @@ from nas.calibration.sweep import Ladder, read_ladder
 from nas.calibration.zero_cost import look_at, zero_cost
 from nas.errors import RecipeError, unknown
 from nas.recipes.recipe import Recipe
-from nas.tally import Event, Listener
+from nas.search.progress import Event, Listener
 from nas.training import Plan
 from search_spaces import Genotype
 

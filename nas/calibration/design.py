@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from nas.core.units import format_count
 from nas.cost.counting import Budget, cost_of
 from nas.errors import BudgetError
-from nas.fitting import published_that_fit
-from nas.reach import require_reachable
 from nas.samplers.candidates import Candidate, Candidates
+from nas.search.baselines import published_that_fit
+from nas.search.feasibility import require_reachable
 from search_spaces import Genotype, Space
 
 POOL, LEAST_POOL = 10, 500

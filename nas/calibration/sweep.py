@@ -1,7 +1,7 @@
 """The same architectures trained at several lengths and with several seeds, whatever they turn out to be.
 
 A search gives long trainings to the promising; to see what short ones say about long ones, everybody has to
-climb. This is the search's own way of training (``nas.runner``) with nothing to propose: leases, any
+climb. This is the search's own way of training (``nas.search.loop``) with nothing to propose: leases, any
 executor, one row for each (architecture, protocol, seed), none of them ever trained twice.
 """
 
@@ -23,9 +23,9 @@ from nas.errors import Interrupted, NasError, RecipeError, RunError
 from nas.executors import Executor, Pool
 from nas.recipes.protocol import make_protocols, protocol_of
 from nas.recipes.recipe import MAY_CHANGE, Recipe
-from nas.runner import Runner
-from nas.study import Candidate
-from nas.tally import Event, Listener
+from nas.search.loop import Runner
+from nas.search.progress import Event, Listener
+from nas.search.proposer import Candidate
 from nas.training import Job, Outcome, Plan
 from nas.training.checkpoint import STATE
 from search_spaces import Genotype

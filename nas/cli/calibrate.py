@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from nas.calibration.sweep import Ladder
     from nas.cli.stop import Stop
     from nas.recipes.recipe import Recipe
-    from nas.tally import Event
+    from nas.search.progress import Event
     from nas.training import Plan
     from search_spaces import Genotype
 

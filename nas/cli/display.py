@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from leaderboard.tables import words
 from nas import training
 from nas.core.units import format_count, format_seconds
-from nas.tally import Event, Tally
+from nas.search.progress import Event, Tally
 
 PLAIN_SECONDS = 15.0
 """Seconds between two plain lines about one training."""

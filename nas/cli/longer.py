@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from nas.recipes.recipe import Recipe
     from nas.retraining.fixed_set import Retrained, Retraining
     from nas.retraining.selection import Chosen
-    from nas.tally import Event
+    from nas.search.progress import Event
 
 
 class Longer:

@@ -12,7 +12,7 @@ from nas.cli.options import Db, Device, Runs, between_commas
 
 if TYPE_CHECKING:
     from nas.recipes.recipe import Recipe
-    from nas.search import Search
+    from nas.search.pareto_search import Search
 
 BUDGET = (
     *("params", "multi_adds", "conv_multi_adds", "min_params", "min_multi_adds"),
@@ -171,9 +171,9 @@ def _join(name: str, given: dict[str, Any], runs: Path, db: str | None) -> None:
     from nas.cli.stop import watch_signals
     from nas.core.device import pick_device
     from nas.errors import Interrupted, RecipeError
-    from nas.join import Joined
     from nas.recipes.recipe import make_recipe
-    from nas.tally import Event
+    from nas.search.join import Joined
+    from nas.search.progress import Event
 
     if strange := sorted(given.keys() - {*WHERE, "name"}):
         raise RecipeError(
@@ -212,7 +212,7 @@ def _run(recipe: Recipe, runs: Path, db: str | None) -> None:
     from nas.cli.stop import watch_signals
     from nas.core.device import pick_device
     from nas.errors import Interrupted
-    from nas.search import Event, Search
+    from nas.search.pareto_search import Event, Search
 
     device = _devices(recipe, pick_device)
     with open_store(runs, db) as store, SearchDisplay() as display, watch_signals() as stop:

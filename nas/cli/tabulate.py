@@ -145,9 +145,9 @@ def _train(
     from nas.cli.stop import watch_signals
     from nas.core.device import pick_device
     from nas.errors import Interrupted, RunError
+    from nas.search.progress import Event
     from nas.simulation.build_table import Tabulation
     from nas.simulation.table import write_table
-    from nas.tally import Event
 
     done = 0
     with open_store(runs, db) as store, TrainingDisplay() as display, watch_signals() as stop:

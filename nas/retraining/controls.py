@@ -10,14 +10,15 @@ from collections.abc import Sequence
 
 from nas.cost.counting import Budget
 from nas.errors import RecipeError, unknown
-from nas.fitting import FITTABLE, called, fitted
 from nas.recipes.recipe import Recipe
 from nas.retraining.selection import Chosen
+from nas.search.baselines import FITTABLE, called, fitted
 from search_spaces.lightweight import Lightweight
 
 
 def choose_controls(recipe: Recipe, names: Sequence[str]) -> list[Chosen]:
-    """The published networks ``names`` inside the run's budget (``nas.fitting``), each called ``NAME-like``.
+    """The published networks ``names`` inside the run's budget (``nas.search.baselines``), each called
+    ``NAME-like``.
 
     Raises RecipeError for a name that is unknown or no point of the run's space, and for a budget that the
     network cannot keep.

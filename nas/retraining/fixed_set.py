@@ -1,7 +1,7 @@
 """Training the best of a search for longer: the recipe's ``[retrain]`` plan, resumable at any moment.
 
-It is the search's own way of training (``nas.runner``), with another plan and nothing to propose: one after
-another, or several at once through any executor. ``nas.retraining.selection`` says which candidates.
+It is the search's own way of training (``nas.search.loop``), with another plan and nothing to propose: one
+after another, or several at once through any executor. ``nas.retraining.selection`` says which candidates.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from nas.executors import Executor, Pool
 from nas.executors.inline import Inline
 from nas.recipes.recipe import Recipe
 from nas.retraining.selection import Chosen
-from nas.runner import Runner
-from nas.study import Candidate
-from nas.tally import Event, Listener
+from nas.search.loop import Runner
+from nas.search.progress import Event, Listener
+from nas.search.proposer import Candidate
 from nas.training import Job, Outcome, Plan, Progress, ranks, train
 
 LEASE_SECONDS = 1800.0

@@ -28,9 +28,9 @@ from nas.data.benchmarks import BenchmarkSet
 from nas.errors import RecipeError, RunError
 from nas.evaluation.benchmark_sets import measure_retrained
 from nas.recipes.recipe import Recipe
+from nas.search.progress import Listener
 from nas.simulation.table import Table, make_table
 from nas.simulation.validate_table import COSTS, VERSION
-from nas.tally import Listener
 from search_spaces import Genotype
 
 LICENCE = "CC-BY-4.0"

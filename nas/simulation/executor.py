@@ -1,9 +1,9 @@
 """A search replayed in virtual time: the real samplers and rungs, and a surface instead of trainings.
 
-The loop is that of ``nas/search.py``: a candidate over the budget is rejected and never trained, a repeat
-is told what is known, after many repeats chance proposes, several workers are busy at once and a result is
-told when its training ends, a promotion comes before a new candidate. Only the clock is made up, and thinking
-takes no time on it.
+The loop is that of ``nas/search/pareto_search.py``: a candidate over the budget is rejected and never
+trained, a repeat is told what is known, after many repeats chance proposes, several workers are busy at once
+and a result is told when its training ends, a promotion comes before a new candidate. Only the clock is made
+up, and thinking takes no time on it.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from typing import Any
 
 from leaderboard.records import Evaluation, Trial
 from nas.errors import unknown
-from nas.rungs import next_promotion
 from nas.samplers import SAMPLERS, Listed, Setting
-from nas.search import PATIENCE, REPEATS_BEFORE_RANDOM
+from nas.search.pareto_search import PATIENCE, REPEATS_BEFORE_RANDOM
+from nas.search.promotion import next_promotion
+from nas.search.proposer import Candidate, Proposer
 from nas.simulation.objective import Covered, Surface
-from nas.study import Candidate, Proposer
 from search_spaces import Genotype
 
 _NEVER = datetime(2000, 1, 1, tzinfo=UTC)

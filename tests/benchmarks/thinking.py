@@ -16,9 +16,9 @@ import optuna
 import torch
 
 from nas.samplers import SAMPLERS, Setting
+from nas.search.proposer import distribution
 from nas.simulation.objective import Surface
 from nas.simulation.synthetic_landscape import SPACE, surface_of
-from nas.study import distribution
 
 
 def setting_of(surface: Surface, seed: int, trainings: int) -> Setting:

@@ -21,7 +21,7 @@ from nas.errors import CandidateError, Interrupted, RunError, TimedOutError, Wor
 from nas.executors import Done, Pool
 from nas.executors.ray import Ray
 from nas.recipes.recipe import Recipe
-from nas.search import Search
+from nas.search.pareto_search import Search
 from nas.training import Job, Outcome, Progress, train
 from nas.training.checkpoint import STATE, WEIGHTS, load_weights
 

@@ -13,7 +13,7 @@ from werkzeug.test import Client
 
 from leaderboard.store import Store
 from nas.recipes.recipe import Recipe
-from nas.search import Search
+from nas.search.pareto_search import Search
 
 Nas = Callable[..., subprocess.CompletedProcess[str]]
 Make = Callable[..., Recipe]

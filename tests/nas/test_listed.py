@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from nas.samplers import SAMPLERS, Listed, RandomChooser, Setting
+from nas.search.proposer import Proposer
 from nas.simulation.synthetic_bottleneck import Choices
 from nas.simulation.synthetic_landscape import surface_of
-from nas.study import Proposer
 from search_spaces import Genotype, Space
 from search_spaces.lightweight import Lightweight
 

@@ -8,7 +8,7 @@ import pytest
 from optuna.trial import TrialState
 
 from nas.samplers import SAMPLERS, RandomChooser, Setting, spread_starts
-from nas.study import distribution
+from nas.search.proposer import distribution
 from search_spaces import Genotype, Space
 from search_spaces.lightweight import Lightweight
 from search_spaces.published import PUBLISHED

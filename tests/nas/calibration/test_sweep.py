@@ -17,8 +17,8 @@ from nas.calibration.design import spread
 from nas.calibration.sweep import Ladder, make_levels, read_ladder, train_ladder
 from nas.errors import Interrupted, RecipeError, RunError
 from nas.recipes.recipe import Recipe, make_recipe
-from nas.search import Search
-from nas.tally import Event
+from nas.search.pareto_search import Search
+from nas.search.progress import Event
 from nas.training import Plan
 from nas.training.checkpoint import STATE
 from search_spaces import Genotype

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from nas.reach import require_reachable
 from nas.recipes.recipe import load_recipe
+from nas.search.feasibility import require_reachable
 
 RECIPES = sorted((Path(__file__).parents[3] / "runs").glob("*.toml"))
 

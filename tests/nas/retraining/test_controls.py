@@ -15,8 +15,8 @@ from nas.networks.loading import load_network
 from nas.recipes.recipe import Recipe, load_recipe
 from nas.retraining.controls import choose_controls
 from nas.retraining.fixed_set import Retraining
-from nas.search import Search
-from nas.tally import Event
+from nas.search.pareto_search import Search
+from nas.search.progress import Event
 from search_spaces.lightweight import Lightweight
 from search_spaces.published import PUBLISHED
 

@@ -22,8 +22,8 @@ from nas.cost.counting import cost_of
 from nas.recipes.recipe import Recipe
 from nas.retraining.fixed_set import Retraining
 from nas.retraining.selection import Chosen
-from nas.search import Search
-from nas.tally import Event
+from nas.search.pareto_search import Search
+from nas.search.progress import Event
 
 Nas = Callable[..., tuple[int, str]]
 

@@ -16,7 +16,7 @@ from nas.cli import main
 from nas.errors import RunError
 from nas.recipes.recipe import Recipe
 from nas.retraining.selection import choose, choose_ids
-from nas.search import Search
+from nas.search.pareto_search import Search
 from nas.training import Progress
 
 Nas = Callable[..., tuple[int, str]]

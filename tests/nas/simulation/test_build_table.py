@@ -14,12 +14,12 @@ from leaderboard.store import Store
 from nas.data.benchmarks import find_benchmarks
 from nas.errors import RecipeError, RunError
 from nas.recipes.recipe import Recipe
+from nas.search.progress import Event
 from nas.simulation.build_table import Sampling, Shard, Tabulation, parse_shard
 from nas.simulation.executor import Plan, Replay
 from nas.simulation.replays import shipped_tables
 from nas.simulation.table import merge_tables, read_table, write_table
 from nas.simulation.tabular_objective import Recorded
-from nas.tally import Event
 
 Make = Callable[..., Recipe]
 Nas = Callable[..., subprocess.CompletedProcess[str]]

@@ -3,7 +3,7 @@
 The results database is the only truth: the study is rebuilt from it at the start, so that a killed search
 goes on from what was recorded. A result is recorded first and told second. What is in training is leased to
 this process; leases that run out, or whose process is gone, are taken up again. Other processes may join
-(``nas.join``): they train what is left waiting in the database for them.
+(``nas.search.join``): they train what is left waiting in the database for them.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ from nas.cost.latency import Latency, processor
 from nas.cost.measured_limits import Measured
 from nas.errors import Interrupted, RunError
 from nas.executors import Executor
-from nas.fitting import made_to_fit, published_that_fit
-from nas.partners import Partners
-from nas.reach import require_reachable
 from nas.recipes.recipe import MAY_CHANGE, Recipe, load_recipe, make_recipe
-from nas.rungs import next_promotion
-from nas.runner import LEASE_SECONDS, Runner
 from nas.samplers import Setting
-from nas.seeds import Spread, missing_seeds, spread
-from nas.study import Candidate, Proposer, many_trials
-from nas.tally import Event, Listener, Tally
+from nas.search.baselines import made_to_fit, published_that_fit
+from nas.search.feasibility import require_reachable
+from nas.search.loop import LEASE_SECONDS, Runner
+from nas.search.progress import Event, Listener, Tally
+from nas.search.promotion import next_promotion
+from nas.search.proposer import Candidate, Proposer, many_trials
+from nas.search.remote_workers import Partners
+from nas.search.seeds import Spread, missing_seeds, spread
 from nas.training import Progress
 from search_spaces import Genotype
 from search_spaces.published import published_name

@@ -18,9 +18,9 @@ from postgres_server import PostgresServer
 from leaderboard.errors import StudyMismatchError
 from leaderboard.store import Store, sqlite_url
 from nas.errors import RunError
-from nas.join import Joined
 from nas.recipes.recipe import Recipe
-from nas.search import Search
+from nas.search.join import Joined
+from nas.search.pareto_search import Search
 
 RECIPE = """
 name = "shared"

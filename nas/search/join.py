@@ -11,8 +11,8 @@ from contextlib import suppress
 from leaderboard.errors import LeaderboardError, StudyMismatchError
 from nas.errors import RunError
 from nas.executors import Executor
-from nas.runner import Runner
-from nas.tally import Event
+from nas.search.loop import Runner
+from nas.search.progress import Event
 from nas.training import Progress
 
 LOOK_SECONDS = 0.5

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from leaderboard.pareto import hypervolume
-from nas.rungs import KEEP, MARGIN, best, next_promotion
+from nas.search.promotion import KEEP, MARGIN, best, next_promotion
 
 Population = dict[str, tuple[float, float]]
 

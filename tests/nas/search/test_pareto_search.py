@@ -16,15 +16,15 @@ from nas.cost.measured_limits import Measured
 from nas.cost.memory import peak_memory
 from nas.errors import BudgetError, DiskError, Interrupted, RecipeError, RunError
 from nas.executors import EXECUTORS
-from nas.fitting import made_to_fit
 from nas.recipes.jobs import make_job
 from nas.recipes.recipe import Recipe
 from nas.retraining.fixed_set import Retraining
 from nas.retraining.selection import choose
-from nas.runner import ATTEMPTS
 from nas.samplers import SAMPLERS
-from nas.search import Search
-from nas.tally import Event, Tally
+from nas.search.baselines import made_to_fit
+from nas.search.loop import ATTEMPTS
+from nas.search.pareto_search import Search
+from nas.search.progress import Event, Tally
 from nas.training import train
 from search_spaces import load_space
 from search_spaces.lightweight import Lightweight
@@ -217,7 +217,7 @@ def test_when_everything_fails_the_search_stops_and_says_why(small_recipe: Make,
 def test_a_search_of_which_most_fail_stops_though_some_succeed(
     small_recipe: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("nas.runner.FAILURES_IN_A_ROW", 1000)
+    monkeypatch.setattr("nas.search.loop.FAILURES_IN_A_ROW", 1000)
     recipe = troubled(small_recipe, "none", "error", "nan", "memory", trials=40, only={"luck": [0]})
     with pytest.raises(RunError, match=r"\d+ of 1\d candidates failed; the last one: "):
         run(recipe, tmp_path)

@@ -6,7 +6,7 @@ import pytest
 
 from nas.cost.counting import Budget, measure
 from nas.errors import BudgetError
-from nas.reach import require_reachable
+from nas.search.feasibility import require_reachable
 from search_spaces import Space
 from search_spaces.lightweight import Lightweight
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from leaderboard.records import Trial
-from nas.tally import Tally
+from nas.search.progress import Tally
 
 
 @dataclass(frozen=True, kw_only=True)

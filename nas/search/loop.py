@@ -19,8 +19,8 @@ from nas.executors import EXECUTORS, Done, Executor, Pool
 from nas.recipes.jobs import make_job, record_outcome
 from nas.recipes.protocol import make_protocols
 from nas.recipes.recipe import PROXY, Recipe
-from nas.study import Candidate
-from nas.tally import Event, Listener, Tally
+from nas.search.progress import Event, Listener, Tally
+from nas.search.proposer import Candidate
 from nas.training import Job, Outcome, Plan, Progress
 from nas.training.checkpoint import STATE
 

@@ -1,7 +1,7 @@
 """Processes that joined a search, as it sees them: who they are, and what was left to them.
 
-They take up trials that wait in the database (``nas.join``), so that all the search has to do is to leave
-some there, and to look what became of them.
+They take up trials that wait in the database (``nas.search.join``), so that all the search has to do is to
+leave some there, and to look what became of them.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import time
 
 from leaderboard.owners import is_gone
 from leaderboard.store import Store
-from nas.study import Candidate
+from nas.search.proposer import Candidate
 
 LOOK_SECONDS = 1.0
 """Seconds between two looks at the database."""

@@ -1,0 +1,1 @@
+"""The search: proposals, promotion, feasibility, progress, and processes that join."""
