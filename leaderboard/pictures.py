@@ -1,7 +1,7 @@
 """The crops that a training left beside its weights: read with care, from one folder and nowhere else.
 
-`nas.pictures` writes them. A folder may come from anybody, so everything in it is doubted: names, sizes,
-links.
+`nas.training.crops` writes them. A folder may come from anybody, so everything in it is doubted: names,
+sizes, links.
 """
 
 from __future__ import annotations

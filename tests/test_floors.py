@@ -147,7 +147,7 @@ FLOORS = [
     {"nas.data.patches"},
     {"nas.data"},
     {
-        "nas.pictures",
+        "nas.training.crops",
         "nas.training.losses",
         "nas.training.distil",
         "nas.training.adversarial",

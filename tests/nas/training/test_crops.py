@@ -14,8 +14,8 @@ from leaderboard.pictures import pictures
 from nas.data import Pairs, load_data
 from nas.imaging.bicubic import imresize
 from nas.metrics.fidelity import METRICS
-from nas.pictures import Album, most_detailed_box, open_album, scenes
 from nas.training import Job, Plan, train
+from nas.training.crops import Album, most_detailed_box, open_album, scenes
 
 
 def noise(height: int, width: int, seed: int = 0) -> Tensor:
@@ -150,7 +150,7 @@ def test_pictures_are_replaced_whole_and_a_full_disk_costs_no_result(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("nas.pictures._write", full)
+    monkeypatch.setattr("nas.training.crops._write", full)
     assert not both.save(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["pictures"]
     assert [crop.image for crop in pictures(tmp_path.parent, tmp_path.name)] == ["image1"]
