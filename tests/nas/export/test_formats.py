@@ -441,7 +441,7 @@ def test_a_searched_network_is_exported_with_its_provenance(nas: Nas, tmp_path: 
 
 @pytest.mark.thorough
 def test_every_command_of_the_page_works(nas: Nas, tmp_path: Path) -> None:
-    page = (Path(__file__).parents[2] / "docs" / "using.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[3] / "docs" / "using.md").read_text(encoding="utf-8")
     about = {"space": "lightweight", "choices": SMALL.to_dict(), "scale": 2}
     save_weights(tmp_path / "weights.safetensors", awake(SMALL.build(2)).state_dict(), about)
     save_weights(tmp_path / "imdn.safetensors", PUBLISHED["imdn"].build(4).state_dict(), {})

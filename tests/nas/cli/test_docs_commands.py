@@ -20,7 +20,7 @@ from leaderboard.errors import LeaderboardError
 from leaderboard.store import Store
 from nas.executors import EXECUTORS
 
-DOCS = Path(__file__).parents[2] / "docs"
+DOCS = Path(__file__).parents[3] / "docs"
 Nas = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -99,7 +99,7 @@ def test_every_command_of_the_page_on_retraining_works(
 @pytest.mark.thorough
 def test_the_tracked_recipe_gives_the_same_on_every_executor(nas: Nas, tmp_path: Path) -> None:
     """At two steps a candidate: what differs between executors would differ there, too."""
-    recipe = Path(__file__).parents[2] / "runs" / "x4-300k.toml"
+    recipe = Path(__file__).parents[3] / "runs" / "x4-300k.toml"
     found = {}
     for executor in EXECUTORS:
         runs = tmp_path / executor

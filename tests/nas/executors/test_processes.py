@@ -44,7 +44,7 @@ from nas.training import Outcome, Progress, train
 from nas.training.checkpoint import STATE, WEIGHTS, load_weights
 from search_spaces import Genotype, choice
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(scope="module")
