@@ -21,7 +21,7 @@ FLOORS = [
         "nas.errors",
         "leaderboard.schema",
         "leaderboard.dominance",
-        "leaderboard.pictures",
+        "leaderboard.crops",
         "leaderboard.ranks",
         "leaderboard.reported",
     },

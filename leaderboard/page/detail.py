@@ -8,10 +8,10 @@ from typing import Any
 import pandas as pd
 from dash import html
 
+from leaderboard.crops import Crop, Picture
 from leaderboard.page.diagram import diagram
 from leaderboard.page.gathering import Network, again_command
 from leaderboard.page.parts import aria, facts, table
-from leaderboard.pictures import Crop, Picture
 from leaderboard.records import Calibration, Protocol
 from leaderboard.store.measurements import MARK
 from leaderboard.tables import COST_NAMES, amount, count_of, words

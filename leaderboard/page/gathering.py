@@ -10,8 +10,8 @@ from typing import Any
 
 import pandas as pd
 
+from leaderboard.crops import Crop, pictures
 from leaderboard.errors import LeaderboardError
-from leaderboard.pictures import Crop, pictures
 from leaderboard.records import Protocol
 from leaderboard.store import Store
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from dash import Dash, Input, Output, dcc, html
 
+from leaderboard.crops import Picture
 from leaderboard.errors import LeaderboardError
 from leaderboard.page.comparison import compared
 from leaderboard.page.detail import sections
@@ -14,7 +15,6 @@ from leaderboard.page.gathering import Network, gather
 from leaderboard.page.query import MOST_COMPARED, Query
 from leaderboard.page.reading import Reading, source_frame
 from leaderboard.page.scene import Scene, input_, query_of, state
-from leaderboard.pictures import Picture
 from leaderboard.views import SETTINGS, VIEWS
 
 READ = ("study", "others", "protocol", "cost", "quality")

@@ -13,11 +13,11 @@ import pandas as pd
 import plotly.graph_objects as go
 from dash import html
 
+from leaderboard.crops import Picture
 from leaderboard.page.detail import protocol_facts, sections, trust_of
 from leaderboard.page.gathering import gather, retrain_command
 from leaderboard.page.parts import aria, table
 from leaderboard.page.plain import drawn_plainly
-from leaderboard.pictures import Picture
 from leaderboard.site.markup import markup
 from leaderboard.sources import draw
 from leaderboard.store import Store

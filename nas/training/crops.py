@@ -1,6 +1,6 @@
 """Crops of a few validation images as a network enlarges them, beside its weights: what a number looks like.
 
-`leaderboard.pictures` reads them. They cost no inference of their own: the outputs that are measured anyway
+`leaderboard.crops` reads them. They cost no inference of their own: the outputs that are measured anyway
 are looked at. There are none where the environment says ``NAS_PICTURES=0``.
 """
 

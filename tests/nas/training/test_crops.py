@@ -10,7 +10,7 @@ from PIL import Image
 from small_networks import TINY
 from torch import Tensor
 
-from leaderboard.pictures import pictures
+from leaderboard.crops import pictures
 from nas.data import Pairs, load_data
 from nas.imaging.bicubic import imresize
 from nas.metrics.fidelity import METRICS

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from leaderboard.pictures import KINDS, MOST_BYTES, pictures
+from leaderboard.crops import KINDS, MOST_BYTES, pictures
 
 PNG = b"\x89PNG\r\n\x1a\n and the rest"
 
