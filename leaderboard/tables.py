@@ -12,7 +12,7 @@ import pandas as pd
 from tabulate import tabulate
 
 from leaderboard.errors import LeaderboardError, UnknownStudyError, unknown_name
-from leaderboard.pareto import pareto_mask
+from leaderboard.fronts.pareto import pareto_mask
 
 COST_NAMES: dict[str, str] = {
     "multi_adds": "Multi-Adds",

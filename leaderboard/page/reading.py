@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 
 import pandas as pd
 
+from leaderboard.fronts.pareto import pareto_mask
 from leaderboard.page.query import Query, count
-from leaderboard.pareto import pareto_mask
 from leaderboard.sources import SOURCES
 from leaderboard.store import Store
 from leaderboard.tables import RUNTIME_NAMES, main_protocol, networks

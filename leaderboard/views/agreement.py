@@ -10,7 +10,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from leaderboard.ranks import MOST, best_kept, kendall, spearman
+from leaderboard.fronts.rank_correlation import MOST, best_kept, kendall, spearman
 from leaderboard.tables import pick_protocol
 from leaderboard.views.points import identity
 from leaderboard.views.show import Show

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import chi2, rankdata
 
-from leaderboard.ranks import interval, resamples, taus
+from leaderboard.fronts.rank_correlation import interval, resamples, taus
 
 Floats = NDArray[np.float64]
 

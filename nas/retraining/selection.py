@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from leaderboard.errors import not_of_the_run
-from leaderboard.pareto import pareto_mask
+from leaderboard.fronts.pareto import pareto_mask
 from leaderboard.records import Trial
 from leaderboard.store import Store
 from nas.core.units import format_count, parse_count

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from leaderboard.pareto import pareto_mask
+from leaderboard.fronts.pareto import pareto_mask
 from nas.samplers.candidates import Candidate
 from nas.samplers.proposing import History, ProposingSampler
 

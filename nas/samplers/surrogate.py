@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from leaderboard.pareto import pareto_mask
+from leaderboard.fronts.pareto import pareto_mask
 from nas.samplers.candidates import Candidate, Candidates
 from nas.samplers.encoding import Encoding
 from nas.samplers.improvement import expected_hypervolume_improvement

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from leaderboard.pareto import hypervolume, pareto_mask
+from leaderboard.fronts.pareto import hypervolume, pareto_mask
 from leaderboard.records import Trial
 from nas.cost.counting import Cost
 from nas.training import Progress

@@ -14,7 +14,7 @@ from collections.abc import Collection, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from leaderboard.pareto import pareto_mask
+from leaderboard.fronts.pareto import pareto_mask
 
 KEEP = 3
 """One candidate in so many is promoted from a rung to the next."""

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from leaderboard.pareto import hypervolume, pareto_mask
+from leaderboard.fronts.pareto import hypervolume, pareto_mask
 from nas.cost.counting import Budget, Cost
 from search_spaces import Genotype, Space
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from leaderboard.pareto import pareto_mask
+from leaderboard.fronts.pareto import pareto_mask
 from nas.cost.counting import Budget, Cost
 from nas.simulation.objective import MadeUp
 from search_spaces import Genotype, Space, SpaceError, choice, span

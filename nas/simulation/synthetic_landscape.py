@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from leaderboard.pareto import pareto_mask
+from leaderboard.fronts.pareto import pareto_mask
 from nas.cost.counting import Budget, Cost
 from nas.errors import unknown
 from nas.samplers import RandomChooser

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from leaderboard.pareto import pareto_mask
+from leaderboard.fronts.pareto import pareto_mask
 from nas.calibration.rank_correlation import kendall
 from nas.cost.counting import Budget, Cost, cost_of
 from nas.samplers import Listed, Setting

@@ -25,8 +25,8 @@ from typing import Any
 import numpy as np
 
 import leaderboard
-from leaderboard import pareto
-from leaderboard.pareto import pareto_mask
+from leaderboard.fronts import pareto
+from leaderboard.fronts.pareto import pareto_mask
 from leaderboard.store import Store
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "importable"))

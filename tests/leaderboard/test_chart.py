@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from leaderboard.chart import EDGE, HEIGHT, LEAST_HEIGHT, LEAST_WIDTH, MEMBER, OTHER, WIDTH, front_chart
 from leaderboard.errors import LeaderboardError
-from leaderboard.pareto import pareto_mask
+from leaderboard.fronts.pareto import pareto_mask
 
 
 def test_a_small_front_looks_like_this() -> None:

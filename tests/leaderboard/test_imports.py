@@ -36,6 +36,6 @@ def test_a_search_starts_without_the_page_and_the_figures() -> None:
         "leaderboard.errors",
         "leaderboard.schema",
         "leaderboard.store",
-        "leaderboard.pareto",
+        "leaderboard.fronts.pareto",
     )
     assert not imported(*light) & (HEAVY | NEVER)

@@ -11,7 +11,7 @@ import pytest
 from rich_results import EMPTY, RECIPE, STUDY, TWIN, UNLIKE, make, network
 
 from leaderboard.errors import LeaderboardError
-from leaderboard.pareto import hypervolume
+from leaderboard.fronts.pareto import hypervolume
 from leaderboard.sources import SOURCES, draw
 from leaderboard.store import Store
 from leaderboard.views import VIEWS, Show, budget_of, front_info, psnr_range, ticks

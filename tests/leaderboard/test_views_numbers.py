@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from leaderboard.pareto import hypervolume
-from leaderboard.ranks import best_kept, kendall, spearman
+from leaderboard.fronts.pareto import hypervolume
+from leaderboard.fronts.rank_correlation import best_kept, kendall, spearman
 from leaderboard.views import (
     VIEWS,
     Show,

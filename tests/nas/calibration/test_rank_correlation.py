@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from leaderboard.ranks import spearman
+from leaderboard.fronts.rank_correlation import spearman
 from nas.calibration.rank_correlation import (
     RESOLVED,
     Noise,

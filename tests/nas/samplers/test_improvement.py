@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from leaderboard.pareto import hypervolume
+from leaderboard.fronts.pareto import hypervolume
 from nas.samplers.improvement import expected_hypervolume_improvement, expected_improvement
 
 

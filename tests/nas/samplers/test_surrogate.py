@@ -9,7 +9,7 @@ import optuna
 import pytest
 from optuna.trial import Trial, TrialState, create_trial
 
-from leaderboard.pareto import hypervolume, pareto_mask
+from leaderboard.fronts.pareto import hypervolume, pareto_mask
 from nas.samplers.candidates import Candidates
 from nas.samplers.encoding import Encoding
 from nas.samplers.evolution import EvolutionSampler

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from leaderboard.pareto import hypervolume
+from leaderboard.fronts.pareto import hypervolume
 from nas.search.promotion import KEEP, MARGIN, best, next_promotion
 
 Population = dict[str, tuple[float, float]]

@@ -8,7 +8,7 @@ import statistics
 import numpy as np
 import pytest
 
-from leaderboard.pareto import hypervolume
+from leaderboard.fronts.pareto import hypervolume
 from nas.errors import RecipeError
 from nas.samplers import SAMPLERS, RandomChooser
 from nas.simulation.executor import Plan, Replay, full_seconds

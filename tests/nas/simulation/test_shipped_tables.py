@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from leaderboard.pareto import pareto_mask
+from leaderboard.fronts.pareto import pareto_mask
 from nas.cost.counting import cost_of
 from nas.errors import RecipeError
 from nas.simulation.replays import shipped_tables, source_of

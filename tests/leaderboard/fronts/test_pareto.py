@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from leaderboard import pareto
-from leaderboard.dominance import LEAF
-from leaderboard.pareto import hypervolume, membership, pareto_mask
+from leaderboard.fronts import pareto
+from leaderboard.fronts.dominance import LEAF
+from leaderboard.fronts.pareto import hypervolume, membership, pareto_mask
 
 # Few distinct values, so that ties are common; NaN and infinities too.
 VALUES = st.sampled_from([0.0, 1.0, 2.0, 3.0, 4.0, -1.0, math.inf, -math.inf, math.nan])

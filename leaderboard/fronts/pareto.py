@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from leaderboard.dominance import beaten
+from leaderboard.fronts.dominance import beaten
 
 BLOCK_CELLS = 1 << 22  # comparisons held at once, so that memory stays flat for many points
 
