@@ -24,8 +24,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from browser import Browser
 
+from leaderboard.page.cached_store import Kept, Reading, networks_of
 from leaderboard.page.query import Query
-from leaderboard.page.reading import Kept, Reading, networks_of
 from leaderboard.store import sqlite_url
 from leaderboard.views import VIEWS
 

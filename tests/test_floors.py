@@ -76,13 +76,13 @@ FLOORS = [
     {"leaderboard.sources"},
     {
         *("leaderboard.png", "leaderboard.page.query", "leaderboard.page.parts", "leaderboard.page.diagram"),
-        *("leaderboard.page.gathering", "leaderboard.page.security", "leaderboard.page.rows"),
+        *("leaderboard.page.network_data", "leaderboard.page.security", "leaderboard.page.rows"),
         "leaderboard.page.plain",
         *("leaderboard.site.markup", "leaderboard.site.folder"),
     },
-    {"leaderboard.page.reading", "leaderboard.page.detail"},
+    {"leaderboard.page.cached_store", "leaderboard.page.detail"},
     {
-        *("leaderboard.page.scene", "leaderboard.page.comparison", "leaderboard.page.layout"),
+        *("leaderboard.page.context", "leaderboard.page.comparison", "leaderboard.page.layout"),
         "leaderboard.site.pages",
     },
     {

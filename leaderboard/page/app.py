@@ -6,11 +6,11 @@ from pathlib import Path
 
 from dash import Dash
 
+from leaderboard.page.cached_store import Kept
+from leaderboard.page.context import Scene
 from leaderboard.page.drawing import connect as connect_drawing
 from leaderboard.page.layout import layout
 from leaderboard.page.panel import connect as connect_panel
-from leaderboard.page.reading import Kept
-from leaderboard.page.scene import Scene
 from leaderboard.page.security import protect
 from leaderboard.page.selecting import connect as connect_selecting
 from leaderboard.page.table import connect as connect_table

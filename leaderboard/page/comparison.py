@@ -10,7 +10,7 @@ from dash import html
 
 from leaderboard.page.detail import Source, crops, option_words, protocol_line
 from leaderboard.page.diagram import diagram
-from leaderboard.page.gathering import Network
+from leaderboard.page.network_data import Network
 from leaderboard.page.parts import aria
 from leaderboard.tables import COST_NAMES, count_of
 

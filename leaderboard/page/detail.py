@@ -10,7 +10,7 @@ from dash import html
 
 from leaderboard.crops import Crop, Picture
 from leaderboard.page.diagram import diagram
-from leaderboard.page.gathering import Network, again_command
+from leaderboard.page.network_data import Network, again_command
 from leaderboard.page.parts import aria, facts, table
 from leaderboard.records import Calibration, Protocol
 from leaderboard.store.measurements import MARK

@@ -9,17 +9,17 @@ from dash import ClientsideFunction, Dash, Input, Output, State, ctx, html, no_u
 from dash.exceptions import PreventUpdate
 
 from leaderboard.errors import LeaderboardError
-from leaderboard.page.detail import protocol_facts, protocol_line, trust_of
-from leaderboard.page.plain import drawn_plainly
-from leaderboard.page.query import FIELDS, Query, parse, require_view
-from leaderboard.page.reading import (
+from leaderboard.page.cached_store import (
     Reading,
     options_of,
     protocol_to_show,
     protocols_of,
     source_frame,
 )
-from leaderboard.page.scene import Scene, input_, output, query_of, state
+from leaderboard.page.context import Scene, input_, output, query_of, state
+from leaderboard.page.detail import protocol_facts, protocol_line, trust_of
+from leaderboard.page.plain import drawn_plainly
+from leaderboard.page.query import FIELDS, Query, parse, require_view
 from leaderboard.views import VIEWS
 
 LOOKS = ("study", "others", "protocol")

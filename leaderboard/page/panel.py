@@ -8,13 +8,13 @@ from dash import Dash, Input, Output, dcc, html
 
 from leaderboard.crops import Picture
 from leaderboard.errors import LeaderboardError
+from leaderboard.page.cached_store import Reading, source_frame
 from leaderboard.page.comparison import compared
+from leaderboard.page.context import Scene, input_, query_of, state
 from leaderboard.page.detail import sections
 from leaderboard.page.drawing import for_page
-from leaderboard.page.gathering import Network, gather
+from leaderboard.page.network_data import Network, gather
 from leaderboard.page.query import MOST_COMPARED, Query
-from leaderboard.page.reading import Reading, source_frame
-from leaderboard.page.scene import Scene, input_, query_of, state
 from leaderboard.views import SETTINGS, VIEWS
 
 READ = ("study", "others", "protocol", "cost", "quality")

@@ -8,10 +8,10 @@ from dash import ALL, ClientsideFunction, Dash, Input, Output, State, html
 from dash.exceptions import PreventUpdate
 
 from leaderboard.errors import LeaderboardError
-from leaderboard.page.gathering import retrain_command
+from leaderboard.page.context import Scene, input_, state
+from leaderboard.page.network_data import retrain_command
 from leaderboard.page.parts import aria
 from leaderboard.page.query import MOST_COMPARED, MOST_NAMES
-from leaderboard.page.scene import Scene, input_, state
 from leaderboard.store import Store
 
 

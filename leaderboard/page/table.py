@@ -9,10 +9,10 @@ from dash import ClientsideFunction, Dash, Input, Output, State, no_update
 from dash.exceptions import PreventUpdate
 
 from leaderboard.errors import LeaderboardError
+from leaderboard.page.cached_store import Reading, networks_of, source_frame
+from leaderboard.page.context import Scene, input_, query_of, state
 from leaderboard.page.query import Query
-from leaderboard.page.reading import Reading, networks_of, source_frame
 from leaderboard.page.rows import FORMATS, HEADINGS, OFFERED, USUAL, page_of, records, trials_table
-from leaderboard.page.scene import Scene, input_, query_of, state
 from leaderboard.tables import FORMATS as FILES
 
 READ = (

@@ -15,7 +15,7 @@ from dash import html
 
 from leaderboard.crops import Picture
 from leaderboard.page.detail import protocol_facts, sections, trust_of
-from leaderboard.page.gathering import gather, retrain_command
+from leaderboard.page.network_data import gather, retrain_command
 from leaderboard.page.parts import aria, table
 from leaderboard.page.plain import drawn_plainly
 from leaderboard.site.markup import markup

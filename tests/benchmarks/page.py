@@ -24,9 +24,9 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "importable"))
 from board_database import make_board_database
 from browser import Browser, programs
 
+from leaderboard.page.cached_store import Kept, Reading
 from leaderboard.page.drawing import figure_of
 from leaderboard.page.query import Query
-from leaderboard.page.reading import Kept, Reading
 from leaderboard.page.rows import page_of, records
 from leaderboard.page.table import table_of
 from leaderboard.store import Store, sqlite_url

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from leaderboard.page.gathering import again_command
+from leaderboard.page.network_data import again_command
 from leaderboard.store import Store
 
 RECIPE = """

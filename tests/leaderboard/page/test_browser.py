@@ -16,8 +16,8 @@ import pytest
 from browser import MISSING, Browser, programs
 from selenium.webdriver import ActionChains, Keys
 
+from leaderboard.page.cached_store import Kept, Reading, networks_of
 from leaderboard.page.query import Query
-from leaderboard.page.reading import Kept, Reading, networks_of
 from leaderboard.store import Store, sqlite_url
 from leaderboard.tables import front_frame
 

@@ -11,12 +11,12 @@ import pytest
 
 from leaderboard.errors import LeaderboardError
 from leaderboard.page import make_app, serve
+from leaderboard.page.cached_store import Kept, Reading, networks_of, options_of, protocols_of
 from leaderboard.page.comparison import differing
 from leaderboard.page.detail import sections
 from leaderboard.page.diagram import boxes
-from leaderboard.page.gathering import gather, retrain_command
+from leaderboard.page.network_data import gather, retrain_command
 from leaderboard.page.query import Query, count, parse
-from leaderboard.page.reading import Kept, Reading, networks_of, options_of, protocols_of
 from leaderboard.page.rows import page_of
 from leaderboard.page.security import COOKIE
 from leaderboard.page.table import file_text

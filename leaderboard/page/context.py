@@ -10,8 +10,8 @@ from typing import Any
 
 from dash import Input, Output, State
 
+from leaderboard.page.cached_store import Kept, Reading
 from leaderboard.page.query import Query
-from leaderboard.page.reading import Kept, Reading
 
 PROPERTY = dict.fromkeys(("chosen", "picked", "opened"), "data")
 """The property of a control that holds its field of `Query`, where it is not `value`."""
