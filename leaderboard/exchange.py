@@ -15,10 +15,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from leaderboard.database import copy_database, sqlite_url
 from leaderboard.errors import LeaderboardError, OlderSchemaError, unknown_name
 from leaderboard.store import Store
 from leaderboard.store.contents import Contents
+from leaderboard.store.database import copy_database, sqlite_url
 from leaderboard.store.merging import Merged
 from leaderboard.trial_tables import STAMPS, contents_of, trials_frame
 

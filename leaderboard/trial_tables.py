@@ -12,9 +12,9 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from leaderboard.errors import LeaderboardError, unknown_name
-from leaderboard.schema import COSTS, FAILURES, STAGES, STATES
 from leaderboard.store import Store
 from leaderboard.store.contents import Contents, Row
+from leaderboard.store.schema import COSTS, FAILURES, STAGES, STATES
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -87,7 +87,7 @@ class PostgresServer:
 
     def empty(self, address: str) -> None:
         """Takes all rows out of a results database, and whoever is still in it: cheaper than a new one."""
-        from leaderboard.schema import Table
+        from leaderboard.store.schema import Table
 
         name = address.rpartition("/")[2]
         others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from alembic import context
 
-from leaderboard.schema import Table
+from leaderboard.store.schema import Table
 
 connection = context.config.attributes["connection"]
 context.configure(connection=connection, target_metadata=Table.metadata, render_as_batch=True)

@@ -12,8 +12,8 @@ from leaderboard.crops import Crop, Picture
 from leaderboard.page.diagram import diagram
 from leaderboard.page.network_data import Network, again_command
 from leaderboard.page.parts import aria, facts, table
-from leaderboard.records import Calibration, Protocol
 from leaderboard.store.measurements import MARK
+from leaderboard.store.records import Calibration, Protocol
 from leaderboard.tables import COST_NAMES, amount, count_of, words
 
 METRICS: dict[str, str] = {

@@ -12,8 +12,8 @@ import pandas as pd
 
 from leaderboard.crops import Crop, pictures
 from leaderboard.errors import LeaderboardError
-from leaderboard.records import Protocol
 from leaderboard.store import Store
+from leaderboard.store.records import Protocol
 
 DONE = ("finished", "repeated")
 

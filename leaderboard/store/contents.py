@@ -11,7 +11,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
-from leaderboard.schema import (
+from leaderboard.store.rows import STAGE_ORDER, find_study
+from leaderboard.store.schema import (
     CostRow,
     EvaluationRow,
     EventRow,
@@ -23,7 +24,6 @@ from leaderboard.schema import (
     Table,
     TrialRow,
 )
-from leaderboard.store.rows import STAGE_ORDER, find_study
 from leaderboard.store.transactions import Database
 
 Row = dict[str, Any]

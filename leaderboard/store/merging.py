@@ -14,7 +14,10 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from leaderboard.errors import StoreError, StudyMismatchError
-from leaderboard.schema import (
+from leaderboard.store.contents import Contents, Row
+from leaderboard.store.measurements import SAME_MEASUREMENT
+from leaderboard.store.rows import lock_study
+from leaderboard.store.schema import (
     COSTS,
     RUNTIME_SETTING,
     CostRow,
@@ -28,9 +31,6 @@ from leaderboard.schema import (
     Table,
     TrialRow,
 )
-from leaderboard.store.contents import Contents, Row
-from leaderboard.store.measurements import SAME_MEASUREMENT
-from leaderboard.store.rows import lock_study
 from leaderboard.store.studies import recipe_changes
 from leaderboard.store.transactions import Database, insert
 

@@ -19,9 +19,9 @@ from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from leaderboard.database import is_passing, one_line, open_engine, said, sqlite_url
 from leaderboard.errors import StoreError
-from leaderboard.schema import Table
+from leaderboard.store.database import is_passing, one_line, open_engine, said, sqlite_url
+from leaderboard.store.schema import Table
 
 Result = TypeVar("Result")
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from leaderboard.records import Calibration
+from leaderboard.store.records import Calibration
 from nas.calibration.fidelities import Level
 from nas.calibration.rank_correlation import (
     LEAST,

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from leaderboard.errors import LeaderboardError
-from leaderboard.records import Evaluation, Protocol, Study, Trial
 from leaderboard.store import Store
+from leaderboard.store.records import Evaluation, Protocol, Study, Trial
 from nas import __version__
 from nas.calibration.fidelities import Level, make_levels
 from nas.cost.counting import cost_of

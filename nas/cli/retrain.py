@@ -12,8 +12,8 @@ import typer
 from nas.cli.options import DataDir, Db, Device, RunName, Runs, again, between_commas, open_store
 
 if TYPE_CHECKING:
-    from leaderboard.records import Request
     from leaderboard.store import Store
+    from leaderboard.store.records import Request
     from nas.cli.longer import Longer
     from nas.recipes.recipe import Recipe
     from nas.retraining.selection import Chosen
@@ -179,7 +179,7 @@ class _Wanted:
 
 def _train_queued(store: Store, name: str, wanted: _Wanted, longer: Longer) -> int:
     """Take up what waits in the queue of a run until nothing does; how many failed."""
-    from leaderboard.owners import this_process
+    from leaderboard.store.owners import this_process
     from nas.errors import Interrupted
 
     owner, done, failed = this_process(), 0, 0
@@ -206,7 +206,7 @@ def _train_queued(store: Store, name: str, wanted: _Wanted, longer: Longer) -> i
 
 def _take(store: Store, name: str, most: int) -> list[Request]:
     """Requests of a run that wait, from now on this process's: as many as are trained at once."""
-    from leaderboard.owners import this_process
+    from leaderboard.store.owners import this_process
 
     taken: list[Request] = []
     while len(taken) < most and (request := store.take_request(name, this_process())) is not None:

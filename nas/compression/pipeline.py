@@ -19,8 +19,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from leaderboard.records import Protocol
 from leaderboard.store import Store
+from leaderboard.store.records import Protocol
 from nas import __version__
 from nas.compression.records import Rows
 from nas.compression.source import Source

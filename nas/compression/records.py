@@ -7,9 +7,9 @@ from pathlib import Path
 
 import torch
 
-from leaderboard.owners import this_process
-from leaderboard.records import Protocol, Runtime, Study, Trial
 from leaderboard.store import Store
+from leaderboard.store.owners import this_process
+from leaderboard.store.records import Protocol, Runtime, Study, Trial
 from nas import __version__
 from nas.compression.stages import Stage
 from nas.core.files import sha256_of

@@ -12,8 +12,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from leaderboard.records import Evaluation, Measurement
 from leaderboard.store import Store
+from leaderboard.store.records import Evaluation, Measurement
 from nas import __version__
 from nas.data.benchmarks import BenchmarkImage, BenchmarkSet, digest_image, digest_of, read_benchmark
 from nas.data.images import list_images, read_image

@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from leaderboard.records import Runtime
+from leaderboard.store.records import Runtime
 from nas import __version__
 from nas.core.device import out_of_memory
 from nas.cost.counting import input_size

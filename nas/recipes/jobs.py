@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from leaderboard.records import Evaluation, Trial
 from leaderboard.store import Store
+from leaderboard.store.records import Evaluation, Trial
 from nas import __version__
 from nas.core.files import sha256_of
 from nas.recipes.recipe import Recipe

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from leaderboard.records import Protocol
+from leaderboard.store.records import Protocol
 from nas.core.files import sha256_of
 from nas.data import Dataset, load_data
 from nas.recipes.recipe import Recipe

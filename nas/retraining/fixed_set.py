@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from leaderboard.records import Evaluation, Protocol, Trial
 from leaderboard.store import Store
+from leaderboard.store.records import Evaluation, Protocol, Trial
 from nas.errors import NasError, RecipeError
 from nas.executors import Executor, Pool
 from nas.executors.inline import Inline

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 
 from leaderboard.errors import not_of_the_run
-from leaderboard.records import Evaluation, Protocol, Trial
 from leaderboard.store import Store
+from leaderboard.store.records import Evaluation, Protocol, Trial
 from nas.core.device import cpu_threads
 from nas.data import load_data
 from nas.errors import RunError

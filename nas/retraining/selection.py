@@ -12,8 +12,8 @@ import numpy as np
 
 from leaderboard.errors import not_of_the_run
 from leaderboard.fronts.pareto import pareto_mask
-from leaderboard.records import Trial
 from leaderboard.store import Store
+from leaderboard.store.records import Trial
 from nas.core.units import format_count, parse_count
 from nas.cost.counting import Cost
 from nas.errors import RecipeError, RunError, unknown

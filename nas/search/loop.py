@@ -9,9 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from leaderboard.errors import LeaderboardError, LeaseLostError
-from leaderboard.owners import this_process
-from leaderboard.records import Evaluation, Study, Trial
 from leaderboard.store import Store
+from leaderboard.store.owners import this_process
+from leaderboard.store.records import Evaluation, Study, Trial
 from leaderboard.store.trials import Stage
 from nas.cost.counting import Cost
 from nas.errors import DiskError, Interrupted, NasError, RunError, WorkerLostError

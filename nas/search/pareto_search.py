@@ -18,8 +18,8 @@ from typing import Any
 import torch
 
 from leaderboard.errors import LeaderboardError
-from leaderboard.records import Evaluation, Runtime, Study, Trial
 from leaderboard.store import Store, sqlite_url
+from leaderboard.store.records import Evaluation, Runtime, Study, Trial
 from nas import __version__
 from nas.core.device import pick_device
 from nas.core.units import format_count

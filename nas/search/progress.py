@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from leaderboard.fronts.pareto import hypervolume, pareto_mask
-from leaderboard.records import Trial
+from leaderboard.store.records import Trial
 from nas.cost.counting import Cost
 from nas.training import Progress
 from search_spaces import Genotype

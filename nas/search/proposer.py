@@ -16,8 +16,8 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
-from leaderboard.database import said
-from leaderboard.records import Evaluation, Trial
+from leaderboard.store.database import said
+from leaderboard.store.records import Evaluation, Trial
 from nas.cost.counting import Budget, Cost
 from nas.errors import RunError
 from nas.recipes.recipe import Recipe

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import time
 
-from leaderboard.owners import is_gone
 from leaderboard.store import Store
+from leaderboard.store.owners import is_gone
 from nas.search.proposer import Candidate
 
 LOOK_SECONDS = 1.0

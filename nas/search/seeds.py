@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from leaderboard.records import Trial
+from leaderboard.store.records import Trial
 from nas.search.progress import Tally
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from leaderboard.records import Evaluation, Trial
+from leaderboard.store.records import Evaluation, Trial
 from nas.errors import unknown
 from nas.samplers import SAMPLERS, Listed, Setting
 from nas.search.pareto_search import PATIENCE, REPEATS_BEFORE_RANDOM

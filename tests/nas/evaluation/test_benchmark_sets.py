@@ -14,8 +14,8 @@ from PIL import Image
 from small_networks import TINY
 from torch import nn
 
-from leaderboard.records import Measurement
 from leaderboard.store import Store
+from leaderboard.store.records import Measurement
 from nas.data.benchmarks import (
     BenchmarkSet,
     choose_benchmarks,

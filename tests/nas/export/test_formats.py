@@ -21,8 +21,8 @@ from PIL import Image
 from torch import Tensor, nn
 
 import nas
-from leaderboard.records import Measurement
 from leaderboard.store import Store
+from leaderboard.store.records import Measurement
 from nas.errors import CheckpointError, ExportError, RecipeError
 from nas.evaluation.benchmark_sets import Network, digest_weights, load_network
 from nas.export import formats

@@ -15,8 +15,8 @@ import pytest
 from PIL import Image
 from troubled import Troubled
 
-from leaderboard.records import Trial
 from leaderboard.store import Store
+from leaderboard.store.records import Trial
 from nas.cli import main
 from nas.cost.counting import cost_of
 from nas.recipes.recipe import Recipe

@@ -153,7 +153,9 @@ def test_what_a_killed_process_had_taken_is_done_by_the_next(
         best = choose(store, recipe, 1)[0].genotype.id
         store.request_retraining("small", [best])
     code = (
-        "import os, sys; from leaderboard.owners import this_process; from leaderboard.store import Store\n"
+        "import os, sys\n"
+        "from leaderboard.store import Store\n"
+        "from leaderboard.store.owners import this_process\n"
         "assert Store.at(sys.argv[1]).take_request('small', this_process()); os._exit(9)"
     )
     assert subprocess.run([sys.executable, "-c", code, str(path)], check=False).returncode == 9

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from leaderboard.records import Protocol
 from leaderboard.store import Store
+from leaderboard.store.records import Protocol
 from nas.errors import RecipeError, RunError
 from nas.recipes.recipe import Recipe
 from nas.retraining.selection import choose, choose_best_under, choose_knee, knee, parse_limits

@@ -213,6 +213,6 @@ def test_other_images_or_another_space_cannot_join(
             Joined(small_recipe(data="photos"), store, tmp_path, "cpu", quiet).prepare()
         with pytest.raises(StudyMismatchError, match="another search space"):
             Joined(small_recipe(space={"only": {"width": [16]}}), store, tmp_path, "cpu", quiet).prepare()
-        monkeypatch.setattr("leaderboard.store.partners.is_gone", lambda owner: True)
+        monkeypatch.setattr("leaderboard.store.remote_workers.is_gone", lambda owner: True)
         with pytest.raises(RunError, match="not being searched"):
             Joined(small_recipe(trials=1), store, tmp_path, "cpu", quiet).prepare()

@@ -19,8 +19,8 @@ from pathlib import Path
 import pytest
 
 from leaderboard.errors import LeaderboardError
-from leaderboard.records import Trial
 from leaderboard.store import Store
+from leaderboard.store.records import Trial
 
 KILLS = int(os.environ.get("PARETOSR_SOAK", "6"))
 

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from leaderboard.records import Evaluation
 from leaderboard.store import Store
+from leaderboard.store.records import Evaluation
 from nas.training.checkpoint import STATE, WEIGHTS, load_weights
 
 Nas = Callable[..., subprocess.CompletedProcess[str]]

@@ -10,9 +10,9 @@ from sqlalchemy import insert
 from sqlalchemy.exc import IntegrityError
 
 from leaderboard.errors import LeaseLostError, StoreError, UnknownStudyError
-from leaderboard.owners import this_process
-from leaderboard.schema import REQUESTS, RequestRow
 from leaderboard.store import Store
+from leaderboard.store.owners import this_process
+from leaderboard.store.schema import REQUESTS, RequestRow
 
 
 @pytest.fixture
@@ -106,7 +106,7 @@ def test_what_a_dead_process_took_is_taken_again_and_a_live_ones_is_not(
     store: Store, genotypes: list[str]
 ) -> None:
     [wish] = store.request_retraining("demo", genotypes[:1])
-    code = "from leaderboard.owners import this_process; print(this_process())"
+    code = "from leaderboard.store.owners import this_process; print(this_process())"
     gone = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     for owner, free in ((this_process(), False), ("elsewhere:1:ab-1", False), (gone.stdout.strip(), True)):
         taken = store.take_request("demo", owner)

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from leaderboard.errors import LeaseLostError, StoreError, StudyTakenError
-from leaderboard.owners import is_gone, this_process
 from leaderboard.store import Store, Study, Trial
+from leaderboard.store.owners import is_gone, this_process
 
 HOUR = 3600.0
 SHORT = 0.05
@@ -275,7 +275,7 @@ def test_a_study_has_one_owner_at_a_time(store: Store, study: Study) -> None:
 
 def test_what_a_process_that_is_gone_held_is_free_at_once(store: Store, study: Study, wait_for: Any) -> None:
     [trial] = wait_for(1)
-    code = "import leaderboard.owners as o; print(o.this_process())"
+    code = "import leaderboard.store.owners as o; print(o.this_process())"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     owner = done.stdout.strip()
     store.own_study(study.id, owner, HOUR)
@@ -288,7 +288,7 @@ def test_what_a_process_that_is_gone_held_is_free_at_once(store: Store, study: S
 
 
 def test_a_process_is_gone_when_it_ended_and_unknown_elsewhere() -> None:
-    code = "import leaderboard.owners as o; print(o.this_process(), flush=True); input()"
+    code = "import leaderboard.store.owners as o; print(o.this_process(), flush=True); input()"
     child = subprocess.Popen(
         [sys.executable, "-c", code],
         stdin=subprocess.PIPE,

@@ -7,10 +7,10 @@ from collections.abc import Collection
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from leaderboard.owners import is_gone
-from leaderboard.records import News
-from leaderboard.schema import EventRow, ProtocolRow, StudyRow, TrialRow
+from leaderboard.store.owners import is_gone
+from leaderboard.store.records import News
 from leaderboard.store.rows import fields, tell
+from leaderboard.store.schema import EventRow, ProtocolRow, StudyRow, TrialRow
 from leaderboard.store.transactions import Database, moment
 
 

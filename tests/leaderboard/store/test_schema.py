@@ -15,12 +15,12 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import CheckConstraint, MetaData, create_engine, inspect, select
 from sqlalchemy.dialects import sqlite
 
-from leaderboard.database import MIGRATIONS
-from leaderboard.schema import COSTS, SCHEMA_VERSION, STAGES, STATES, CostRow, Table, UtcDateTime
 from leaderboard.store import Store
+from leaderboard.store.database import MIGRATIONS
+from leaderboard.store.schema import COSTS, SCHEMA_VERSION, STAGES, STATES, CostRow, Table, UtcDateTime
 from leaderboard.tables import front_frame
 
-OLD = sorted((Path(__file__).parent / "data").glob("schema-*.sql"))
+OLD = sorted((Path(__file__).parents[1] / "data").glob("schema-*.sql"))
 
 
 def test_the_newest_migration_is_the_schema_version() -> None:

@@ -14,9 +14,8 @@ import pandas as pd
 import pytest
 from sqlalchemy import event
 
-from leaderboard import database
 from leaderboard.errors import NewerSchemaError, StoreError
-from leaderboard.store import Store
+from leaderboard.store import Store, database
 
 OPENING = {"recipe": {}, "space_digest": "5d1f", "code_version": "0.1.0"}
 

@@ -33,13 +33,13 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, SQLAlche
 from sqlalchemy.pool import NullPool, StaticPool
 
 from leaderboard.errors import LeaderboardError, NewerSchemaError, OlderSchemaError, StoreError
-from leaderboard.schema import SCHEMA_VERSION
+from leaderboard.store.schema import SCHEMA_VERSION
 
 BACKENDS = ("sqlite", "postgresql")
 BUSY_SECONDS = 30.0
 CONNECT_SECONDS = 10
 OPENING_LOCK = 0x5EA2C4  # any number that all versions agree on
-MIGRATIONS = Path(__file__).parent / "migrations"
+MIGRATIONS = Path(__file__).parents[1] / "migrations"
 
 
 def sqlite_url(path: str | Path) -> str:

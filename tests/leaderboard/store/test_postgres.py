@@ -231,7 +231,7 @@ def test_reading_needs_no_right_to_write(postgres: PostgresServer, address: str,
 def test_the_examples_of_the_page_on_databases_run(
     address: str, filled: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    page = (Path(__file__).parents[2] / "docs" / "databases.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[3] / "docs" / "databases.md").read_text(encoding="utf-8")
     examples = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
     assert len(examples) == 3
     real = {

@@ -12,8 +12,8 @@ from sqlalchemy.exc import IntegrityError
 
 import leaderboard
 from leaderboard.errors import StoreError, UnknownStudyError
-from leaderboard.schema import ENGINES, PRECISIONS, RuntimeRow, Table
 from leaderboard.store import Measurement, Runtime, Store
+from leaderboard.store.schema import ENGINES, PRECISIONS, RuntimeRow, Table
 
 OPENING = {"recipe": {}, "space_digest": "5d1f", "code_version": "0.1.0"}
 DIGEST = "0123456789abcdef" * 4

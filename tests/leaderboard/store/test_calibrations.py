@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from leaderboard.records import Calibration
 from leaderboard.sources import SOURCES
 from leaderboard.store import Protocol, Store, Study
+from leaderboard.store.records import Calibration
 from leaderboard.views import Show, front_info, front_words
 
 WORDS = "proxy resolves 0.06 dB, tau 0.78 [0.66, 0.86]"
