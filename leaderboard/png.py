@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from leaderboard.errors import LeaderboardError
-from leaderboard.tables import amount
+from leaderboard.tables.front import amount
 from leaderboard.views import (
     FrontInfo,
     Show,

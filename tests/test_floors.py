@@ -23,7 +23,7 @@ FLOORS = [
         "leaderboard.fronts.dominance",
         "leaderboard.crops",
         "leaderboard.fronts.rank_correlation",
-        "leaderboard.reported",
+        "leaderboard.tables.reported",
     },
     {
         "leaderboard.fronts.pareto",
@@ -34,7 +34,7 @@ FLOORS = [
         "nas.core.units",
         "nas.networks.pretrained",
     },
-    {"search_spaces", "leaderboard.store.transactions", "leaderboard.tables", "leaderboard.chart"},
+    {"search_spaces", "leaderboard.store.transactions", "leaderboard.tables.front", "leaderboard.chart"},
     {"leaderboard.store.rows"},
     {
         "leaderboard.store.calibrations",
@@ -53,7 +53,7 @@ FLOORS = [
     },
     {"leaderboard.store.merging"},
     {"leaderboard.store"},
-    {"leaderboard.paper", "leaderboard.views.show"},
+    {"leaderboard.tables.paper", "leaderboard.views.show"},
     {"leaderboard.views.style"},
     {
         "leaderboard.views.points",
@@ -71,8 +71,8 @@ FLOORS = [
     {"leaderboard.views.agreement", "leaderboard.views.benchmarks", "leaderboard.views.curves"},
     {"leaderboard.views.fronts", "leaderboard.views.progress", "leaderboard.views.proxies"},
     {"leaderboard.views.timeline", "leaderboard.views.effort"},
-    {"leaderboard.views", "leaderboard.trial_tables"},
-    {"leaderboard.exchange"},
+    {"leaderboard.views", "leaderboard.tables.trials"},
+    {"leaderboard.tables.exchange"},
     {"leaderboard.sources"},
     {
         *("leaderboard.png", "leaderboard.page.query", "leaderboard.page.parts", "leaderboard.page.diagram"),

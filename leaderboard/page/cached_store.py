@@ -15,7 +15,7 @@ from leaderboard.fronts.pareto import pareto_mask
 from leaderboard.page.query import Query, count
 from leaderboard.sources import SOURCES
 from leaderboard.store import Store
-from leaderboard.tables import RUNTIME_NAMES, main_protocol, networks
+from leaderboard.tables.front import RUNTIME_NAMES, main_protocol, networks
 from leaderboard.views import VIEWS, Show, budget_of
 
 Value = TypeVar("Value")

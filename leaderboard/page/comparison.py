@@ -12,7 +12,7 @@ from leaderboard.page.detail import Source, crops, option_words, protocol_line
 from leaderboard.page.diagram import diagram
 from leaderboard.page.network_data import Network
 from leaderboard.page.parts import aria
-from leaderboard.tables import COST_NAMES, count_of
+from leaderboard.tables.front import COST_NAMES, count_of
 
 
 def compared(networks: Sequence[Network], source: Source, curve: Any) -> list[Any]:

@@ -14,7 +14,7 @@ from leaderboard.page.network_data import Network, again_command
 from leaderboard.page.parts import aria, facts, table
 from leaderboard.store.measurements import MARK
 from leaderboard.store.records import Calibration, Protocol
-from leaderboard.tables import COST_NAMES, amount, count_of, words
+from leaderboard.tables.front import COST_NAMES, amount, count_of, words
 
 METRICS: dict[str, str] = {
     "y_float": "PSNR and SSIM on the luma channel, not rounded",

@@ -13,7 +13,7 @@ from leaderboard.page.cached_store import Reading, networks_of, source_frame
 from leaderboard.page.context import Scene, input_, query_of, state
 from leaderboard.page.query import Query
 from leaderboard.page.rows import FORMATS, HEADINGS, OFFERED, USUAL, page_of, records, trials_table
-from leaderboard.tables import FORMATS as FILES
+from leaderboard.tables.front import FORMATS as FILES
 
 READ = (
     "study",

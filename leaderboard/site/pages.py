@@ -21,7 +21,7 @@ from leaderboard.page.plain import drawn_plainly
 from leaderboard.site.markup import markup
 from leaderboard.sources import draw
 from leaderboard.store import Store
-from leaderboard.tables import HEADINGS, for_people, front_frame, main_protocol, named_words, networks
+from leaderboard.tables.front import HEADINGS, for_people, front_frame, main_protocol, named_words, networks
 from leaderboard.views import VIEWS, Show, budget_of
 
 # Besides 'self', file: is named because browsers disagree on what 'self' is for a page opened from a folder.

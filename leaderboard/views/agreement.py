@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from leaderboard.fronts.rank_correlation import MOST, best_kept, kendall, spearman
-from leaderboard.tables import pick_protocol
+from leaderboard.tables.front import pick_protocol
 from leaderboard.views.points import identity
 from leaderboard.views.show import Show
 from leaderboard.views.style import (

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from leaderboard.errors import LeaderboardError, unknown_name
 from leaderboard.fronts.pareto import pareto_mask
-from leaderboard.tables import measured, networks
+from leaderboard.tables.front import measured, networks
 from leaderboard.views.show import Show
 from leaderboard.views.style import protocol_words
 

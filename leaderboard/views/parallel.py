@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from leaderboard.tables import amount
+from leaderboard.tables.front import amount
 from leaderboard.views.axes import Choices, choices_of, pick_axes, short
 from leaderboard.views.points import identity
 from leaderboard.views.show import Show

@@ -9,7 +9,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from leaderboard.tables import amount
+from leaderboard.tables.front import amount
 from leaderboard.views.axes import Choices, choices_of, pick_axes, short, too_few
 from leaderboard.views.points import brief, identity
 from leaderboard.views.show import Show

@@ -74,7 +74,7 @@ def _told(found: Architecture, scale: int, counted: Cost, check: bool) -> dict[s
 
 
 def _print(found: Architecture, told: dict[str, Any]) -> None:
-    from leaderboard.tables import words
+    from leaderboard.tables.front import words
     from nas.core.units import format_count
 
     typer.echo(f"{found.name}  ({found.source})")

@@ -205,7 +205,7 @@ def _table(words: list[str], how: _How, data_dir: Path | None, sets: str, format
     """The papers' table of these networks; what was not measured yet is, where the sets are found."""
     import pandas as pd
 
-    from leaderboard.paper import FORMATS, NOTE
+    from leaderboard.tables.paper import FORMATS, NOTE
     from nas.errors import unknown
     from nas.evaluation.paper_tables import papers_tables
 

@@ -68,7 +68,7 @@ def _front(
     runs: Path,
     db: str | None,
 ) -> None:
-    from leaderboard.tables import FORMATS, front_frame, pick_protocol
+    from leaderboard.tables.front import FORMATS, front_frame, pick_protocol
     from nas.errors import unknown
 
     if format not in FORMATS:
@@ -96,7 +96,7 @@ def _front(
 
 def _frame(store: Store, name: str, cost: str, whole: bool) -> pd.DataFrame:
     """The run's trials, with measured costs only where these are asked for: it takes longer."""
-    from leaderboard.tables import RUNTIME_NAMES
+    from leaderboard.tables.front import RUNTIME_NAMES
 
     if cost in RUNTIME_NAMES:
         from leaderboard.sources import SOURCES
@@ -110,7 +110,7 @@ def _chart(frame: pd.DataFrame, name: str, protocol: str | None, cost: str, rows
     import shutil
 
     from leaderboard.chart import LEAST_WIDTH, WIDTH, front_chart
-    from leaderboard.tables import COST_NAMES, RUNTIME_NAMES, networks
+    from leaderboard.tables.front import COST_NAMES, RUNTIME_NAMES, networks
 
     all_of_them = networks(frame, name, protocol)
     return front_chart(

@@ -1,6 +1,7 @@
 """The papers' table: networks that were measured here, with the published ones around them.
 
-How a table is written is ``leaderboard.paper``; more printed numbers are rows of ``leaderboard.reported``.
+How a table is written is ``leaderboard.tables.paper``; more printed numbers are rows of
+``leaderboard.tables.reported``.
 """
 
 from __future__ import annotations
@@ -10,10 +11,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from leaderboard.paper import paper_rows
 from leaderboard.sources import benchmarks
 from leaderboard.store import Store
 from leaderboard.store.measurements import MARK, WAYS
+from leaderboard.tables.paper import paper_rows
 from leaderboard.views import Show
 from nas.cost.counting import Cost, cost_of
 from nas.errors import NasError, RunError
@@ -65,7 +66,7 @@ def _pairs(rows: pd.DataFrame) -> list[tuple[str, int]]:
 def papers_tables(
     store: Store, words: Sequence[str], *, scale: int | None, metric: str
 ) -> dict[int, pd.DataFrame]:
-    """Scale -> table of ``leaderboard.paper.paper_rows``, from the numbers in the database.
+    """Scale -> table of ``leaderboard.tables.paper.paper_rows``, from the numbers in the database.
 
     Rows: the networks that ``words`` mean (runs, ids or their beginnings, names; none is all that was
     measured), as measured with ``metric`` and no other; bicubic where it was; and all published networks.

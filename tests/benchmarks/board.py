@@ -109,7 +109,7 @@ def _bulk(folder: Path) -> None:
 
 
 def _merge(folder: Path) -> None:
-    from leaderboard.exchange import import_results
+    from leaderboard.tables.exchange import import_results
 
     target = folder / "merged.db"
     target.unlink(missing_ok=True)

@@ -22,7 +22,7 @@ from leaderboard.page.security import COOKIE
 from leaderboard.page.table import file_text
 from leaderboard.site.markup import markup
 from leaderboard.store import Store, sqlite_url
-from leaderboard.tables import front_frame
+from leaderboard.tables.front import front_frame
 from leaderboard.views import VIEWS
 
 LOCAL = {"Host": "127.0.0.1:8050"}

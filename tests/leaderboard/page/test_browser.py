@@ -19,7 +19,7 @@ from selenium.webdriver import ActionChains, Keys
 from leaderboard.page.cached_store import Kept, Reading, networks_of
 from leaderboard.page.query import Query
 from leaderboard.store import Store, sqlite_url
-from leaderboard.tables import front_frame
+from leaderboard.tables.front import front_frame
 
 RECIPE = """
 name = "night"

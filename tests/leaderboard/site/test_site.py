@@ -11,7 +11,7 @@ import pytest
 from leaderboard.errors import LeaderboardError, UnknownStudyError
 from leaderboard.site import MARKER, write_site
 from leaderboard.store import Store
-from leaderboard.tables import front_frame
+from leaderboard.tables.front import front_frame
 from leaderboard.views import VIEWS
 
 

@@ -18,7 +18,7 @@ from sqlalchemy.dialects import sqlite
 from leaderboard.store import Store
 from leaderboard.store.database import MIGRATIONS
 from leaderboard.store.schema import COSTS, SCHEMA_VERSION, STAGES, STATES, CostRow, Table, UtcDateTime
-from leaderboard.tables import front_frame
+from leaderboard.tables.front import front_frame
 
 OLD = sorted((Path(__file__).parents[1] / "data").glob("schema-*.sql"))
 

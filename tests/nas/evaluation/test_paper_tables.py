@@ -14,8 +14,8 @@ import pytest
 import torch
 from PIL import Image
 
-from leaderboard.reported import reported
 from leaderboard.store import Store
+from leaderboard.tables.reported import reported
 from nas.cli import main
 from nas.cost.counting import cost_of
 from nas.training.checkpoint import save_weights

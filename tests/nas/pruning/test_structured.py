@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 pytest.importorskip("torch_pruning")
 
-from leaderboard.tables import words
+from leaderboard.tables.front import words
 from nas.cost.counting import cost_of, measure
 from nas.cost.cross_check import second_opinions
 from nas.errors import CompressError, NasError

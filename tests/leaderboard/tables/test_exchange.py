@@ -11,11 +11,11 @@ import pandas as pd
 import pytest
 
 from leaderboard.errors import LeaderboardError, StoreError, StudyMismatchError, UnknownStudyError
-from leaderboard.exchange import FORMATS, export_results, import_results
 from leaderboard.store import Measurement, Runtime, Store
-from leaderboard.trial_tables import COLUMNS, NESTED, trials_frame
+from leaderboard.tables.exchange import FORMATS, export_results, import_results
+from leaderboard.tables.trials import COLUMNS, NESTED, trials_frame
 
-OLD = sorted((Path(__file__).parent / "data").glob("schema-*.sql"))
+OLD = sorted((Path(__file__).parents[1] / "data").glob("schema-*.sql"))
 DIGEST = "0123456789abcdef" * 4
 
 

@@ -1,7 +1,7 @@
 """Results from one place to another: a database taken into another one, trials as CSV, Parquet or JSON lines.
 
 Another format is a writer, a reader and one line in `FORMATS`. In a file, one row is one trial with all that
-is known of it (`leaderboard/trial_tables.py`); dicts and lists are JSON texts. Events, measurements and
+is known of it (`leaderboard/tables/trials.py`); dicts and lists are JSON texts. Events, measurements and
 runtimes travel in databases only.
 """
 
@@ -20,7 +20,7 @@ from leaderboard.store import Store
 from leaderboard.store.contents import Contents
 from leaderboard.store.database import copy_database, sqlite_url
 from leaderboard.store.merging import Merged
-from leaderboard.trial_tables import STAMPS, contents_of, trials_frame
+from leaderboard.tables.trials import STAMPS, contents_of, trials_frame
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -9,7 +9,7 @@ import pandas as pd
 from tabulate import tabulate
 
 from leaderboard.errors import LeaderboardError, unknown_name
-from leaderboard.tables import cell, psnr_ssim, to_csv, to_json
+from leaderboard.tables.front import cell, psnr_ssim, to_csv, to_json
 
 SETS = ("Set5", "Set14", "B100", "Urban100", "Manga109")
 """In the papers' order; other sets follow."""

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from leaderboard.errors import LeaderboardError
-from leaderboard.paper import FORMATS, paper_rows, sets_of
+from leaderboard.tables.paper import FORMATS, paper_rows, sets_of
 
 
 def number(network: str, benchmark: str, psnr: float, **changes: Any) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import pytest
 
 from leaderboard.errors import LeaderboardError, UnknownStudyError
 from leaderboard.store import Store
-from leaderboard.tables import (
+from leaderboard.tables.front import (
     FORMATS,
     amount,
     cell,

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from leaderboard.reported import LOW_RESOLUTION_PIXELS, reported
+from leaderboard.tables.reported import LOW_RESOLUTION_PIXELS, reported
 
 TABLE = reported()
 COLUMNS = {"params", "multi_adds", "psnr_db", "ssim"}

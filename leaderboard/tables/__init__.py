@@ -1,0 +1,1 @@
+"""Results as tables: the front, trials, papers' tables, and files of results."""
