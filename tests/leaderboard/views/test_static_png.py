@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 from leaderboard.errors import LeaderboardError
-from leaderboard.png import save_front_png
 from leaderboard.store import Store
 from leaderboard.views import Show
+from leaderboard.views.static_png import save_front_png
 
 
 def test_the_picture_is_whole_and_large_enough_to_read(filled: Path, tmp_path: Path) -> None:

@@ -6,9 +6,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from leaderboard.chart import EDGE, HEIGHT, LEAST_HEIGHT, LEAST_WIDTH, MEMBER, OTHER, WIDTH, front_chart
 from leaderboard.errors import LeaderboardError
 from leaderboard.fronts.pareto import pareto_mask
+from leaderboard.views.terminal import (
+    EDGE,
+    HEIGHT,
+    LEAST_HEIGHT,
+    LEAST_WIDTH,
+    MEMBER,
+    OTHER,
+    WIDTH,
+    front_chart,
+)
 
 
 def test_a_small_front_looks_like_this() -> None:
