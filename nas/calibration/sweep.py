@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from leaderboard.errors import LeaderboardError
 from leaderboard.store import Store
 from leaderboard.store.records import Evaluation, Protocol, Study, Trial
-from nas import __version__
+from nas._version import __version__
 from nas.calibration.fidelities import Level, make_levels
 from nas.cost.counting import cost_of
 from nas.errors import Interrupted, NasError, RecipeError, RunError

@@ -21,7 +21,7 @@ from torch import nn
 
 from leaderboard.store import Store
 from leaderboard.store.records import Protocol
-from nas import __version__
+from nas._version import __version__
 from nas.compression.records import Rows
 from nas.compression.source import Source
 from nas.compression.stages import (

@@ -10,7 +10,7 @@ import torch
 from leaderboard.store import Store
 from leaderboard.store.owners import this_process
 from leaderboard.store.records import Protocol, Runtime, Study, Trial
-from nas import __version__
+from nas._version import __version__
 from nas.compression.stages import Stage
 from nas.core.files import sha256_of
 from nas.cost.latency import processor

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from leaderboard.store import Store
 from leaderboard.store.records import Evaluation, Measurement
-from nas import __version__
+from nas._version import __version__
 from nas.data.benchmarks import BenchmarkImage, BenchmarkSet, digest_image, digest_of, read_benchmark
 from nas.data.images import list_images, read_image
 from nas.errors import CheckpointError, DataError, RecipeError

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from leaderboard.store.records import Runtime
-from nas import __version__
+from nas._version import __version__
 from nas.core.device import out_of_memory
 from nas.cost.counting import input_size
 from nas.cost.latency import WARM_UP, Latency, processor, timed_ms

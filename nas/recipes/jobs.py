@@ -6,7 +6,7 @@ from pathlib import Path
 
 from leaderboard.store import Store
 from leaderboard.store.records import Evaluation, Trial
-from nas import __version__
+from nas._version import __version__
 from nas.core.files import sha256_of
 from nas.recipes.recipe import Recipe
 from nas.training import Job, Outcome, Plan

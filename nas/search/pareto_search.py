@@ -20,7 +20,7 @@ import torch
 from leaderboard.errors import LeaderboardError
 from leaderboard.store import Store, sqlite_url
 from leaderboard.store.records import Evaluation, Runtime, Study, Trial
-from nas import __version__
+from nas._version import __version__
 from nas.core.device import pick_device
 from nas.core.units import format_count
 from nas.cost.counting import OUTPUT, Cost, breakdown, cost_of

@@ -20,7 +20,7 @@ from typing import Any
 import torch
 
 from leaderboard.store import Store
-from nas import __version__
+from nas._version import __version__
 from nas.calibration.design import spread
 from nas.calibration.sweep import Ladder, make_levels, read_ladder
 from nas.cost.latency import processor

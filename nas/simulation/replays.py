@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from nas import __version__
+from nas._version import __version__
 from nas.core.files import sha256_of
 from nas.errors import RecipeError, unknown
 from nas.samplers import SAMPLERS

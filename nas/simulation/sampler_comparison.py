@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from nas import __version__
+from nas._version import __version__
 from nas.cost.latency import processor
 from nas.errors import RecipeError
 from nas.simulation.replays import Source, Spec, Task, run_tasks

@@ -15,7 +15,7 @@ import pytest
 import tomli_w
 
 from leaderboard.store import Store
-from nas import __version__
+from nas._version import __version__
 from nas.cli import main
 from nas.cost.counting import Cost
 from nas.recipes.recipe import load_recipe
