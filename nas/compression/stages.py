@@ -8,11 +8,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from nas.core.files import write_whole
 from nas.cost.counting import OUTPUT
 from nas.errors import CheckpointError, RecipeError, unknown
 from nas.training import Outcome, Plan
 from nas.training.adversarial import ADVERSARIALS, NOT_ADVERSARIAL
-from nas.training.checkpoint import WEIGHTS, write_whole
+from nas.training.checkpoint import WEIGHTS
 from nas.training.distil import NONE
 from search_spaces import Genotype
 from search_spaces.compressed import FULL_BITS, Compressed

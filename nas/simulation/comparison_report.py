@@ -15,9 +15,9 @@ from matplotlib.figure import Figure
 from plotly.subplots import make_subplots
 
 from leaderboard.views.style import FONT, INK, SERIES, SETTINGS, legend_below, new_figure, subtitle
+from nas.core.files import write_whole
 from nas.simulation.replays import Curve
 from nas.simulation.statistics import Group, mean_interval
-from nas.training.checkpoint import write_whole
 
 POINTS = 60
 """Places along an axis at which a line of the figure is drawn."""

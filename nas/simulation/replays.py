@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 from nas._version import __version__
-from nas.core.files import sha256_of
+from nas.core.files import sha256_of, write_whole
 from nas.errors import RecipeError, unknown
 from nas.samplers import SAMPLERS
 from nas.simulation.executor import Plan, Replay, full_seconds
@@ -30,7 +30,6 @@ from nas.simulation.synthetic_landscape import surface_of
 from nas.simulation.table import read_table
 from nas.simulation.tabular_objective import Recorded
 from nas.simulation.validate_table import TRUSTED
-from nas.training.checkpoint import write_whole
 
 SHIPPED = Path(__file__).parents[1] / "tables"
 """Tables that are part of the package."""

@@ -14,6 +14,7 @@ from typing import Any
 
 import pandas as pd
 
+from nas.core.files import write_whole
 from nas.core.units import format_seconds
 from nas.simulation.validate_table import (
     COSTS,
@@ -26,7 +27,6 @@ from nas.simulation.validate_table import (
     shortened,
     space_class,
 )
-from nas.training.checkpoint import write_whole
 from search_spaces import Genotype, Space
 
 METADATA = b"paretosr.table"

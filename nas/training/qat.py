@@ -26,8 +26,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+from nas.core.files import write_whole
 from nas.errors import CompressError
-from nas.training.checkpoint import write_whole
 from search_spaces.blocks.convolutions import AsymmetricConv, Foldable
 
 BITS = (2, 16)

@@ -14,12 +14,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nas.core.device import out_of_memory
+from nas.core.files import write_whole
 from nas.cost.memory import peak_memory
 from nas.data.images import list_images
 from nas.errors import DataError, DiskError, NasError, RecipeError
 from nas.export.onnx import OnnxNetwork, first_line
 from nas.imaging.tiling import UNKNOWN_OVERLAP, enlarge_in_bands, receptive_radius
-from nas.training.checkpoint import write_whole
 from nas.upscale.bands import Part
 from nas.upscale.reading import Picture, Pixels, free_memory, read_picture
 from nas.upscale.writing import MOST, WRITERS, Form
