@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.core.units import format_count
-from nas.cost.counting import Budget, cost_of
+from nas.cost.budget import Budget
+from nas.cost.counting import cost_of
 from nas.errors import BudgetError
 from nas.samplers.candidates import Candidate, Candidates
 from nas.search.baselines import published_that_fit

@@ -10,7 +10,7 @@ import typer
 from nas.cli.options import Db, Runs, has_store, open_store
 
 if TYPE_CHECKING:
-    from nas.cost.counting import Cost
+    from nas.cost.budget import Cost
     from nas.networks.resolving import Architecture
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection
 
 import torch
 
-from nas.cost.counting import Budget
+from nas.cost.budget import Budget
 from nas.cost.latency import Latency, measure_latency
 from nas.cost.memory import peak_memory
 from search_spaces import Genotype

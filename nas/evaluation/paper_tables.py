@@ -16,7 +16,8 @@ from leaderboard.store import Store
 from leaderboard.store.measurements import MARK, WAYS
 from leaderboard.tables.paper import paper_rows
 from leaderboard.views import Show
-from nas.cost.counting import Cost, cost_of
+from nas.cost.budget import Cost
+from nas.cost.counting import cost_of
 from nas.errors import NasError, RunError
 from nas.evaluation.benchmark_sets import BICUBIC, Network, load_network
 from nas.networks.resolving import find_architecture

@@ -15,7 +15,8 @@ from typing import Any
 from torch import nn
 
 from leaderboard.store import Store
-from nas.cost.counting import Cost, cost_of, measure
+from nas.cost.budget import Cost
+from nas.cost.counting import cost_of, measure
 from nas.errors import RecipeError, unknown
 from search_spaces import Genotype, SpaceError, load_space
 from search_spaces.published import PUBLISHED, Published

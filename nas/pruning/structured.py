@@ -15,7 +15,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from nas.cost.counting import Cost, measure
+from nas.cost.budget import Cost
+from nas.cost.counting import measure
 from nas.errors import CompressError, unknown
 from nas.pruning.dependencies import Group, Side, Unit, groups_of, is_depthwise
 from nas.pruning.importance import IMPORTANCES, Importance

@@ -14,7 +14,7 @@ import tomli_w
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from nas.core.units import parse_count
-from nas.cost.counting import Budget
+from nas.cost.budget import Budget
 from nas.errors import NasError, RecipeError, unknown
 from nas.training.plan import Plan, named_plan
 from search_spaces import Space, SpaceError, load_space

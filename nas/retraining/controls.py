@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from nas.cost.counting import Budget
+from nas.cost.budget import Budget
 from nas.errors import RecipeError, unknown
 from nas.recipes.recipe import Recipe
 from nas.retraining.selection import Chosen

@@ -15,7 +15,7 @@ from leaderboard.fronts.pareto import pareto_mask
 from leaderboard.store import Store
 from leaderboard.store.records import Trial
 from nas.core.units import format_count, parse_count
-from nas.cost.counting import Cost
+from nas.cost.budget import Cost
 from nas.errors import RecipeError, RunError, unknown
 from nas.recipes.recipe import COST_OBJECTIVES, MEASURED_OBJECTIVES, Recipe
 from search_spaces import Genotype

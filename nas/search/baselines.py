@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from nas.cost.counting import Budget, Cost, cost_of
+from nas.cost.budget import Budget, Cost
+from nas.cost.counting import cost_of
 from search_spaces import Genotype, Space, SpaceError
 from search_spaces.lightweight import Lightweight
 from search_spaces.published import PUBLISHED

@@ -7,7 +7,8 @@ from dataclasses import replace
 from operator import attrgetter
 
 from nas.core.units import format_count
-from nas.cost.counting import Budget, Cost, cost_of
+from nas.cost.budget import Budget, Cost
+from nas.cost.counting import cost_of
 from nas.errors import BudgetError
 from nas.samplers import RandomChooser
 from search_spaces import Genotype, Space

@@ -13,7 +13,7 @@ from leaderboard.store import Store
 from leaderboard.store.owners import this_process
 from leaderboard.store.records import Evaluation, Study, Trial
 from leaderboard.store.trials import Stage
-from nas.cost.counting import Cost
+from nas.cost.budget import Cost
 from nas.errors import DiskError, Interrupted, NasError, RunError, WorkerLostError
 from nas.executors import EXECUTORS, Done, Executor, Pool
 from nas.recipes.jobs import make_job, record_outcome

@@ -23,7 +23,8 @@ from leaderboard.store.records import Evaluation, Runtime, Study, Trial
 from nas._version import __version__
 from nas.core.device import pick_device
 from nas.core.units import format_count
-from nas.cost.counting import OUTPUT, Cost, breakdown, cost_of
+from nas.cost.budget import Cost
+from nas.cost.counting import OUTPUT, breakdown, cost_of
 from nas.cost.latency import Latency, processor
 from nas.cost.measured_limits import Measured
 from nas.errors import Interrupted, RunError

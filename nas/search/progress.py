@@ -9,7 +9,7 @@ import numpy as np
 
 from leaderboard.fronts.pareto import hypervolume, pareto_mask
 from leaderboard.store.records import Trial
-from nas.cost.counting import Cost
+from nas.cost.budget import Cost
 from nas.training import Progress
 from search_spaces import Genotype
 

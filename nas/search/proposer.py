@@ -18,7 +18,7 @@ from optuna.trial import TrialState
 
 from leaderboard.store.database import said
 from leaderboard.store.records import Evaluation, Trial
-from nas.cost.counting import Budget, Cost
+from nas.cost.budget import Budget, Cost
 from nas.errors import RunError
 from nas.recipes.recipe import Recipe
 from nas.samplers import RUNGS, SAMPLERS, RandomChooser, Setting

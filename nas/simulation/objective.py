@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from leaderboard.fronts.pareto import hypervolume, pareto_mask
-from nas.cost.counting import Budget, Cost
+from nas.cost.budget import Budget, Cost
 from search_spaces import Genotype, Space
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from leaderboard.fronts.pareto import pareto_mask
-from nas.cost.counting import Budget, Cost
+from nas.cost.budget import Budget, Cost
 from nas.simulation.objective import MadeUp
 from search_spaces import Genotype, Space, SpaceError, choice, span
 

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from leaderboard.fronts.pareto import pareto_mask
-from nas.cost.counting import Budget, Cost
+from nas.cost.budget import Budget, Cost
 from nas.errors import unknown
 from nas.samplers import RandomChooser
 from nas.simulation.objective import MadeUp, Surface

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from leaderboard.fronts.pareto import pareto_mask
 from nas.calibration.rank_correlation import kendall
-from nas.cost.counting import Budget, Cost, cost_of
+from nas.cost.budget import Budget, Cost
+from nas.cost.counting import cost_of
 from nas.samplers import Listed, Setting
 from nas.samplers.candidates import Candidate
 from nas.samplers.encoding import Encoding

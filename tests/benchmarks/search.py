@@ -23,7 +23,8 @@ from pathlib import Path
 
 import nas.search.pareto_search
 from leaderboard.store import Store, sqlite_url
-from nas.cost.counting import Cost, cost_of
+from nas.cost.budget import Cost
+from nas.cost.counting import cost_of
 from nas.executors import EXECUTORS, Done, Pool, Watch
 from nas.recipes.recipe import make_recipe
 from nas.samplers import RandomChooser

@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from nas.cost.counting import Cost, measure
+from nas.cost.budget import Cost
+from nas.cost.counting import measure
 from search_spaces import SpaceError, load_space
 from search_spaces.blocks.attention import EnhancedSpatialAttention
 from search_spaces.blocks.calibration import (

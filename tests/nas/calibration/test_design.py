@@ -10,7 +10,8 @@ import pytest
 from torch import nn
 
 from nas.calibration.design import published_inside, spread
-from nas.cost.counting import Budget, cost_of
+from nas.cost.budget import Budget
+from nas.cost.counting import cost_of
 from nas.errors import BudgetError
 from nas.samplers import RandomChooser
 from search_spaces import Genotype, Space, choice, span

@@ -17,7 +17,7 @@ import tomli_w
 from leaderboard.store import Store
 from nas._version import __version__
 from nas.cli import main
-from nas.cost.counting import Cost
+from nas.cost.budget import Cost
 from nas.recipes.recipe import load_recipe
 from search_spaces.lightweight import Lightweight
 

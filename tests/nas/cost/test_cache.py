@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 import nas.cost.counting
+from nas.cost.budget import Cost
 from nas.cost.cache import KnownCosts
-from nas.cost.counting import Cost, breakdown, cost_of, measure
+from nas.cost.counting import breakdown, cost_of, measure
 from nas.samplers import RandomChooser
 from search_spaces import Space
 from search_spaces.lightweight import Lightweight

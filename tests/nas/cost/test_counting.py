@@ -7,7 +7,8 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from nas.cost.counting import Budget, Cost, input_size, measure
+from nas.cost.budget import Budget, Cost
+from nas.cost.counting import input_size, measure
 from nas.errors import BudgetError
 from nas.samplers import RandomChooser
 from search_spaces import Space

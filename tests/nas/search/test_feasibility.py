@@ -4,7 +4,8 @@ import itertools
 
 import pytest
 
-from nas.cost.counting import Budget, measure
+from nas.cost.budget import Budget
+from nas.cost.counting import measure
 from nas.errors import BudgetError
 from nas.search.feasibility import require_reachable
 from search_spaces import Space

@@ -11,7 +11,8 @@ from troubled import MARKS
 
 from leaderboard.errors import StudyMismatchError, StudyTakenError, UnknownStudyError
 from leaderboard.store import Store
-from nas.cost.counting import Budget, Cost, cost_of, measure
+from nas.cost.budget import Budget, Cost
+from nas.cost.counting import cost_of, measure
 from nas.cost.measured_limits import Measured
 from nas.cost.memory import peak_memory
 from nas.errors import BudgetError, DiskError, Interrupted, RecipeError, RunError

@@ -14,7 +14,8 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from nas.cost.counting import Cost, cost_of
+from nas.cost.budget import Cost
+from nas.cost.counting import cost_of
 from nas.samplers import Listed, RandomChooser
 from nas.simulation.executor import Plan, Replay
 from nas.simulation.synthetic_landscape import surface_of
