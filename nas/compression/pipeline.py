@@ -45,6 +45,7 @@ from nas.data.benchmarks import BenchmarkSet, read_benchmark
 from nas.errors import CompressError, ExportError, RecipeError
 from nas.evaluation.benchmark_sets import Network, digest_weights, measure_network, measurement_of
 from nas.export.onnx import OnnxNetwork, write_onnx
+from nas.export.onnx_int8 import quantise_onnx
 from nas.pruning.structured import Target, describe, prune
 from nas.recipes.protocol import protocol_of
 from nas.training import Job, Plan, Progress, train, validate
@@ -52,7 +53,6 @@ from nas.training.adversarial import NOT_ADVERSARIAL
 from nas.training.checkpoint import WEIGHTS, load_described, save_weights
 from nas.training.distil import NONE
 from nas.training.features import read_features, require_features
-from nas.training.qat import quantise_onnx
 from nas.training.validation import mean_scores
 from search_spaces import Genotype
 from search_spaces.compressed import Compressed

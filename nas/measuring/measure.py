@@ -30,7 +30,7 @@ from nas.cost.memory import process_peak
 from nas.data import Patches, load_data
 from nas.errors import NasError, RecipeError, unknown
 from nas.export.onnx import OnnxNetwork, write_onnx
-from nas.training.qat import quantise_onnx
+from nas.export.onnx_int8 import quantise_onnx
 from search_spaces import Genotype
 from search_spaces.blocks.convolutions import fold
 

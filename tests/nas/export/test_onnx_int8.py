@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from nas.errors import CompressError
 from nas.export.onnx import OnnxNetwork, write_onnx
-from nas.training.qat import FakeActivation, FakeWeight, finish_qat, prepare_qat, quantise_onnx
+from nas.export.onnx_int8 import quantise_onnx
+from nas.training.qat import FakeActivation, FakeWeight, finish_qat, prepare_qat
 from search_spaces.blocks.convolutions import CONVOLUTIONS, AsymmetricConv, fold
 from search_spaces.blocks.distillation import DISTILLERS
 from search_spaces.blocks.tails import bicubic_skip
