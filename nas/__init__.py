@@ -1,5 +1,10 @@
 """How we search: cost, data, training, the search loop and the command line of ParetoSR."""
 
+import sys
+
 from nas._version import __version__
+from nas.core.deprecated import NAMES
+
+sys.meta_path.append(NAMES)
 
 __all__ = ["__version__"]
