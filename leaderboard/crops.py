@@ -27,7 +27,7 @@ _PNG = b"\x89PNG\r\n\x1a\n"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Picture:
+class CropImage:
     """One PNG file; `psnr_db` is against the HR crop, None for the LR and the HR crop themselves."""
 
     file: Path
@@ -50,10 +50,10 @@ class Crop:
     image: str
     box: tuple[int, int, int, int]
     metric: str
-    lr: Picture
-    bicubic: Picture
-    network: Picture
-    hr: Picture
+    lr: CropImage
+    bicubic: CropImage
+    network: CropImage
+    hr: CropImage
 
     @property
     def gain_db(self) -> float | None:
@@ -131,7 +131,7 @@ def _is_box(box: object) -> bool:
     return min(box[:2]) >= 0 and min(box[2:]) > 0 and max(box) < MOST_PIXELS
 
 
-def _picture(place: Path, entry: object) -> Picture | None:
+def _picture(place: Path, entry: object) -> CropImage | None:
     name = entry.get("file") if isinstance(entry, dict) else None
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         return None
@@ -139,7 +139,7 @@ def _picture(place: Path, entry: object) -> Picture | None:
     if data is None or not data.startswith(_PNG):
         return None
     assert isinstance(entry, dict)
-    return Picture(file=place / name, psnr_db=_decibels(entry.get("psnr_db")))
+    return CropImage(file=place / name, psnr_db=_decibels(entry.get("psnr_db")))
 
 
 def _decibels(value: object) -> float | None:

@@ -83,10 +83,7 @@ GATHERING = {
 """Packages that offer the names of their modules; importing any other one loads nothing heavy."""
 HEAVY = {"torch", "optuna", "pandas", "sqlalchemy", "plotly", "dash", "matplotlib", "scipy", "numpy"}
 
-STILL_TWICE = {
-    *("Asked", "Candidate", "Choices", "Curve", "Network", "Pair", "Part", "Partners", "Picture", "Plan"),
-    *("Reading", "Recorded", "Report", "Scene", "Setting", "Source", "Step", "Table"),
-}
+STILL_TWICE = {"Asked", "Plan", "Source", "Step"}
 """Names of classes that occur twice."""
 
 

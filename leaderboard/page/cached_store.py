@@ -46,7 +46,7 @@ class Kept:
         return made
 
 
-class Reading(Store):
+class CachedStore(Store):
     """The store, opened for one request; its frames are `kept` from request to request.
 
     Nobody may change a frame that it gives.
@@ -83,7 +83,7 @@ def show_of(store: Store, query: Query) -> Show:
     )
 
 
-def source_frame(store: Reading, query: Query, view: str) -> tuple[pd.DataFrame, Show]:
+def source_frame(store: CachedStore, query: Query, view: str) -> tuple[pd.DataFrame, Show]:
     """The frame of `view` with what the filters leave, and what to show of it.
 
     Raises `LeaderboardError`, as the source does.
@@ -95,7 +95,7 @@ def source_frame(store: Reading, query: Query, view: str) -> tuple[pd.DataFrame,
     return filtered(frame, query) if source == "trials" else frame, show
 
 
-def _stamps(store: Reading, show: Show) -> tuple[int, ...]:
+def _stamps(store: CachedStore, show: Show) -> tuple[int, ...]:
     own = (store.last_event(name) for name in (show.study, *show.studies))
     return *own, store.last_calibration()  # which is another study's
 
@@ -156,7 +156,7 @@ def options_of(frame: pd.DataFrame) -> list[dict[str, str]]:
     ]
 
 
-def networks_of(store: Reading, query: Query) -> pd.DataFrame:
+def networks_of(store: CachedStore, query: Query) -> pd.DataFrame:
     """The networks of the studies looked at under the one protocol, with what the filters leave.
 
     Columns of `networks` and study, choices, name, on_front (in its own study): the front first, then by

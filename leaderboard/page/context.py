@@ -10,7 +10,7 @@ from typing import Any
 
 from dash import Input, Output, State
 
-from leaderboard.page.cached_store import Kept, Reading
+from leaderboard.page.cached_store import CachedStore, Kept
 from leaderboard.page.query import Query
 
 PROPERTY = dict.fromkeys(("chosen", "picked", "opened"), "data")
@@ -18,7 +18,7 @@ PROPERTY = dict.fromkeys(("chosen", "picked", "opened"), "data")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Scene:
+class PageContext:
     """The database and the runs folder behind one page; see `make_app`."""
 
     store_url: str
@@ -28,9 +28,9 @@ class Scene:
     kept: Kept = field(default_factory=Kept)
 
     @contextmanager
-    def reading(self) -> Iterator[Reading]:
+    def reading(self) -> Iterator[CachedStore]:
         """The store for one request. Raises `StoreError` when it cannot be read."""
-        with Reading(self.store_url, self.kept) as store:
+        with CachedStore(self.store_url, self.kept) as store:
             yield store
 
 

@@ -19,7 +19,7 @@ DONE = ("finished", "repeated")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Network:
+class NetworkData:
     """A network of a study.
 
     `numbers` are its means over seeds under the protocol looked at (None where it was never measured under
@@ -45,7 +45,7 @@ class Network:
     crops: tuple[Crop, ...]
 
 
-def gather(store: Store, runs: Path | None, study: str, genotype: str, protocol: str | None) -> Network:
+def gather(store: Store, runs: Path | None, study: str, genotype: str, protocol: str | None) -> NetworkData:
     """What is known of a network of `study`; its pictures are looked for below `runs`.
 
     Raises `LeaderboardError` when the study never met it, or is not there.
@@ -60,7 +60,7 @@ def gather(store: Store, runs: Path | None, study: str, genotype: str, protocol:
     scale = int(row["scale"])
     crops = [] if runs is None else _crops(runs, under)
     names = list(rows["name"].dropna())
-    return Network(
+    return NetworkData(
         study=study,
         genotype=genotype,
         name=str(names[0]) if names else None,

@@ -13,7 +13,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from dash import html
 
-from leaderboard.crops import Picture
+from leaderboard.crops import CropImage
 from leaderboard.page.detail import protocol_facts, sections, trust_of
 from leaderboard.page.network_data import gather, retrain_command
 from leaderboard.page.parts import aria, table
@@ -63,7 +63,7 @@ class _Draft:
         self.figures[name] = drawn_plainly(figure)
         return html.Div(id=name, className="figure small" if small else "figure")
 
-    def picture(self, picture: Picture) -> str:
+    def picture(self, picture: CropImage) -> str:
         """The address of a copy of a picture, beside the page."""
         name = f"pictures/{self.number}-{len(self.pictures)}.png"
         self.pictures[name] = picture.file.read_bytes()

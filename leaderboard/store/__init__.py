@@ -7,7 +7,7 @@ A new question is one method of the part it belongs to, in its file here; a new 
 from __future__ import annotations
 
 from leaderboard.store.calibrations import Calibrations
-from leaderboard.store.contents import Reading
+from leaderboard.store.contents import ContentsReader
 from leaderboard.store.database import sqlite_url
 from leaderboard.store.frames import Frames
 from leaderboard.store.leases import Leases
@@ -23,7 +23,7 @@ from leaderboard.store.records import (
     Study,
     Trial,
 )
-from leaderboard.store.remote_workers import Partners
+from leaderboard.store.remote_workers import JoinedWorkers
 from leaderboard.store.requests import Requests
 from leaderboard.store.runtimes import Runtimes
 from leaderboard.store.studies import Studies
@@ -48,14 +48,14 @@ class Store(
     Studies,
     Trials,
     Leases,
-    Partners,
+    JoinedWorkers,
     Measurements,
     Runtimes,
     Requests,
     Trainings,
     Calibrations,
     Frames,
-    Reading,
+    ContentsReader,
     Merging,
 ):
     """The results database at an SQLAlchemy `url`, created or brought up to date on opening.

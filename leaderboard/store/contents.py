@@ -21,7 +21,7 @@ from leaderboard.store.schema import (
     ProtocolRow,
     RuntimeRow,
     StudyRow,
-    Table,
+    TableBase,
     TrialRow,
 )
 from leaderboard.store.transactions import Database
@@ -51,7 +51,7 @@ class Contents:
     runtimes: list[Row] = field(default_factory=list)
 
 
-class Reading(Database):
+class ContentsReader(Database):
     """What the store gives to another one."""
 
     def contents(self, study: str, *, events: bool = True) -> Contents:
@@ -104,7 +104,7 @@ class Reading(Database):
 
 
 def _rows(
-    session: Session, table: type[Table], where: ColumnElement[bool] | None = None, order: Any = ()
+    session: Session, table: type[TableBase], where: ColumnElement[bool] | None = None, order: Any = ()
 ) -> list[Row]:
     query = select(table.__table__).order_by(*order)
     found = session.execute(query if where is None else query.where(where))

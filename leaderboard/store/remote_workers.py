@@ -14,7 +14,7 @@ from leaderboard.store.schema import EventRow, ProtocolRow, StudyRow, TrialRow
 from leaderboard.store.transactions import Database, moment
 
 
-class Partners(Database):
+class JoinedWorkers(Database):
     """What the store says of processes that train for somebody else's search."""
 
     def is_led(self, study_id: int) -> bool:

@@ -66,7 +66,7 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
-class Table(DeclarativeBase):
+class TableBase(DeclarativeBase):
     """What all tables share: the types, and names for constraints so that migrations can find them."""
 
     metadata = MetaData(
@@ -86,7 +86,7 @@ class Table(DeclarativeBase):
     }
 
 
-class StudyRow(Table):
+class StudyRow(TableBase):
     """One named search; `owner` is the process that searches now, until `lease_until` unless it renews."""
 
     __tablename__ = "study"
@@ -102,7 +102,7 @@ class StudyRow(Table):
     lease_until: Mapped[datetime | None]
 
 
-class GenotypeRow(Table):
+class GenotypeRow(TableBase):
     """One network as the choices that build it; `name` is what a paper calls it, where one does."""
 
     __tablename__ = "genotype"
@@ -113,7 +113,7 @@ class GenotypeRow(Table):
     name: Mapped[str | None]
 
 
-class CostRow(Table):
+class CostRow(TableBase):
     """What a network costs at one scale; `parts` is the same by parts of the network, where that is known."""
 
     __tablename__ = "cost"
@@ -127,7 +127,7 @@ class CostRow(Table):
     parts: Mapped[list[Any] | None] = mapped_column(JSON(none_as_null=True))
 
 
-class ProtocolRow(Table):
+class ProtocolRow(TableBase):
     """How numbers were made: only those of one protocol may be compared."""
 
     __tablename__ = "protocol"
@@ -144,7 +144,7 @@ class ProtocolRow(Table):
     created_at: Mapped[datetime]
 
 
-class EvaluationRow(Table):
+class EvaluationRow(TableBase):
     """One trained and measured network, with where the number comes from.
 
     `checkpoint_sha256` is that of the file `checkpoint`, in hexadecimal digits.
@@ -170,7 +170,7 @@ class EvaluationRow(Table):
     created_at: Mapped[datetime]
 
 
-class MeasurementRow(Table):
+class MeasurementRow(TableBase):
     """One network with certain weights, measured on one benchmark set; bicubic is one without weights.
 
     `checkpoint_sha256` is that of the file the weights were read from: it leads to their training.
@@ -202,7 +202,7 @@ class MeasurementRow(Table):
     created_at: Mapped[datetime]
 
 
-class RuntimeRow(Table):
+class RuntimeRow(TableBase):
     """How long one inference of a network takes on one device, and how much memory; of one setting once.
 
     Times in milliseconds, sizes in pixels of the output. `threads` is 0 where the device is no CPU.
@@ -241,7 +241,7 @@ class RuntimeRow(Table):
     created_at: Mapped[datetime]
 
 
-class RequestRow(Table):
+class RequestRow(TableBase):
     """Somebody's wish that a network of a study be trained for longer; `plan` is empty for the recipe's own.
 
     Of one network and plan one wish at a time is open (waiting or taken). `owner` is who took it.
@@ -281,7 +281,7 @@ class RequestRow(Table):
     finished_at: Mapped[datetime | None]
 
 
-class TrialRow(Table):
+class TrialRow(TableBase):
     """One job: a candidate at one rung with one seed, and what became of it.
 
     `owner` is who trains it (running) or who ended it (finished, failed); `attempt` counts the trainings
@@ -342,7 +342,7 @@ class TrialRow(Table):
     finished_at: Mapped[datetime | None]
 
 
-class EventRow(Table):
+class EventRow(TableBase):
     """Something that happened in a search, written together with the change that it tells of."""
 
     __tablename__ = "event"

@@ -32,7 +32,7 @@ MOST_PANELS = 4
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pair:
+class FidelityPair:
     """Networks measured under two fidelities: `points` has genotype, first and second (the quality).
 
     `tau` is Kendall's tau b with a 95 % bootstrap interval over networks, `rho` Spearman's. `kept` is the
@@ -56,7 +56,7 @@ class AgreementInfo:
     `most` is the largest number of networks that any two fidelities share.
     """
 
-    pairs: tuple[Pair, ...]
+    pairs: tuple[FidelityPair, ...]
     most: int
     quality: str
     protocol: str
@@ -118,10 +118,10 @@ def _names(rows: pd.DataFrame) -> dict[str | None, str]:
     return names
 
 
-def _pair(first: str, second: str, points: pd.DataFrame) -> Pair:
+def _pair(first: str, second: str, points: pd.DataFrame) -> FidelityPair:
     x, y = points["first"].to_numpy(dtype=float), points["second"].to_numpy(dtype=float)
     tau, low, high = kendall(x, y)
-    return Pair(
+    return FidelityPair(
         first=first,
         second=second,
         points=points,
@@ -170,7 +170,7 @@ def agreement_figure(info: AgreementInfo) -> go.Figure:
     return figure.update_layout(margin_t=figure.layout.margin.t + 24, height=tall)
 
 
-def _add_pair(figure: go.Figure, pair: Pair, quality: str, **where: int) -> None:
+def _add_pair(figure: go.Figure, pair: FidelityPair, quality: str, **where: int) -> None:
     points = pair.points
     if len(points) > 2 * MOST:
         points = points.sample(2 * MOST, random_state=0)

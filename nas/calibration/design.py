@@ -11,7 +11,7 @@ from nas.core.units import format_count
 from nas.cost.budget import Budget
 from nas.cost.counting import cost_of
 from nas.errors import BudgetError
-from nas.samplers.candidates import Candidate, Candidates
+from nas.samplers.candidates import Candidates, PricedCandidate
 from nas.search.baselines import published_that_fit
 from nas.search.feasibility import require_reachable
 from search_spaces import Genotype, Space
@@ -89,7 +89,7 @@ def _pool(space: Space, scale: int, budget: Budget, size: int, seed: int) -> lis
     return [one for one in found if isinstance(one, Genotype)]
 
 
-def _gathered(candidates: Candidates, size: int) -> dict[Hashable, Candidate]:
+def _gathered(candidates: Candidates, size: int) -> dict[Hashable, PricedCandidate]:
     """``size`` different ones inside, drawn and mutated in turn; fewer where there are no more."""
     found = {one.key: one for one in candidates.gather(min(size, LEAST_POOL // 5))}
     known, idle = list(found.values()), 0

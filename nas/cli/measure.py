@@ -10,7 +10,7 @@ import typer
 from nas.cli.options import Db, Device, Runs, between_commas, has_store, open_store
 
 if TYPE_CHECKING:
-    from nas.measuring.measure import Row, Setting, Subject
+    from nas.measuring.measure import MeasurementSetting, Row, Subject
 
 
 def measure(
@@ -51,9 +51,9 @@ def measure(
     import torch
 
     from nas.core.device import cpu_threads, pick_device
-    from nas.measuring.measure import Setting, measure_networks
+    from nas.measuring.measure import MeasurementSetting, measure_networks
 
-    setting = Setting(
+    setting = MeasurementSetting(
         device=torch.device(pick_device(device or "cpu")),
         threads=threads or cpu_threads(),
         size=_size(input or output, "--output" if input is None else "--input"),
@@ -146,7 +146,7 @@ def _file(path: Path, scale: int | None) -> Subject:
     return Subject(name=str(path), scale=of_file, file=path, weights=str(path))
 
 
-def _keep(rows: list[Row], setting: Setting, runs: Path, db: str | None) -> None:
+def _keep(rows: list[Row], setting: MeasurementSetting, runs: Path, db: str | None) -> None:
     """Into the database, all but what came from an ONNX file: nothing there says which network that is."""
     from nas.measuring.measure import runtime_of
 
@@ -164,7 +164,7 @@ def _keep(rows: list[Row], setting: Setting, runs: Path, db: str | None) -> None
             )
 
 
-def _about(setting: Setting) -> dict[str, Any]:
+def _about(setting: MeasurementSetting) -> dict[str, Any]:
     import torch
 
     from nas.cost.latency import processor

@@ -66,7 +66,7 @@ class Subject:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Setting:
+class MeasurementSetting:
     """How everything of one run is measured.
 
     ``size`` (height, width) is that of the output, or of the LR input where ``of_input``. ``threads`` are a
@@ -117,7 +117,7 @@ def measure_networks(
     subjects: Sequence[Subject],
     engines: Sequence[str],
     precisions: Sequence[str],
-    setting: Setting,
+    setting: MeasurementSetting,
     tell: Callable[[str], None] = lambda text: None,
 ) -> list[Row]:
     """A row for each network, engine and precision, networks first; an engine has only its own precisions.
@@ -141,7 +141,7 @@ def measure_networks(
     return [_told(row, taken.get(number, []), setting) for number, row in enumerate(rows)]
 
 
-def runtime_of(row: Row, setting: Setting) -> Runtime:
+def runtime_of(row: Row, setting: MeasurementSetting) -> Runtime:
     """A row that has a latency, as the results database keeps it."""
     assert row.latency is not None
     subject, on_cpu = row.subject, setting.device.type == "cpu"
@@ -194,7 +194,7 @@ def _ways(engines: Sequence[str], precisions: Sequence[str], device: torch.devic
     return ways
 
 
-def _prepare(row: Row, setting: Setting, folder: Path) -> tuple[Run, Row]:
+def _prepare(row: Row, setting: MeasurementSetting, folder: Path) -> tuple[Run, Row]:
     """A call that infers once, after those that warm up; the row with the memory that it took."""
     device, subject = setting.device, row.subject
     x = torch.rand(setting.input_shape(subject.scale), generator=torch.Generator().manual_seed(0))
@@ -222,7 +222,7 @@ def _prepare(row: Row, setting: Setting, folder: Path) -> tuple[Run, Row]:
 
 
 def _take_turns(
-    ready: dict[int, Run], rows: list[Row], setting: Setting, tell: Callable[[str], None]
+    ready: dict[int, Run], rows: list[Row], setting: MeasurementSetting, tell: Callable[[str], None]
 ) -> dict[int, list[float]]:
     """Milliseconds of each row's runs; a row that fails on the way gets its reason in ``rows``."""
     taken: dict[int, list[float]] = {number: [] for number in ready}
@@ -239,7 +239,7 @@ def _take_turns(
     return taken
 
 
-def _told(row: Row, taken: list[float], setting: Setting) -> Row:
+def _told(row: Row, taken: list[float], setting: MeasurementSetting) -> Row:
     if not taken:
         return row
     latency = Latency.of(taken)
@@ -249,7 +249,7 @@ def _told(row: Row, taken: list[float], setting: Setting) -> Row:
     return replace(row, latency=latency, images_a_second=images, megapixels_a_second=images * pixels / 1e6)
 
 
-def _eager(row: Row, setting: Setting, folder: Path) -> nn.Module:
+def _eager(row: Row, setting: MeasurementSetting, folder: Path) -> nn.Module:
     module = row.subject.module
     if module is None:
         raise RecipeError("an ONNX file runs in onnxruntime only")
@@ -257,12 +257,12 @@ def _eager(row: Row, setting: Setting, folder: Path) -> nn.Module:
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
-def _compiled(row: Row, setting: Setting, folder: Path) -> nn.Module:
+def _compiled(row: Row, setting: MeasurementSetting, folder: Path) -> nn.Module:
     network: Any = torch.compile(_eager(row, setting, folder), dynamic=False)
     return network
 
 
-def _onnxruntime(row: Row, setting: Setting, folder: Path) -> nn.Module:
+def _onnxruntime(row: Row, setting: MeasurementSetting, folder: Path) -> nn.Module:
     subject, path, small = row.subject, folder / "fp32.onnx", folder / "int8.onnx"
     if subject.file is not None:
         path = subject.file
@@ -294,7 +294,7 @@ def _is_quantised(path: Path) -> bool:
     return any(node.op_type in ("QuantizeLinear", "QLinearConv") for node in onnx.load(str(path)).graph.node)
 
 
-Engine = Callable[[Row, Setting, Path], nn.Module]
+Engine = Callable[[Row, MeasurementSetting, Path], nn.Module]
 
 ENGINES: dict[str, tuple[Engine, tuple[str, ...]]] = {
     "eager": (_eager, tuple(DTYPES)),
@@ -343,7 +343,7 @@ def _report_peak(sender: Any, what: Any, shape: tuple[int, ...], dtype: torch.dt
 
 
 @contextmanager
-def _measuring(setting: Setting, engines: Sequence[str]) -> Iterator[None]:
+def _measuring(setting: MeasurementSetting, engines: Sequence[str]) -> Iterator[None]:
     """Threads as asked for, no gradients, and room for as many compiled networks as there are."""
     before = torch.get_num_threads()
     torch.set_num_threads(setting.threads)

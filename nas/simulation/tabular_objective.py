@@ -21,7 +21,7 @@ from nas.calibration.rank_correlation import kendall
 from nas.cost.budget import Budget, Cost
 from nas.cost.counting import cost_of
 from nas.samplers import Listed, Setting
-from nas.samplers.candidates import Candidate
+from nas.samplers.candidates import PricedCandidate
 from nas.samplers.encoding import Encoding
 from nas.samplers.process import Prediction, Process
 from nas.simulation.objective import Surface
@@ -229,13 +229,13 @@ class _Model:
         x, basis = self._at([self._candidate(genotype)])
         return [float(prediction.mean(x, basis)[0]) for prediction in self._rungs]
 
-    def _candidate(self, genotype: Genotype) -> Candidate:
+    def _candidate(self, genotype: Genotype) -> PricedCandidate:
         found = self._candidates.recall(self._answers(genotype))
         if found is None:
             raise TableError(f"genotype {genotype.id} is none of the table's space")
         return found
 
-    def _at(self, rows: list[Candidate]) -> tuple[Array, Array]:
+    def _at(self, rows: list[PricedCandidate]) -> tuple[Array, Array]:
         # Beyond the table's costs a parabola would lead anywhere: there the ends' answers hold.
         logs = (np.log([one.costs for one in rows])[:, :1] - self._low) / self._range
         logs = logs.clip(0, 1)

@@ -39,7 +39,7 @@ _EQUAL_DB = 1000.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Scene:
+class ReferenceCrop:
     """One crop without a network: ``box`` is left, top, width and height in HR pixels; PNG files by kind."""
 
     image: str
@@ -53,7 +53,7 @@ class Scene:
 class Album:
     """The crops of one measured network; ``see`` is shown each of its outputs, ``save`` writes them."""
 
-    scenes: tuple[Scene, ...]
+    scenes: tuple[ReferenceCrop, ...]
     scale: int
     metric: str
     outputs: dict[str, Tensor] = field(default_factory=dict)
@@ -111,7 +111,7 @@ def open_album(pairs: Pairs, scale: int, metric: str) -> Album | None:
 
 
 @functools.lru_cache(maxsize=2)
-def scenes(pairs: Pairs, scale: int, metric: str) -> tuple[Scene, ...]:
+def scenes(pairs: Pairs, scale: int, metric: str) -> tuple[ReferenceCrop, ...]:
     """What is looked at of ``pairs``: in each of up to IMAGES images the crop with the most detail.
 
     The same for every network, so it is made once in a process.
@@ -144,11 +144,11 @@ def most_detailed_box(hr: Tensor, scale: int) -> tuple[int, int, int, int]:
     return left * scale, top * scale, width, height
 
 
-def _scene(name: str, lr: Tensor, hr: Tensor, scale: int, metric: str) -> Scene:
+def _scene(name: str, lr: Tensor, hr: Tensor, scale: int, metric: str) -> ReferenceCrop:
     box = most_detailed_box(hr, scale)
     truth, small = _cut(hr, box), _cut(lr, tuple(side // scale for side in box))
     bicubic = _bicubic(lr, box, scale)
-    return Scene(
+    return ReferenceCrop(
         image=name,
         box=box,
         hr=truth,

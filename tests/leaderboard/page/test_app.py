@@ -11,7 +11,7 @@ import pytest
 
 from leaderboard.errors import LeaderboardError
 from leaderboard.page import make_app, serve
-from leaderboard.page.cached_store import Kept, Reading, networks_of, options_of, protocols_of
+from leaderboard.page.cached_store import CachedStore, Kept, networks_of, options_of, protocols_of
 from leaderboard.page.comparison import differing
 from leaderboard.page.detail import sections
 from leaderboard.page.diagram import boxes
@@ -255,7 +255,7 @@ def test_frames_are_kept_until_something_happens(
     path, kept = tmp_path / "results.db", Kept()
     with Store.at(path) as store:
         study = fill_store(store, "s", trials=10)
-        with Reading(sqlite_url(path), kept) as reading:
+        with CachedStore(sqlite_url(path), kept) as reading:
             first = reading.frame("s")
             assert reading.frame("s") is first
             trial = store.propose(study.id, **make_proposal(100))
@@ -266,7 +266,7 @@ def test_frames_are_kept_until_something_happens(
 
 
 def test_the_table_has_the_front_first_and_the_best_before_others(filled: Path) -> None:
-    with Reading(sqlite_url(filled), Kept()) as store:
+    with CachedStore(sqlite_url(filled), Kept()) as store:
         found = networks_of(store, Query(study="x4-300k", protocol="proxy-81c2e0"))
         frame = store.frame("x4-300k")
     front = front_frame(frame, "x4-300k")
@@ -276,7 +276,7 @@ def test_the_table_has_the_front_first_and_the_best_before_others(filled: Path) 
 
 
 def test_unlike_protocols_are_never_in_one_table(filled: Path) -> None:
-    with Reading(sqlite_url(filled), Kept()) as store:
+    with CachedStore(sqlite_url(filled), Kept()) as store:
         for option in protocols_of(store.frame("x4-300k")):
             found = networks_of(store, Query(study="x4-300k", protocol=option["value"]))
             assert set(found["protocol"]) == {option["value"]}
@@ -332,7 +332,7 @@ def test_one_answer_never_holds_all_rows_of_a_large_study() -> None:
 
 def test_files_name_the_protocol_and_hold_every_row(filled: Path) -> None:
     query = Query(study="x4-300k", protocol="proxy-81c2e0")
-    with Reading(sqlite_url(filled), Kept()) as store:
+    with CachedStore(sqlite_url(filled), Kept()) as store:
         whole = networks_of(store, query)
         latex = file_text(store, query, {}, "latex")
         assert latex.startswith("% x4-300k: x4, plan proxy on photographs, y_float (proxy-81c2e0)\n")

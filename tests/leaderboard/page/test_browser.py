@@ -16,7 +16,7 @@ import pytest
 from browser import MISSING, Browser, programs
 from selenium.webdriver import ActionChains, Keys
 
-from leaderboard.page.cached_store import Kept, Reading, networks_of
+from leaderboard.page.cached_store import CachedStore, Kept, networks_of
 from leaderboard.page.query import Query
 from leaderboard.store import Store, sqlite_url
 from leaderboard.tables.front import front_frame
@@ -258,7 +258,7 @@ def test_filters_by_cost_and_by_choices_leave_fewer_networks(
 ) -> None:
     shown(browser, f"{board}?study=x4-300k&cost=params")
     whole = len(points(browser))
-    with Reading(sqlite_url(runs / "results.db"), Kept()) as store:
+    with CachedStore(sqlite_url(runs / "results.db"), Kept()) as store:
         cheap = networks_of(store, Query(study="x4-300k", protocol="proxy-81c2e0", cost="params", high="50K"))
         esa = cheap[[each["attention"] == "esa" for each in cheap["choices"]]]
     assert 0 < len(esa) < len(cheap) < whole
@@ -356,7 +356,7 @@ def test_tables_and_figures_are_saved_as_files(browser: Browser, board: str, run
     import pandas as pd
 
     shown(browser, f"{board}?study=x4-300k")
-    with Reading(sqlite_url(runs / "results.db"), Kept()) as store:
+    with CachedStore(sqlite_url(runs / "results.db"), Kept()) as store:
         whole = networks_of(store, Query(study="x4-300k", protocol="proxy-81c2e0"))
     browser.click("#table-csv")
     saved = pd.read_csv(browser.file(".csv"), dtype={"genotype": str})

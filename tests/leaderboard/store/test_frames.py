@@ -13,7 +13,7 @@ from sqlalchemy.exc import IntegrityError
 import leaderboard
 from leaderboard.errors import StoreError, UnknownStudyError
 from leaderboard.store import Measurement, Runtime, Store
-from leaderboard.store.schema import ENGINES, PRECISIONS, RuntimeRow, Table
+from leaderboard.store.schema import ENGINES, PRECISIONS, RuntimeRow, TableBase
 
 OPENING = {"recipe": {}, "space_digest": "5d1f", "code_version": "0.1.0"}
 DIGEST = "0123456789abcdef" * 4
@@ -215,7 +215,7 @@ def test_a_runtime_that_cannot_be_is_refused_by_the_store_and_by_the_tables(stor
             value = next(iter(change.values()))
             if value == value:  # PostgreSQL says that NaN is more than everything
                 with pytest.raises(IntegrityError):
-                    connection.execute(Table.metadata.tables["runtime"].insert(), {**row, **change})
+                    connection.execute(TableBase.metadata.tables["runtime"].insert(), {**row, **change})
                 connection.rollback()
         connection.execute(RuntimeRow.__table__.insert(), row)  # type: ignore[attr-defined]
     assert store.runtimes().empty
@@ -263,7 +263,7 @@ def test_results_are_opened_for_reading_by_file_folder_or_address(filled: Path) 
 
 
 def test_a_record_is_made_of_the_columns_of_its_table() -> None:
-    columns = set(Table.metadata.tables["runtime"].columns.keys())
+    columns = set(TableBase.metadata.tables["runtime"].columns.keys())
     assert set(vars(runtime())) == columns - {"id", "created_at"}
-    columns = set(Table.metadata.tables["measurement"].columns.keys())
+    columns = set(TableBase.metadata.tables["measurement"].columns.keys())
     assert set(vars(replace(measurement(), weights="b"))) == columns - {"id", "created_at"}

@@ -17,7 +17,7 @@ from sqlalchemy.dialects import sqlite
 
 from leaderboard.store import Store
 from leaderboard.store.database import MIGRATIONS
-from leaderboard.store.schema import COSTS, SCHEMA_VERSION, STAGES, STATES, CostRow, Table, UtcDateTime
+from leaderboard.store.schema import COSTS, SCHEMA_VERSION, STAGES, STATES, CostRow, TableBase, UtcDateTime
 from leaderboard.tables.front import front_frame
 
 OLD = sorted((Path(__file__).parents[1] / "data").glob("schema-*.sql"))
@@ -31,9 +31,9 @@ def assert_as_declared(url: str) -> None:
     """The tables of a migrated database are those of the classes, their rules included."""
     with Store(url) as store, store._engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
-        assert compare_metadata(context, Table.metadata) == []
+        assert compare_metadata(context, TableBase.metadata) == []
         inspector = inspect(connection)
-        for table in Table.metadata.tables.values():  # alembic does not compare these
+        for table in TableBase.metadata.tables.values():  # alembic does not compare these
             declared = {
                 str(check.name): str(check.sqltext)
                 for check in table.constraints
@@ -161,7 +161,9 @@ def test_the_words_for_stages_states_and_costs_are_those_of_the_tables() -> None
     checks = " ".join(
         str(c)
         for c in (
-            k.sqltext for k in Table.metadata.tables["trial"].constraints if isinstance(k, CheckConstraint)
+            k.sqltext
+            for k in TableBase.metadata.tables["trial"].constraints
+            if isinstance(k, CheckConstraint)
         )
     )
     assert all(f"'{word}'" in checks for word in STAGES + STATES)

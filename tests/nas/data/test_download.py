@@ -19,7 +19,7 @@ import pytest
 from PIL import Image
 
 from nas.data import download as module
-from nas.data.download import DOWNLOADS, Download, Part, download, fetch, unpack
+from nas.data.download import DOWNLOADS, Archive, Download, download, fetch, unpack
 from nas.errors import DataError
 
 
@@ -198,7 +198,7 @@ def small_div2k(site: Site) -> Download:
         body = archive_of({f"{part.folder}/{n:04}{ending}.png": png(n, side) for n in numbers})
         site.files[part.archive] = body
         md5 = hashlib.md5(body, usedforsecurity=False).hexdigest()
-        parts.append(Part(archive=part.archive, folder=part.folder, md5=md5, scale=part.scale))
+        parts.append(Archive(archive=part.archive, folder=part.folder, md5=md5, scale=part.scale))
     return Download(address=site.address, parts=tuple(parts))
 
 

@@ -16,13 +16,13 @@ from nas.cost.latency import processor
 from nas.cost.memory import peak_memory, process_peak
 from nas.errors import RecipeError
 from nas.export.onnx import write_onnx
-from nas.measuring.measure import Setting, Subject, measure_networks, runtime_of
+from nas.measuring.measure import MeasurementSetting, Subject, measure_networks, runtime_of
 from search_spaces.lightweight import Lightweight
 
 Nas = Callable[..., subprocess.CompletedProcess[str]]
 
 CPU = torch.device("cpu")
-TINY = Setting(device=CPU, threads=1, size=(48, 64), runs=3, memory=False)
+TINY = MeasurementSetting(device=CPU, threads=1, size=(48, 64), runs=3, memory=False)
 CALLED: list[str] = []
 
 
@@ -60,7 +60,7 @@ def test_networks_take_turns_after_those_runs_that_do_not_count() -> None:
 
 
 def test_throughput_is_what_the_median_says() -> None:
-    setting = Setting(device=CPU, threads=1, size=(48, 64), runs=3, batch=4, memory=False)
+    setting = MeasurementSetting(device=CPU, threads=1, size=(48, 64), runs=3, batch=4, memory=False)
     (row,) = measure_networks([small()], ["eager"], ["fp32"], setting)
     assert row.latency is not None
     assert 0 < row.latency.p5_ms <= row.latency.median_ms <= row.latency.p95_ms
@@ -80,7 +80,9 @@ def test_sizes_are_those_of_the_output_or_of_the_input() -> None:
             return super().forward(x)
 
     for of_input in (False, True):
-        setting = Setting(device=CPU, threads=1, size=(48, 64), of_input=of_input, runs=1, memory=False)
+        setting = MeasurementSetting(
+            device=CPU, threads=1, size=(48, 64), of_input=of_input, runs=1, memory=False
+        )
         (row,) = measure_networks([subject("look", Look("look"))], ["eager"], ["fp32"], setting)
         runtime = runtime_of(row, setting)
         assert (runtime.height, runtime.width) == ((96, 128) if of_input else (48, 64))
@@ -101,7 +103,7 @@ def test_nothing_is_left_changed() -> None:
     before = torch.get_num_threads(), torch.is_grad_enabled(), torch.backends.cudnn.allow_tf32
     module = small().module
     assert module is not None
-    setting = Setting(device=CPU, threads=2, size=(48, 64), runs=1, memory=False)
+    setting = MeasurementSetting(device=CPU, threads=2, size=(48, 64), runs=1, memory=False)
     rows = measure_networks([subject("s", module)], ["eager"], ["bf16"], setting)
     assert rows[0].latency is not None
     assert (torch.get_num_threads(), torch.is_grad_enabled(), torch.backends.cudnn.allow_tf32) == before
@@ -121,7 +123,7 @@ def test_nothing_is_left_changed() -> None:
 def test_what_cannot_be_measured_is_said_before_anything_is(
     engines: list[str], precisions: list[str], device: str, says: str
 ) -> None:
-    setting = Setting(device=torch.device(device), threads=1, size=(48, 64))
+    setting = MeasurementSetting(device=torch.device(device), threads=1, size=(48, 64))
     CALLED.clear()
     with pytest.raises(RecipeError, match=says.replace("?", r"\?")):
         measure_networks([subject("a")], engines, precisions, setting)
@@ -171,7 +173,7 @@ def test_a_compiled_network_is_compiled_once_though_others_share_its_code() -> N
 def test_the_peak_memory_is_what_a_process_of_its_own_grows_by() -> None:
     """64 channels of 512x512 are 67 MB; the library's own work is little beside them."""
     wide = nn.Sequential(nn.Conv2d(3, 64, 1), nn.ReLU(inplace=True), nn.Conv2d(64, 12, 1), nn.PixelShuffle(2))
-    setting = Setting(device=CPU, threads=1, size=(512, 512), of_input=True, runs=1)
+    setting = MeasurementSetting(device=CPU, threads=1, size=(512, 512), of_input=True, runs=1)
     (row,) = measure_networks([subject("wide", wide)], ["eager"], ["fp32"], setting)
     counted = peak_memory(lambda: wide, 2, (1024, 1024))
     assert row.peak_memory_bytes is not None
@@ -190,7 +192,7 @@ def test_a_process_grows_by_what_it_writes_to() -> None:
 
 @pytest.mark.gpu
 def test_a_gpu_is_measured_in_each_precision() -> None:
-    setting = Setting(device=torch.device("cuda"), threads=1, size=(720, 1280), runs=5)
+    setting = MeasurementSetting(device=torch.device("cuda"), threads=1, size=(720, 1280), runs=5)
     rows = measure_networks([small(64, 4)], ["eager"], ["fp32", "tf32", "bf16", "fp16"], setting)
     assert [row.reason for row in rows] == [None] * 4
     memory = {row.precision: row.peak_memory_bytes for row in rows}

@@ -24,7 +24,7 @@ from nas.training import Job, Outcome, Plan, Progress, train
 from nas.training.adversarial import ADVERSARIALS, LEVELS, Adversary, Critic, total_variation
 from nas.training.beginning import begin, check
 from nas.training.checkpoint import STATE, WEIGHTS, load_weights
-from nas.training.curve import Curve
+from nas.training.curve import LossCurve
 from nas.training.features import MEAN, STD, VGG19, read_features
 
 PLAN = Plan(steps=6, batch=2, lr_patch=8, lr=1e-3, adversarial="ragan", optimizer="adamw")
@@ -361,7 +361,7 @@ def test_a_batch_in_parts_trains_too(images: Path, features: Path) -> None:
 def test_a_loss_that_grows_ends_a_training_but_not_a_game() -> None:
     for falls in (True, False):
         total = torch.zeros(())
-        curve = Curve(total, falls=falls)
+        curve = LossCurve(total, falls=falls)
         for step, loss in ((1, 1.0), (2, 20.0)):
             total += loss
             if falls and step == 2:

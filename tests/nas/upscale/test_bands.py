@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from nas.errors import DataError
 from nas.upscale import reading
-from nas.upscale.bands import Bands, Part
+from nas.upscale.bands import Bands, ChannelSlice
 from nas.upscale.enlarging import make_upscaler, upscale_file
 from nas.upscale.png_bands import KEPT, open_png
 from nas.upscale.reading import read_picture
@@ -91,7 +91,7 @@ def test_8_bits_of_pillows_files_are_those_that_pillow_reads(
     for rows, margin in ((67, 0), (7, 0), (10, 4)):
         assert np.array_equal(cut_up(opened(tmp_path / "a.tif"), rows, margin), pixels)
     picture = read_picture(tmp_path / "a.tif")
-    assert isinstance(picture.colours, Part)
+    assert isinstance(picture.colours, ChannelSlice)
     assert picture.colours.shape == (67, 41, 1 if channels <= 2 else 3)
     with Image.open(tmp_path / "a.tif") as image:
         assert np.array_equal(np.array(image), pixels.squeeze())
@@ -170,7 +170,7 @@ def test_a_tiff_in_bands_is_enlarged_to_the_same_bits_as_one_read_whole(
     upscaler = make_upscaler(Nearest(), 2, CPU, tile=tile)
     upscale_file(upscaler, tmp_path / "a.tif", tmp_path / "b.png")
     monkeypatch.setattr(reading, "open_tiff", lambda path: None)
-    assert not isinstance(read_picture(tmp_path / "a.tif").colours, Part)
+    assert not isinstance(read_picture(tmp_path / "a.tif").colours, ChannelSlice)
     upscale_file(upscaler, tmp_path / "a.tif", tmp_path / "c.png")
     assert (tmp_path / "b.png").read_bytes() == (tmp_path / "c.png").read_bytes()
     with Image.open(tmp_path / "b.png") as image:
@@ -361,7 +361,7 @@ def test_a_png_in_bands_is_enlarged_to_the_same_bits_as_one_read_whole(
     upscaler = make_upscaler(Nearest(), 2, CPU, tile=tile)
     upscale_file(upscaler, tmp_path / "a.png", tmp_path / "whole.png")
     monkeypatch.setattr(reading, "LARGE", 0)
-    assert isinstance(read_picture(tmp_path / "a.png").colours, Part)
+    assert isinstance(read_picture(tmp_path / "a.png").colours, ChannelSlice)
     upscale_file(upscaler, tmp_path / "a.png", tmp_path / "bands.png")
     assert (tmp_path / "bands.png").read_bytes() == (tmp_path / "whole.png").read_bytes()
     with Image.open(tmp_path / "bands.png") as image:
@@ -390,7 +390,7 @@ def test_a_png_of_another_kind_is_read_whole(tmp_path: Path, monkeypatch: pytest
     upright = tmp_path / "upright.png"
     exif[274] = 1
     colours.save(upright, exif=exif)
-    assert isinstance(read_picture(upright).colours, Part)
+    assert isinstance(read_picture(upright).colours, ChannelSlice)
 
 
 def test_damage_of_a_png_is_said_wherever_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
