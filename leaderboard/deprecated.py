@@ -62,4 +62,4 @@ NAMES = DeprecatedNames(
         "leaderboard.tables.front_frame": "leaderboard.tables.front.front_frame",
     }
 )
-"""Documented until version 0.1."""
+"""The paths that the documentation named."""

@@ -24,4 +24,4 @@ NAMES = DeprecatedNames(
         "nas.shipped.DEFAULT": "nas.networks.pretrained.DEFAULT",
     }
 )
-"""Documented until version 0.1."""
+"""The paths that the documentation named."""

@@ -4,7 +4,7 @@ The network is run once on a small image while Torch-Pruning draws its dependenc
 2301.12900, sec. 3.2). Ours on top of it: the graph is walked channel by channel rather than layer by layer,
 and a mode that watches the operations tells it what it would have to guess: where a split begins, what a
 concatenation is made of, pixel shuffle, tokens, what only broadcasts, and what happens inside attention
-(``watching.py``).
+(``tracing.py``).
 """
 
 from __future__ import annotations
