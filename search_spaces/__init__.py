@@ -56,6 +56,7 @@ def load_space(name: str) -> type[Genotype]:
 
 
 __all__ = [
+    "MOVED",
     "SPACES",
     "Axis",
     "Chooser",
