@@ -1,12 +1,13 @@
 # make demo: the whole job in a few minutes.  make test: the tests.  make thorough: long ones, some minutes.
 # make soak: a search killed a hundred times, a quarter of an hour.  make lint: style and types.
+# make graph: packages and who imports whom.
 # PYTHON chooses the interpreter of the virtual environment (3.11 or newer).
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test thorough soak lint format clean help
+.PHONY: demo test thorough soak lint graph format clean help
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -31,12 +32,15 @@ thorough: $(STAMP)
 	$(BIN)/python -m pytest -m thorough -n 2
 
 soak: $(STAMP)
-	PARETOSR_SOAK=100 $(BIN)/python -m pytest -m thorough tests/nas/test_soak.py
+	PARETOSR_SOAK=100 $(BIN)/python -m pytest -m thorough tests/nas/search/test_soak.py
 
 lint: $(STAMP)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+
+graph: $(STAMP)
+	$(BIN)/python tests/package_graph.py
 
 format: $(STAMP)
 	$(BIN)/ruff check --fix

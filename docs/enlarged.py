@@ -13,10 +13,10 @@ import skimage.data
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
-from nas.imresize import imresize
-from nas.metrics import METRICS, to_uint8
-from nas.networks import load_network
-from nas.shipped import DEFAULT
+from nas.imaging.bicubic import imresize
+from nas.metrics.fidelity import METRICS, to_uint8
+from nas.networks.loading import load_network
+from nas.networks.pretrained import DEFAULT
 
 TARGET = Path(__file__).parent / "images" / "enlarged.png"
 TIMES = 3

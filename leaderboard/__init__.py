@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from leaderboard.deprecated import NAMES
 
 if TYPE_CHECKING:
     from leaderboard.store import Store
 
 __all__ = ["open"]
+
+sys.meta_path.append(NAMES)
 
 
 def open(url_or_path: str | Path) -> Store:

@@ -14,9 +14,9 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from leaderboard.errors import LeaderboardError, unknown_name
-from leaderboard.reported import reported
 from leaderboard.store import Store
-from leaderboard.tables import measured, words
+from leaderboard.tables.front import measured, words
+from leaderboard.tables.reported import reported
 from leaderboard.views import VIEWS, Show, front_info
 
 SETTING = ("device", "threads", "precision", "engine", "height", "width", "batch")

@@ -1,10 +1,10 @@
 """How we search: cost, data, training, the search loop and the command line of ParetoSR."""
 
-from importlib.metadata import PackageNotFoundError, version
+import sys
 
-try:
-    __version__ = version("paretosr")
-except PackageNotFoundError:  # a source tree that was never installed
-    __version__ = "0+unknown"
+from nas._version import __version__
+from nas.core.deprecated import NAMES
+
+sys.meta_path.append(NAMES)
 
 __all__ = ["__version__"]

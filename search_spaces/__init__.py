@@ -18,6 +18,9 @@ SPACES: dict[str, str] = {
 }
 """Spaces with a word of their own: word -> ``module:Class``, imported only when asked for."""
 
+MOVED = {"nas.bottleneck": "nas.simulation.synthetic_bottleneck"}
+"""Modules of spaces that have moved, by the name under which results are stored."""
+
 
 def load_space(name: str) -> type[Genotype]:
     """The genotype class called ``name``: a word of SPACES, ``module`` or ``module:Class``.
@@ -26,6 +29,7 @@ def load_space(name: str) -> type[Genotype]:
     """
     target = SPACES.get(name, name)
     module_name, _, class_name = target.partition(":")
+    module_name = MOVED.get(module_name, module_name)
     if name not in SPACES and "." not in module_name and not class_name:
         try:
             known = importlib.util.find_spec(module_name) is not None
@@ -52,6 +56,7 @@ def load_space(name: str) -> type[Genotype]:
 
 
 __all__ = [
+    "MOVED",
     "SPACES",
     "Axis",
     "Chooser",

@@ -1,7 +1,7 @@
 """Networks that were compressed, as genotypes: the original's choices, and what pruning left of its layers.
 
 A compressed network is built without the library that pruned it: the original is built, then its layers are
-given their smaller shapes. ``nas.compress.prune.describe`` writes one down.
+given their smaller shapes. ``nas.pruning.structured.describe`` writes one down.
 """
 
 from __future__ import annotations

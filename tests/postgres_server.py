@@ -87,11 +87,11 @@ class PostgresServer:
 
     def empty(self, address: str) -> None:
         """Takes all rows out of a results database, and whoever is still in it: cheaper than a new one."""
-        from leaderboard.schema import Table
+        from leaderboard.store.schema import TableBase
 
         name = address.rpartition("/")[2]
         others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
-        tables = ", ".join(Table.metadata.tables)
+        tables = ", ".join(TableBase.metadata.tables)
         self._say(name, f"{others} AND pid <> pg_backend_pid()")
         self._say(name, f"TRUNCATE {tables} RESTART IDENTITY")
 

@@ -24,8 +24,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from browser import Browser
 
+from leaderboard.page.cached_store import CachedStore, Kept, networks_of
 from leaderboard.page.query import Query
-from leaderboard.page.reading import Kept, Reading, networks_of
 from leaderboard.store import sqlite_url
 from leaderboard.views import VIEWS
 
@@ -72,7 +72,7 @@ def settled(browser: Browser) -> None:
 
 
 def take(browser: Browser, address: str, runs: Path, out: Path) -> None:
-    with Reading(sqlite_url(runs / "results.db"), Kept()) as store:
+    with CachedStore(sqlite_url(runs / "results.db"), Kept()) as store:
         frame = store.frame("photos")
         protocol = str(frame.loc[frame["stage"] == "search", "protocol"].dropna().iloc[0])
         names = list(networks_of(store, Query(study="photos", protocol=protocol))["genotype"])

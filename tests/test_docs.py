@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from nas.recipe import load_recipe, make_recipe
+from nas.recipes.recipe import load_recipe, make_recipe
 from nas.training import PLANS
 
 ROOT = Path(__file__).parents[1]

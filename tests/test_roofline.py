@@ -13,7 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
-from nas.cost import measure
+from nas.cost.counting import measure
 from search_spaces.published import PUBLISHED
 
 FOLDER = Path(__file__).parent / "benchmarks"

@@ -6,11 +6,11 @@ from pathlib import Path
 
 from dash import Dash
 
+from leaderboard.page.cached_store import Kept
+from leaderboard.page.context import PageContext
 from leaderboard.page.drawing import connect as connect_drawing
 from leaderboard.page.layout import layout
 from leaderboard.page.panel import connect as connect_panel
-from leaderboard.page.reading import Kept
-from leaderboard.page.scene import Scene
 from leaderboard.page.security import protect
 from leaderboard.page.selecting import connect as connect_selecting
 from leaderboard.page.table import connect as connect_table
@@ -48,7 +48,7 @@ def make_app(
         index_string=_INDEX,
     )
     app.layout = layout(allow_queue=allow_queue)
-    scene = Scene(store_url=store_url, runs=runs, allow_queue=allow_queue, options=options, kept=Kept())
+    scene = PageContext(store_url=store_url, runs=runs, allow_queue=allow_queue, options=options, kept=Kept())
     for connect in (connect_drawing, connect_table, connect_selecting, connect_panel):
         connect(app, scene)
     protect(app.server, app.csp_hashes(), token=token)

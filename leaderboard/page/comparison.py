@@ -10,12 +10,12 @@ from dash import html
 
 from leaderboard.page.detail import Source, crops, option_words, protocol_line
 from leaderboard.page.diagram import diagram
-from leaderboard.page.gathering import Network
+from leaderboard.page.network_data import NetworkData
 from leaderboard.page.parts import aria
-from leaderboard.tables import COST_NAMES, count_of
+from leaderboard.tables.front import COST_NAMES, count_of
 
 
-def compared(networks: Sequence[Network], source: Source, curve: Any) -> list[Any]:
+def compared(networks: Sequence[NetworkData], source: Source, curve: Any) -> list[Any]:
     """The comparison of `networks`; `curve` is where their loss curves are drawn."""
     found: list[Any] = [
         html.P(
@@ -43,7 +43,7 @@ def compared(networks: Sequence[Network], source: Source, curve: Any) -> list[An
     return found
 
 
-def differing(networks: Sequence[Network]) -> list[str]:
+def differing(networks: Sequence[NetworkData]) -> list[str]:
     """The axes on which the networks do not all agree, in the order of the first."""
     axes = list(dict.fromkeys(axis for each in networks for axis in each.choices))
     return [axis for axis in axes if len({option_words(each.choices.get(axis)) for each in networks}) > 1]
@@ -52,7 +52,7 @@ def differing(networks: Sequence[Network]) -> list[str]:
 Row = tuple[str, list[Any], bool]
 
 
-def _choice_rows(networks: Sequence[Network]) -> list[Row]:
+def _choice_rows(networks: Sequence[NetworkData]) -> list[Row]:
     unlike = differing(networks)
     axes = dict.fromkeys([*unlike, *(axis for each in networks for axis in each.choices)])
     rows: list[Row] = []
@@ -63,7 +63,7 @@ def _choice_rows(networks: Sequence[Network]) -> list[Row]:
     return rows
 
 
-def _quality_rows(networks: Sequence[Network]) -> list[Row]:
+def _quality_rows(networks: Sequence[NetworkData]) -> list[Row]:
     names = {
         "psnr_db": ("PSNR (dB)", "{:.3f}"),
         "gain_db": ("Over bicubic (dB)", "{:+.3f}"),
@@ -76,7 +76,7 @@ def _quality_rows(networks: Sequence[Network]) -> list[Row]:
     return rows
 
 
-def _cost_rows(networks: Sequence[Network]) -> list[Row]:
+def _cost_rows(networks: Sequence[NetworkData]) -> list[Row]:
     rows: list[Row] = []
     for cost, name in COST_NAMES.items():
         values: list[float | None] = [each.costs[cost] for each in networks]
@@ -92,7 +92,7 @@ def _starred(
     return ["-" if value is None else words(value) + (" ★" if value == top else "") for value in values]
 
 
-def _table(networks: Sequence[Network], rows: Sequence[Row], caption: str) -> html.Div:
+def _table(networks: Sequence[NetworkData], rows: Sequence[Row], caption: str) -> html.Div:
     head = html.Tr([html.Th("", scope="col"), *(html.Th(each.genotype, scope="col") for each in networks)])
     body = [
         html.Tr(

@@ -8,20 +8,20 @@ from typing import Any
 import pandas as pd
 from dash import html
 
+from leaderboard.crops import Crop, CropImage
 from leaderboard.page.diagram import diagram
-from leaderboard.page.gathering import Network, again_command
+from leaderboard.page.network_data import NetworkData, again_command
 from leaderboard.page.parts import aria, facts, table
-from leaderboard.pictures import Crop, Picture
-from leaderboard.records import Calibration, Protocol
 from leaderboard.store.measurements import MARK
-from leaderboard.tables import COST_NAMES, amount, count_of, words
+from leaderboard.store.records import Calibration, Protocol
+from leaderboard.tables.front import COST_NAMES, amount, count_of, words
 
 METRICS: dict[str, str] = {
     "y_float": "PSNR and SSIM on the luma channel, not rounded",
     "y_uint8": "PSNR and SSIM on the luma channel, rounded to 8 bits",
     "rgb": "PSNR and SSIM on the three colour channels",
 }
-Source = Callable[[Picture], str]
+Source = Callable[[CropImage], str]
 NOT_KEPT = "not kept"
 
 
@@ -49,7 +49,7 @@ def protocol_line(protocol: Protocol | None) -> str:
     )
 
 
-def numbers(network: Network) -> html.Div:
+def numbers(network: NetworkData) -> html.Div:
     """The quality and the costs in large type, with the protocol below."""
     found = network.numbers
     tiles: list[tuple[str, str]] = []
@@ -72,7 +72,7 @@ def numbers(network: Network) -> html.Div:
     )
 
 
-def choices(network: Network) -> html.Div | html.P:
+def choices(network: NetworkData) -> html.Div | html.P:
     """Every axis with its option."""
     rows = [[axis.replace("_", " "), option_words(value)] for axis, value in network.choices.items()]
     return (
@@ -93,7 +93,7 @@ def option_words(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def cost_by_part(network: Network) -> html.Div | html.P:
+def cost_by_part(network: NetworkData) -> html.Div | html.P:
     """Parameters and Multi-Adds of each part, with their share of the whole."""
     if network.parts.empty:
         return html.P("What each part costs was not kept for this network.", className="soft")
@@ -139,12 +139,12 @@ def _crop(crop: Crop, source: Source) -> html.Figure:
     )
 
 
-def _picture(name: str, picture: Picture, crop: Crop, source: Source) -> html.Div:
+def _picture(name: str, picture: CropImage, crop: Crop, source: Source) -> html.Div:
     said = name if picture.psnr_db is None else f"{name} {picture.psnr_db:.2f} dB"
     return html.Div([html.Img(src=source(picture), alt=f"{name}: crop of {crop.image}"), html.Span(said)])
 
 
-def images(network: Network) -> html.Div | html.P:
+def images(network: NetworkData) -> html.Div | html.P:
     """PSNR and SSIM of every image, means over seeds."""
     if network.images.empty:
         return html.P("Results of single images were not kept.", className="soft")
@@ -159,7 +159,7 @@ def _number(value: Any, digits: int) -> str:
     return "-" if pd.isna(value) else f"{value:.{digits}f}"
 
 
-def measured(network: Network) -> list[Any]:
+def measured(network: NetworkData) -> list[Any]:
     """Benchmark sets and run times, where something was measured."""
     found: list[Any] = []
     if len(network.benchmarks):
@@ -191,7 +191,7 @@ def measured(network: Network) -> list[Any]:
     return found
 
 
-def provenance(network: Network, options: str = "") -> html.Div:
+def provenance(network: NetworkData, options: str = "") -> html.Div:
     """Where each number of this network comes from, and the command that makes it once more."""
     rows = network.trainings.to_dict("records")
     if not rows:
@@ -199,7 +199,7 @@ def provenance(network: Network, options: str = "") -> html.Div:
     return html.Div([_training(row, network, options, first=number == 0) for number, row in enumerate(rows)])
 
 
-def _training(row: Mapping[Any, Any], network: Network, options: str, *, first: bool) -> html.Details:
+def _training(row: Mapping[Any, Any], network: NetworkData, options: str, *, first: bool) -> html.Details:
     protocol = network.protocols[row["protocol"]]
     told = facts(
         {
@@ -240,7 +240,7 @@ def _moment(value: Any) -> str:
     return NOT_KEPT if pd.isna(value) else f"{value:%Y-%m-%d %H:%M:%S} UTC"
 
 
-def sections(network: Network, source: Source, curve: Any, options: str = "") -> list[Any]:
+def sections(network: NetworkData, source: Source, curve: Any, options: str = "") -> list[Any]:
     """The whole detail of a network below its heading; `curve` is where its loss curve is drawn.
 
     `options` lead the commands to the same results.

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 from dash import html
 
-from leaderboard.tables import amount
+from leaderboard.tables.front import amount
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,17 +9,17 @@ from dash import ClientsideFunction, Dash, Input, Output, State, ctx, html, no_u
 from dash.exceptions import PreventUpdate
 
 from leaderboard.errors import LeaderboardError
-from leaderboard.page.detail import protocol_facts, protocol_line, trust_of
-from leaderboard.page.plain import drawn_plainly
-from leaderboard.page.query import FIELDS, Query, parse, require_view
-from leaderboard.page.reading import (
-    Reading,
+from leaderboard.page.cached_store import (
+    CachedStore,
     options_of,
     protocol_to_show,
     protocols_of,
     source_frame,
 )
-from leaderboard.page.scene import Scene, input_, output, query_of, state
+from leaderboard.page.context import PageContext, input_, output, query_of, state
+from leaderboard.page.detail import protocol_facts, protocol_line, trust_of
+from leaderboard.page.plain import drawn_plainly
+from leaderboard.page.query import FIELDS, Query, parse, require_view
 from leaderboard.views import VIEWS
 
 LOOKS = ("study", "others", "protocol")
@@ -27,7 +27,7 @@ DRAWN = ("cost", "quality", "low", "high", "filters", "view", "chosen")
 HINT = "Click a point to open the network; lasso or box to list several."
 
 
-def connect(app: Dash, scene: Scene) -> None:
+def connect(app: Dash, scene: PageContext) -> None:
     """Lets the controls follow the address and the database, and the figure the controls."""
 
     @app.callback(
@@ -95,7 +95,7 @@ def _only_said(message: str) -> list[Any]:
     return [dict.fromkeys(FIELDS, no_update), options, no_update, message, no_update, no_update]
 
 
-def _followed(store: Reading, query: Query, seen: Any, *, opened: bool) -> Any:
+def _followed(store: CachedStore, query: Query, seen: Any, *, opened: bool) -> Any:
     """The controls for `query`, as far as they are others than the page has; see `follow`."""
     names = [study.name for study in store.studies()]
     if not names:
@@ -143,7 +143,7 @@ def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def figure_of(store: Reading, query: Query) -> go.Figure:
+def figure_of(store: CachedStore, query: Query) -> go.Figure:
     """The figure of the view that `query` names, ready for the page.
 
     Raises `LeaderboardError`.

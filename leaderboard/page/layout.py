@@ -13,7 +13,7 @@ from dash import dcc, html
 
 from leaderboard.page.parts import aria
 from leaderboard.page.query import COSTS, TABLES, Query
-from leaderboard.tables import QUALITY_NAMES
+from leaderboard.tables.front import QUALITY_NAMES
 from leaderboard.views import SETTINGS, VIEWS
 
 REFRESH_SECONDS = 3

@@ -6,21 +6,21 @@ from typing import Any
 
 from dash import Dash, Input, Output, dcc, html
 
+from leaderboard.crops import CropImage
 from leaderboard.errors import LeaderboardError
+from leaderboard.page.cached_store import CachedStore, source_frame
 from leaderboard.page.comparison import compared
+from leaderboard.page.context import PageContext, input_, query_of, state
 from leaderboard.page.detail import sections
 from leaderboard.page.drawing import for_page
-from leaderboard.page.gathering import Network, gather
+from leaderboard.page.network_data import NetworkData, gather
 from leaderboard.page.query import MOST_COMPARED, Query
-from leaderboard.page.reading import Reading, source_frame
-from leaderboard.page.scene import Scene, input_, query_of, state
-from leaderboard.pictures import Picture
 from leaderboard.views import SETTINGS, VIEWS
 
 READ = ("study", "others", "protocol", "cost", "quality")
 
 
-def connect(app: Dash, scene: Scene) -> None:
+def connect(app: Dash, scene: PageContext) -> None:
     """Opens the panel over what is to be looked at, and closes it."""
 
     @app.callback(
@@ -44,7 +44,7 @@ def connect(app: Dash, scene: Scene) -> None:
         return f"panel{' wide' if len(opened) > 1 else ''}", title, body, len(opened) > 1
 
 
-def content(store: Reading, scene: Scene, query: Query) -> tuple[str, list[Any]]:
+def content(store: CachedStore, scene: PageContext, query: Query) -> tuple[str, list[Any]]:
     """Heading and body of the panel for the networks that `query` opens. Raises `LeaderboardError`."""
     networks = [_found(store, scene, query, name) for name in query.opened]
     curve = _curve(store, query)
@@ -53,17 +53,17 @@ def content(store: Reading, scene: Scene, query: Query) -> tuple[str, list[Any]]
     return heading(networks[0]), sections(networks[0], source, curve, scene.options)
 
 
-def heading(network: Network) -> str:
+def heading(network: NetworkData) -> str:
     """What a network is called: its id, and what a paper calls it."""
     return f"Network {network.genotype}" + (f" ({network.name})" if network.name else "")
 
 
-def source(picture: Picture) -> str:
+def source(picture: CropImage) -> str:
     """A picture inside the answer itself, so that no address of the server leads to a file."""
     return picture.data_url()
 
 
-def _found(store: Reading, scene: Scene, query: Query, genotype: str) -> Network:
+def _found(store: CachedStore, scene: PageContext, query: Query, genotype: str) -> NetworkData:
     """The network in the first of the studies looked at that knows it."""
     assert query.study is not None
     for study in (query.study, *query.others):
@@ -72,7 +72,7 @@ def _found(store: Reading, scene: Scene, query: Query, genotype: str) -> Network
     raise LeaderboardError(f"{genotype!r} is no network of run {query.study!r}")
 
 
-def _curve(store: Reading, query: Query) -> Any:
+def _curve(store: CachedStore, query: Query) -> Any:
     if "curves" not in VIEWS:
         return html.P("There is no view of loss curves.", className="soft")
     frame, show = source_frame(store, query, "curves")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
 from leaderboard.errors import LeaderboardError, unknown_name
-from leaderboard.tables import COST_NAMES, QUALITY_NAMES, RUNTIME_NAMES
+from leaderboard.tables.front import COST_NAMES, QUALITY_NAMES, RUNTIME_NAMES
 from leaderboard.views import VIEWS
 
 COSTS = {**COST_NAMES, **RUNTIME_NAMES}

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from leaderboard.tables import words
+from leaderboard.tables.front import words
 
 MOST_ROWS = 200
 """How many rows one answer holds at most, whatever was asked for."""

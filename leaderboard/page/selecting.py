@@ -8,14 +8,14 @@ from dash import ALL, ClientsideFunction, Dash, Input, Output, State, html
 from dash.exceptions import PreventUpdate
 
 from leaderboard.errors import LeaderboardError
-from leaderboard.page.gathering import retrain_command
+from leaderboard.page.context import PageContext, input_, state
+from leaderboard.page.network_data import retrain_command
 from leaderboard.page.parts import aria
 from leaderboard.page.query import MOST_COMPARED, MOST_NAMES
-from leaderboard.page.scene import Scene, input_, state
 from leaderboard.store import Store
 
 
-def connect(app: Dash, scene: Scene) -> None:
+def connect(app: Dash, scene: PageContext) -> None:
     """Lets networks be chosen in the table and the panel; gives the command that re-trains them."""
     marks = (
         (
@@ -87,7 +87,7 @@ def chip(genotype: str) -> html.Button:
     )
 
 
-def _connect_queue(app: Dash, scene: Scene) -> None:
+def _connect_queue(app: Dash, scene: PageContext) -> None:
     """The only callback that writes; it exists only where the server was started with --allow-queue."""
 
     @app.callback(

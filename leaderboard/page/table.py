@@ -9,11 +9,11 @@ from dash import ClientsideFunction, Dash, Input, Output, State, no_update
 from dash.exceptions import PreventUpdate
 
 from leaderboard.errors import LeaderboardError
+from leaderboard.page.cached_store import CachedStore, networks_of, source_frame
+from leaderboard.page.context import PageContext, input_, query_of, state
 from leaderboard.page.query import Query
-from leaderboard.page.reading import Reading, networks_of, source_frame
 from leaderboard.page.rows import FORMATS, HEADINGS, OFFERED, USUAL, page_of, records, trials_table
-from leaderboard.page.scene import Scene, input_, query_of, state
-from leaderboard.tables import FORMATS as FILES
+from leaderboard.tables.front import FORMATS as FILES
 
 READ = (
     "study",
@@ -34,7 +34,7 @@ PAPER = ("genotype", "params", "multi_adds", "psnr_db", "ssim")
 """What a table for print holds: method, cost, quality."""
 
 
-def connect(app: Dash, scene: Scene) -> None:
+def connect(app: Dash, scene: PageContext) -> None:
     """Fills the table a page at a time, and saves it."""
 
     @app.callback(
@@ -99,7 +99,7 @@ def connect(app: Dash, scene: Scene) -> None:
         return {"content": text, "filename": f"{file_name(query.study)}-{query.table}.{ENDINGS[kind]}"}
 
 
-def table_of(store: Reading, query: Query) -> pd.DataFrame:
+def table_of(store: CachedStore, query: Query) -> pd.DataFrame:
     """All rows of the table: networks under the protocol, or trials; of what is marked where something is."""
     if query.table == "networks":
         found = networks_of(store, query)
@@ -141,7 +141,7 @@ def column(name: str) -> dict[str, Any]:
     return found
 
 
-def file_text(store: Reading, query: Query, request: dict[str, Any], kind: str) -> str:
+def file_text(store: CachedStore, query: Query, request: dict[str, Any], kind: str) -> str:
     """The whole table as a file, filtered and sorted as it is on the page.
 
     CSV has every column with plain numbers; LaTeX and Markdown have the papers' columns, and before them the

@@ -13,15 +13,15 @@ import pandas as pd
 import plotly.graph_objects as go
 from dash import html
 
+from leaderboard.crops import CropImage
 from leaderboard.page.detail import protocol_facts, sections, trust_of
-from leaderboard.page.gathering import gather, retrain_command
+from leaderboard.page.network_data import gather, retrain_command
 from leaderboard.page.parts import aria, table
 from leaderboard.page.plain import drawn_plainly
-from leaderboard.pictures import Picture
 from leaderboard.site.markup import markup
 from leaderboard.sources import draw
 from leaderboard.store import Store
-from leaderboard.tables import HEADINGS, for_people, front_frame, main_protocol, named_words, networks
+from leaderboard.tables.front import HEADINGS, for_people, front_frame, main_protocol, named_words, networks
 from leaderboard.views import VIEWS, Show, budget_of
 
 # Besides 'self', file: is named because browsers disagree on what 'self' is for a page opened from a folder.
@@ -63,7 +63,7 @@ class _Draft:
         self.figures[name] = drawn_plainly(figure)
         return html.Div(id=name, className="figure small" if small else "figure")
 
-    def picture(self, picture: Picture) -> str:
+    def picture(self, picture: CropImage) -> str:
         """The address of a copy of a picture, beside the page."""
         name = f"pictures/{self.number}-{len(self.pictures)}.png"
         self.pictures[name] = picture.file.read_bytes()

@@ -1,20 +1,29 @@
 """The results database: the only module that reads or writes it, plain values in, plain values out.
 
 A new question is one method of the part it belongs to, in its file here; a new column is described in
-`leaderboard/schema.py`.
+`leaderboard/store/schema.py`.
 """
 
 from __future__ import annotations
 
-from leaderboard.database import sqlite_url
-from leaderboard.records import Calibration, Evaluation, Measurement, Protocol, Request, Runtime, Study, Trial
 from leaderboard.store.calibrations import Calibrations
-from leaderboard.store.contents import Reading
+from leaderboard.store.contents import ContentsReader
+from leaderboard.store.database import sqlite_url
 from leaderboard.store.frames import Frames
 from leaderboard.store.leases import Leases
 from leaderboard.store.measurements import Measurements
 from leaderboard.store.merging import Merging
-from leaderboard.store.partners import Partners
+from leaderboard.store.records import (
+    Calibration,
+    Evaluation,
+    Measurement,
+    Protocol,
+    Request,
+    Runtime,
+    Study,
+    Trial,
+)
+from leaderboard.store.remote_workers import JoinedWorkers
 from leaderboard.store.requests import Requests
 from leaderboard.store.runtimes import Runtimes
 from leaderboard.store.studies import Studies
@@ -39,14 +48,14 @@ class Store(
     Studies,
     Trials,
     Leases,
-    Partners,
+    JoinedWorkers,
     Measurements,
     Runtimes,
     Requests,
     Trainings,
     Calibrations,
     Frames,
-    Reading,
+    ContentsReader,
     Merging,
 ):
     """The results database at an SQLAlchemy `url`, created or brought up to date on opening.

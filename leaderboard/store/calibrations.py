@@ -12,9 +12,9 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from leaderboard.records import Calibration
-from leaderboard.schema import EventRow, StudyRow
+from leaderboard.store.records import Calibration
 from leaderboard.store.rows import tell
+from leaderboard.store.schema import EventRow, StudyRow
 from leaderboard.store.transactions import Database, moment
 
 KIND = "calibrated"

@@ -11,7 +11,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
-from leaderboard.schema import (
+from leaderboard.store.rows import STAGE_ORDER, find_study
+from leaderboard.store.schema import (
     CostRow,
     EvaluationRow,
     EventRow,
@@ -20,10 +21,9 @@ from leaderboard.schema import (
     ProtocolRow,
     RuntimeRow,
     StudyRow,
-    Table,
+    TableBase,
     TrialRow,
 )
-from leaderboard.store.rows import STAGE_ORDER, find_study
 from leaderboard.store.transactions import Database
 
 Row = dict[str, Any]
@@ -51,7 +51,7 @@ class Contents:
     runtimes: list[Row] = field(default_factory=list)
 
 
-class Reading(Database):
+class ContentsReader(Database):
     """What the store gives to another one."""
 
     def contents(self, study: str, *, events: bool = True) -> Contents:
@@ -104,7 +104,7 @@ class Reading(Database):
 
 
 def _rows(
-    session: Session, table: type[Table], where: ColumnElement[bool] | None = None, order: Any = ()
+    session: Session, table: type[TableBase], where: ColumnElement[bool] | None = None, order: Any = ()
 ) -> list[Row]:
     query = select(table.__table__).order_by(*order)
     found = session.execute(query if where is None else query.where(where))

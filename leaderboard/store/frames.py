@@ -11,7 +11,8 @@ from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
 from leaderboard.errors import StoreError, unknown_name
-from leaderboard.schema import (
+from leaderboard.store.rows import NUMBER, STAGE_ORDER, STAMP, TEXT, WHOLE, find_study, framed, tell
+from leaderboard.store.schema import (
     COSTS,
     EVENTS,
     CostRow,
@@ -22,7 +23,6 @@ from leaderboard.schema import (
     StudyRow,
     TrialRow,
 )
-from leaderboard.store.rows import NUMBER, STAGE_ORDER, STAMP, TEXT, WHOLE, find_study, framed, tell
 from leaderboard.store.transactions import Database, moment
 
 if TYPE_CHECKING:

@@ -13,10 +13,10 @@ from datetime import datetime, timedelta
 from sqlalchemy import Row, Select, select, update
 from sqlalchemy.orm import Session
 
-from leaderboard.owners import is_gone
-from leaderboard.records import Trial
-from leaderboard.schema import TrialRow
+from leaderboard.store.owners import is_gone
+from leaderboard.store.records import Trial
 from leaderboard.store.rows import tell, whole_trial
+from leaderboard.store.schema import TrialRow
 from leaderboard.store.transactions import Database, moment
 from leaderboard.store.trials import Stage, end_without_result
 

@@ -10,8 +10,7 @@ from sqlalchemy import ColumnElement, Select, select
 from sqlalchemy.orm import Session
 
 from leaderboard.errors import StoreError
-from leaderboard.records import Measurement
-from leaderboard.schema import CostRow, EvaluationRow, GenotypeRow, MeasurementRow, ProtocolRow, TrialRow
+from leaderboard.store.records import Measurement
 from leaderboard.store.rows import (
     NUMBER,
     STAMP,
@@ -22,6 +21,14 @@ from leaderboard.store.rows import (
     keep_genotype,
     plain,
     require_sha256,
+)
+from leaderboard.store.schema import (
+    CostRow,
+    EvaluationRow,
+    GenotypeRow,
+    MeasurementRow,
+    ProtocolRow,
+    TrialRow,
 )
 from leaderboard.store.transactions import Database, insert, moment
 

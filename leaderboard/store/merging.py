@@ -14,7 +14,10 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from leaderboard.errors import StoreError, StudyMismatchError
-from leaderboard.schema import (
+from leaderboard.store.contents import Contents, Row
+from leaderboard.store.measurements import SAME_MEASUREMENT
+from leaderboard.store.rows import lock_study
+from leaderboard.store.schema import (
     COSTS,
     RUNTIME_SETTING,
     CostRow,
@@ -25,12 +28,9 @@ from leaderboard.schema import (
     ProtocolRow,
     RuntimeRow,
     StudyRow,
-    Table,
+    TableBase,
     TrialRow,
 )
-from leaderboard.store.contents import Contents, Row
-from leaderboard.store.measurements import SAME_MEASUREMENT
-from leaderboard.store.rows import lock_study
 from leaderboard.store.studies import recipe_changes
 from leaderboard.store.transactions import Database, insert
 
@@ -147,13 +147,13 @@ def _chunks(values: Iterable[Any]) -> Iterator[list[Any]]:
         yield whole[start : start + CHUNK]
 
 
-def _add(session: Session, table: type[Table], rows: Iterable[Row]) -> None:
+def _add(session: Session, table: type[TableBase], rows: Iterable[Row]) -> None:
     """Puts new rows in; what somebody else put in at this moment stays."""
     for some in _chunks(rows):
         session.execute(insert(session, table).on_conflict_do_nothing(), some)
 
 
-def _here(session: Session, table: type[Table], column: Any, values: Iterable[Any]) -> list[Any]:
+def _here(session: Session, table: type[TableBase], column: Any, values: Iterable[Any]) -> list[Any]:
     """The rows of a table whose `column` is one of the values."""
     rows: list[Any] = []
     for some in _chunks(set(values)):

@@ -13,10 +13,10 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from leaderboard.errors import LeaseLostError, StoreError, not_of_the_run
-from leaderboard.owners import is_gone
-from leaderboard.records import Request
-from leaderboard.schema import GenotypeRow, RequestRow, StudyRow, TrialRow
+from leaderboard.store.owners import is_gone
+from leaderboard.store.records import Request
 from leaderboard.store.rows import STAMP, TEXT, WHOLE, find_study, framed, lock_study
+from leaderboard.store.schema import GenotypeRow, RequestRow, StudyRow, TrialRow
 from leaderboard.store.transactions import Database, moment
 
 if TYPE_CHECKING:

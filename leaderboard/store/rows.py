@@ -11,8 +11,8 @@ from sqlalchemy import Select, bindparam, case, null, select, update
 from sqlalchemy.orm import Session
 
 from leaderboard.errors import StoreError, UnknownStudyError, unknown_name
-from leaderboard.records import Evaluation, Study, Trial
-from leaderboard.schema import (
+from leaderboard.store.records import Evaluation, Study, Trial
+from leaderboard.store.schema import (
     COSTS,
     EVENTS,
     STAGES,

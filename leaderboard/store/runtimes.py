@@ -10,9 +10,9 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from leaderboard.errors import StoreError, unknown_name
-from leaderboard.records import Runtime
-from leaderboard.schema import ENGINES, PRECISIONS, RUNTIME_SETTING, GenotypeRow, RuntimeRow
+from leaderboard.store.records import Runtime
 from leaderboard.store.rows import NUMBER, STAMP, TEXT, WHOLE, framed, keep_genotype
+from leaderboard.store.schema import ENGINES, PRECISIONS, RUNTIME_SETTING, GenotypeRow, RuntimeRow
 from leaderboard.store.transactions import Database, insert, moment
 
 if TYPE_CHECKING:

@@ -10,10 +10,10 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from leaderboard.errors import StoreError, StudyMismatchError, StudyTakenError, unknown_name
-from leaderboard.owners import is_gone
-from leaderboard.records import Protocol, Study
-from leaderboard.schema import EventRow, ProtocolRow, StudyRow
+from leaderboard.store.owners import is_gone
+from leaderboard.store.records import Protocol, Study
 from leaderboard.store.rows import fields, find_study, lock_study, plain, study_of, tell
+from leaderboard.store.schema import EventRow, ProtocolRow, StudyRow
 from leaderboard.store.transactions import Database, insert, moment
 
 
@@ -79,8 +79,8 @@ class Studies(Database):
         """The study, `owner`'s for `seconds` from now on; called again in time, it stays so.
 
         It is taken when nobody owns it, when its owner's time ran out, and when its owner was a process of
-        this machine that is gone (`leaderboard.owners`). Raises `StudyTakenError` otherwise, also when one's
-        own time ran out and somebody else took it.
+        this machine that is gone (`leaderboard.store.owners`). Raises `StudyTakenError` otherwise, also when
+        one's own time ran out and somebody else took it.
         """
 
         def work(session: Session) -> Study:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from leaderboard.schema import COSTS, CostRow, EvaluationRow, TrialRow
 from leaderboard.store.rows import NUMBER, STAGE_ORDER, TEXT, WHOLE, find_study, framed
+from leaderboard.store.schema import COSTS, CostRow, EvaluationRow, TrialRow
 from leaderboard.store.transactions import Database
 
 if TYPE_CHECKING:

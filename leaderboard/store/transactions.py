@@ -19,9 +19,9 @@ from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from leaderboard.database import is_passing, one_line, open_engine, said, sqlite_url
 from leaderboard.errors import StoreError
-from leaderboard.schema import Table
+from leaderboard.store.database import is_passing, one_line, open_engine, said, sqlite_url
+from leaderboard.store.schema import TableBase
 
 Result = TypeVar("Result")
 
@@ -140,7 +140,7 @@ def moment(session: Session) -> datetime:
     return datetime.now(UTC)
 
 
-def insert(session: Session, table: type[Table]) -> Any:
+def insert(session: Session, table: type[TableBase]) -> Any:
     """An INSERT that knows `on_conflict_...`, in the words of the session's database."""
     if session.get_bind().dialect.name == "postgresql":
         from sqlalchemy.dialects import postgresql  # takes a while, and most have no server

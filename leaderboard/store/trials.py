@@ -11,8 +11,7 @@ from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
 from leaderboard.errors import LeaseLostError, StoreError, unknown_name
-from leaderboard.records import Evaluation, Trial
-from leaderboard.schema import COSTS, FAILURES, STAGES, CostRow, EvaluationRow, GenotypeRow, TrialRow
+from leaderboard.store.records import Evaluation, Trial
 from leaderboard.store.rows import (
     fields,
     keep_genotype,
@@ -24,6 +23,7 @@ from leaderboard.store.rows import (
     whole_trial,
     whole_trials,
 )
+from leaderboard.store.schema import COSTS, FAILURES, STAGES, CostRow, EvaluationRow, GenotypeRow, TrialRow
 from leaderboard.store.transactions import Database, insert, moment
 
 Stage = Literal["search", "seeds", "retrain"]

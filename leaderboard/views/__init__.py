@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from leaderboard.views.agreement import AgreementInfo, agreement_figure, agreement_info
 from leaderboard.views.benchmarks import BenchmarksInfo, benchmarks_figure, benchmarks_info
 from leaderboard.views.curves import CurvesInfo, curves_figure, curves_info
 from leaderboard.views.effort import EffortInfo, effort_figure, effort_info
@@ -30,6 +29,7 @@ from leaderboard.views.parts import PartsInfo, parts_figure, parts_info
 from leaderboard.views.points import name_places
 from leaderboard.views.progress import HistoryInfo, history_figure, history_info, hypervolume_path
 from leaderboard.views.proxies import ProxiesInfo, proxies_figure, proxies_info
+from leaderboard.views.rank_correlation import AgreementInfo, agreement_figure, agreement_info
 from leaderboard.views.rejects import RejectsInfo, rejects_figure, rejects_info
 from leaderboard.views.show import Show, View, budget_of
 from leaderboard.views.slices import SlicesInfo, slices_figure, slices_info

@@ -11,8 +11,8 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from leaderboard.errors import LeaderboardError, unknown_name
-from leaderboard.pareto import pareto_mask
-from leaderboard.tables import measured, networks
+from leaderboard.fronts.pareto import pareto_mask
+from leaderboard.tables.front import measured, networks
 from leaderboard.views.show import Show
 from leaderboard.views.style import protocol_words
 
@@ -26,7 +26,7 @@ CURVED = 20
 
 
 @dataclass(frozen=True, kw_only=True)
-class Choices:
+class ChoiceTables:
     """Networks of one protocol with their choices: the same rows in all tables.
 
     `points` has the columns of `networks`, `on_front`, and `residual`: the quality above what other networks
@@ -43,7 +43,7 @@ class Choices:
     fuller: str = ""
 
 
-def choices_of(frame: pd.DataFrame, show: Show) -> Choices:
+def choices_of(frame: pd.DataFrame, show: Show) -> ChoiceTables:
     """The measured networks of a study under one protocol, with their choices and residuals."""
     points = networks(frame, show.study, show.protocol)
     if show.cost not in points:
@@ -55,7 +55,7 @@ def choices_of(frame: pd.DataFrame, show: Show) -> Choices:
     rows = measured(frame, show.study, show.protocol)
     choices = rows.drop_duplicates("genotype").set_index("genotype")["choices"]
     options, order = options_of(list(choices.reindex(points["genotype"])))
-    return Choices(
+    return ChoiceTables(
         points=points,
         options=options,
         order=order,
@@ -169,7 +169,7 @@ def between_share(options: pd.Series, values: NDArray[np.float64]) -> float:
     return (between / total - chance) / (1 - chance)
 
 
-def pick_axes(choices: Choices, show: Show, most: int) -> list[str]:
+def pick_axes(choices: ChoiceTables, show: Show, most: int) -> list[str]:
     """The chosen axes, or those that matter most at fixed cost, at most `most`.
 
     Raises `LeaderboardError` for an axis that the networks do not vary.
@@ -191,7 +191,7 @@ def short(option: str, most: int = 18) -> str:
     return option if len(option) <= most else option[: most - 1] + "\u2026"
 
 
-def too_few(choices: Choices, fewest: int) -> str:
+def too_few(choices: ChoiceTables, fewest: int) -> str:
     """Why a view of choices shows nothing."""
     count = len(choices.points)
     if count < fewest:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from leaderboard.tables import amount
+from leaderboard.tables.front import amount
 from leaderboard.views.points import name_places
 from leaderboard.views.show import Show
 from leaderboard.views.style import (

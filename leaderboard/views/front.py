@@ -11,8 +11,8 @@ import pandas as pd
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from leaderboard.pareto import hypervolume, membership, pareto_mask
-from leaderboard.tables import RUNTIME_NAMES, measured, networks
+from leaderboard.fronts.pareto import hypervolume, membership, pareto_mask
+from leaderboard.tables.front import RUNTIME_NAMES, measured, networks
 from leaderboard.views.points import LIGHT, hover, identity, name_places, thinned
 from leaderboard.views.show import Show
 from leaderboard.views.style import (

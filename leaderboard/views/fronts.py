@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from leaderboard.pareto import pareto_mask
-from leaderboard.tables import main_protocol, measured, networks
+from leaderboard.fronts.pareto import pareto_mask
+from leaderboard.tables.front import main_protocol, measured, networks
 from leaderboard.views.front import FrontInfo, area_of, cost_range, floor_of, front_info, psnr_range
 from leaderboard.views.points import LIGHT, hover, identity, thinned
 from leaderboard.views.show import Show

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from leaderboard.tables import amount
-from leaderboard.views.axes import Choices, choices_of, pick_axes, short
+from leaderboard.tables.front import amount
+from leaderboard.views.axes import ChoiceTables, choices_of, pick_axes, short
 from leaderboard.views.points import identity
 from leaderboard.views.show import Show
 from leaderboard.views.style import (
@@ -37,7 +37,7 @@ class ParallelInfo:
     Of more than `MOST_LINES` networks the front and a spread over all qualities are drawn.
     """
 
-    choices: Choices
+    choices: ChoiceTables
     axes: tuple[str, ...]
     shown: tuple[int, ...]
     cost: str

@@ -10,7 +10,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from leaderboard.tables import COST_NAMES, count_of
+from leaderboard.tables.front import COST_NAMES, count_of
 from leaderboard.views.show import Show
 from leaderboard.views.style import ACCENT, WARM, escaped, new_figure, nothing, subtitle
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from leaderboard.tables import RUNTIME_NAMES, amount
+from leaderboard.tables.front import RUNTIME_NAMES, amount
 from leaderboard.views.style import AXES, cost_words, escaped, quality_words
 
 LIGHT = 2000

@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 from numpy.typing import ArrayLike, NDArray
 from plotly.subplots import make_subplots
 
-from leaderboard.tables import pick_protocol
+from leaderboard.tables.front import pick_protocol
 from leaderboard.views.front import floor_of, reference_cost
 from leaderboard.views.points import identity
 from leaderboard.views.show import Show

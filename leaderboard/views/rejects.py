@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pandas as pd
 import plotly.graph_objects as go
 
-from leaderboard.tables import COST_NAMES
+from leaderboard.tables.front import COST_NAMES
 from leaderboard.views.show import Show
 from leaderboard.views.style import WARM, escaped, new_figure, nothing, subtitle
 

@@ -10,7 +10,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from leaderboard.errors import LeaderboardError, unknown_name
-from leaderboard.tables import COST_NAMES, QUALITY_NAMES, RUNTIME_NAMES
+from leaderboard.tables.front import COST_NAMES, QUALITY_NAMES, RUNTIME_NAMES
 
 
 @dataclass(frozen=True, kw_only=True)

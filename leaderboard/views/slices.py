@@ -9,8 +9,8 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from leaderboard.tables import amount
-from leaderboard.views.axes import Choices, choices_of, pick_axes, short, too_few
+from leaderboard.tables.front import amount
+from leaderboard.views.axes import ChoiceTables, choices_of, pick_axes, short, too_few
 from leaderboard.views.points import brief, identity
 from leaderboard.views.show import Show
 from leaderboard.views.style import (
@@ -42,7 +42,7 @@ class SlicesInfo:
     median, q3 and most.
     """
 
-    choices: Choices
+    choices: ChoiceTables
     axes: tuple[str, ...]
     boxes: pd.DataFrame
     cost: str

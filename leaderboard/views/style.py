@@ -12,7 +12,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.colors import hex_to_rgb
 
-from leaderboard.tables import COST_NAMES, RUNTIME_NAMES, amount, count_of
+from leaderboard.tables.front import COST_NAMES, RUNTIME_NAMES, amount, count_of
 
 INK, FADED, ACCENT, WARM = "#64748b", "#94a3b8", "#0d9488", "#d97706"
 ALARM = "#dc2626"

@@ -53,7 +53,7 @@ for command in (
 
 def _version(wanted: bool) -> None:
     if wanted:
-        from nas import __version__
+        from nas._version import __version__
 
         typer.echo(f"nas (ParetoSR) {__version__}")
         raise typer.Exit

@@ -12,14 +12,14 @@ import typer
 from nas.cli.options import Db, Device, Runs, again, between_commas, open_store
 
 if TYPE_CHECKING:
-    from nas.agreement import Agreement
-    from nas.calibrate import Asked
+    from nas.calibration.calibration import Asked
+    from nas.calibration.calibration_report import Baseline, Report, Rung
+    from nas.calibration.rank_correlation import Agreement
+    from nas.calibration.sweep import Ladder
     from nas.cli.stop import Stop
-    from nas.ladder import Ladder
-    from nas.recipe import Recipe
-    from nas.tally import Event
+    from nas.recipes.recipe import Recipe
+    from nas.search.progress import Event
     from nas.training import Plan
-    from nas.verdict import Baseline, Report, Rung
     from search_spaces import Genotype
 
 
@@ -62,9 +62,9 @@ def calibrate(
 
     The same command again goes on where it stopped. Every front of that proxy then says how far to trust it.
     """
-    from nas.calibrate import calibrate as begin
+    from nas.calibration.calibration import calibrate as begin
     from nas.cli.stop import watch_signals
-    from nas.device import pick_device
+    from nas.core.device import pick_device
     from nas.errors import Interrupted
 
     own = _recipe(recipe, name, plan, changes or [], workers, executor, device)
@@ -98,7 +98,7 @@ def _recipe(
     device: str | None,
 ) -> Recipe:
     """The recipe with what the command line changes, under the calibration's own name."""
-    from nas.recipe import EMBEDDED, load_recipe, make_recipe
+    from nas.recipes.recipe import EMBEDDED, load_recipe, make_recipe
     from nas.training.plan import parse_changes
 
     recipe = EMBEDDED if file is None else load_recipe(file)
@@ -125,7 +125,7 @@ def _asked(
     wanted_tau: float,
     ablate: str,
 ) -> Asked:
-    from nas.calibrate import Asked
+    from nas.calibration.calibration import Asked
 
     steps = recipe.plan("proxy").steps
     lengths = sorted({max(1, steps // 3), steps}) if rungs is None else _counts("--rungs", rungs)
@@ -143,8 +143,8 @@ def _asked(
 
 
 def _counts(option: str, text: str) -> list[int]:
+    from nas.core.units import parse_count
     from nas.errors import RecipeError
-    from nas.units import parse_count
 
     try:
         return [parse_count(word.strip()) for word in text.split(",")]
@@ -199,7 +199,7 @@ class _Display:
 
     def hear(self, event: Event) -> None:
         """One event of the ladder."""
-        from nas.units import format_seconds
+        from nas.core.units import format_seconds
 
         self.stop.check()
         if self.quiet or self._ladder is None:
@@ -225,7 +225,7 @@ class _Display:
 
 
 def _print(report: Report) -> None:
-    from nas.units import format_count
+    from nas.core.units import format_count
 
     low, high = (format_count(cost) for cost in report.multi_adds)
     worst, best = report.reference_range_db

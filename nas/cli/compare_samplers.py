@@ -34,9 +34,9 @@ def compare_samplers(
     """Replay searches with several samplers on a table or a made-up surface, and compare what they find."""
     import json
 
-    from nas.comparing import gather
-    from nas.comparison_report import markdown_of, write_report
-    from nas.replays import parse_specs, source_of
+    from nas.simulation.comparison_report import markdown_of, write_report
+    from nas.simulation.replays import parse_specs, source_of
+    from nas.simulation.sampler_comparison import gather
 
     source = source_of(surface, table, model=surrogate, space=space)
     specs = parse_specs(samplers, trainings)

@@ -11,9 +11,9 @@ import typer
 from nas.cli.options import Db, Device, Runs, again, between_commas, has_store, open_store
 
 if TYPE_CHECKING:
-    from nas.compress.pipeline import Compressing
-    from nas.compress.source import Source
-    from nas.compress.stages import Compression, Stage
+    from nas.compression.pipeline import Compressing
+    from nas.compression.source import Source
+    from nas.compression.stages import Compression, Stage
     from nas.data.benchmarks import BenchmarkSet
     from nas.training import Plan
 
@@ -100,9 +100,9 @@ def compress(
     then the stages after it are left out, and the last good one is told.
     """
     from nas.cli.stop import watch_signals
-    from nas.compress.pipeline import Pipeline
-    from nas.compress.stages import Compression
-    from nas.device import pick_device
+    from nas.compression.pipeline import Pipeline
+    from nas.compression.stages import Compression
+    from nas.core.device import pick_device
     from nas.errors import Interrupted
     from nas.training.features import require_features
 
@@ -165,9 +165,9 @@ class _Finder:
 
     def network(self, word: str, scale: int | None, weights: Path | None, *, fresh: bool) -> Source:
         """A network with its weights; ``fresh``: a published name may come without."""
-        from nas.compress.source import Source
+        from nas.compression.source import Source
         from nas.errors import RecipeError
-        from nas.evaluate import SCALE, Network, load_network
+        from nas.evaluation.benchmark_sets import SCALE, Network, load_network
         from search_spaces.named import genotype_of
         from search_spaces.published import PUBLISHED
 
@@ -272,7 +272,7 @@ def _size(word: str) -> tuple[int, int]:
 
 def _checked(run: str) -> str:
     from nas.errors import RecipeError
-    from nas.recipe import NAME
+    from nas.recipes.recipe import NAME
 
     if re.fullmatch(NAME, run) is None:
         raise RecipeError(f"--name {run!r}: letters, digits, '.', '_' and '-' are needed, 100 at most")
@@ -328,8 +328,8 @@ def _told(result: Compressing) -> dict[str, Any]:
 
 
 def _print(result: Compressing, compression: Compression) -> None:
-    from nas.compress.pipeline import ADVERSARIAL
-    from nas.units import format_count
+    from nas.compression.pipeline import ADVERSARIAL
+    from nas.core.units import format_count
 
     sets = list(dict.fromkeys(name for stage in result.stages for name in stage.benchmarks))
     names = [f"{'stage':<12}", "params", "Multi-Adds", f"{'bytes':>9}", f"{'ms':>8}", "PSNR dB", "   drop"]

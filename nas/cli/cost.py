@@ -10,8 +10,8 @@ import typer
 from nas.cli.options import Db, Runs, has_store, open_store
 
 if TYPE_CHECKING:
-    from nas.architectures import Architecture
-    from nas.cost import Cost
+    from nas.cost.budget import Cost
+    from nas.networks.resolving import Architecture
 
 
 def cost(
@@ -30,7 +30,7 @@ def cost(
     """Print the parameters and the Multi-Adds of a network for an output of 1280x720 pixels."""
     import json
 
-    from nas.architectures import find_architecture
+    from nas.networks.resolving import find_architecture
 
     there = has_store(runs, db)
     found = find_architecture(arch, (lambda: open_store(runs, db, read_only=True)) if there else None)
@@ -45,7 +45,7 @@ def cost(
 def _told(found: Architecture, scale: int, counted: Cost, check: bool) -> dict[str, Any]:
     from dataclasses import asdict
 
-    from nas.cost import OUTPUT, input_size, largest_layer, uncounted_operations
+    from nas.cost.counting import OUTPUT, input_size, largest_layer, uncounted_operations
 
     def build() -> Any:
         return found.build(scale)
@@ -67,15 +67,15 @@ def _told(found: Architecture, scale: int, counted: Cost, check: bool) -> dict[s
         row = ("params", "multi_adds", "conv_only")
         told["printed"] = {key: getattr(printed, key) for key in row}
     if check:
-        from nas.second_opinion import second_opinions
+        from nas.cost.cross_check import second_opinions
 
         told["check"] = [asdict(one) for one in second_opinions(build, scale, counted.multi_adds)]
     return told
 
 
 def _print(found: Architecture, told: dict[str, Any]) -> None:
-    from leaderboard.tables import words
-    from nas.units import format_count
+    from leaderboard.tables.front import words
+    from nas.core.units import format_count
 
     typer.echo(f"{found.name}  ({found.source})")
     if found.genotype is not None:

@@ -10,10 +10,10 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn
 
-from leaderboard.tables import words
+from leaderboard.tables.front import words
 from nas import training
-from nas.tally import Event, Tally
-from nas.units import format_count, format_seconds
+from nas.core.units import format_count, format_seconds
+from nas.search.progress import Event, Tally
 
 PLAIN_SECONDS = 15.0
 """Seconds between two plain lines about one training."""

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from leaderboard.store import Store
     from nas.data.benchmarks import BenchmarkSet
-    from nas.evaluate import Network, Scores
-    from nas.tiles import Tiling
+    from nas.evaluation.benchmark_sets import Network, Scores
+    from nas.imaging.tiling import Tiling
 
 
 def evaluate(
@@ -59,7 +59,7 @@ def evaluate(
     import json
 
     from nas.errors import RecipeError, unknown
-    from nas.metrics import METRICS
+    from nas.metrics.fidelity import METRICS
 
     words = what or []
     if metric not in METRICS:
@@ -116,7 +116,7 @@ class _How:
     def place(self) -> torch.device:
         import torch
 
-        from nas.device import cpu_threads, pick_device
+        from nas.core.device import cpu_threads, pick_device
 
         place = torch.device(pick_device(self.device or "auto"))
         if place.type == "cpu":
@@ -133,7 +133,7 @@ def _sets(data_dir: Path | None, sets: str) -> list[BenchmarkSet]:
 
 def _folders(sr: Path, hr: Path, scale: int | None, metric: str) -> dict[str, Any]:
     from nas.errors import RecipeError
-    from nas.evaluate import measure_folders
+    from nas.evaluation.benchmark_sets import measure_folders
 
     if scale is None:
         raise RecipeError("--sr and --hr need --scale: so many pixels are cut from each side")
@@ -143,7 +143,7 @@ def _folders(sr: Path, hr: Path, scale: int | None, metric: str) -> dict[str, An
 
 def _bicubic(chosen: list[BenchmarkSet], how: _How) -> dict[str, Any]:
     from nas.data.benchmarks import read_benchmark
-    from nas.evaluate import SCALE, measure_bicubic
+    from nas.evaluation.benchmark_sets import SCALE, measure_bicubic
 
     at = how.scale or SCALE
     rows = []
@@ -157,9 +157,9 @@ def _bicubic(chosen: list[BenchmarkSet], how: _How) -> dict[str, Any]:
 
 def _network(what: str, chosen: list[BenchmarkSet], how: _How) -> dict[str, Any]:
     from nas.data.benchmarks import read_benchmark
-    from nas.ensemble import self_ensembled
-    from nas.evaluate import load_network, measure_network
-    from nas.tiles import plan_tiling
+    from nas.evaluation.benchmark_sets import load_network, measure_network
+    from nas.evaluation.self_ensemble import self_ensembled
+    from nas.imaging.tiling import plan_tiling
 
     there = has_store(how.runs, how.db)
     network = load_network(
@@ -190,9 +190,9 @@ def _network(what: str, chosen: list[BenchmarkSet], how: _How) -> dict[str, Any]
 
 def _ensemble_words(network: Network) -> str:
     """What the average over flips and turns costs."""
-    from nas.cost import cost_of
-    from nas.ensemble import WAYS
-    from nas.units import format_count
+    from nas.core.units import format_count
+    from nas.cost.counting import cost_of
+    from nas.evaluation.self_ensemble import WAYS
 
     words = f"self-ensemble: mean of {WAYS} flips and turns, {WAYS} times the Multi-Adds"
     if network.genotype is None:
@@ -205,9 +205,9 @@ def _table(words: list[str], how: _How, data_dir: Path | None, sets: str, format
     """The papers' table of these networks; what was not measured yet is, where the sets are found."""
     import pandas as pd
 
-    from leaderboard.paper import FORMATS, NOTE
+    from leaderboard.tables.paper import FORMATS, NOTE
     from nas.errors import unknown
-    from nas.papers import papers_tables
+    from nas.evaluation.paper_tables import papers_tables
 
     if format not in FORMATS:
         raise unknown("format", format, FORMATS)
@@ -229,10 +229,10 @@ def _table(words: list[str], how: _How, data_dir: Path | None, sets: str, format
 
 def _measured(word: str, chosen: list[BenchmarkSet], how: _How) -> list[str]:
     """Measure what ``word`` means on the sets, where that was not done; the names it has in the database."""
-    from nas.ensemble import self_ensembled
-    from nas.evaluate import measure_missing
-    from nas.papers import networks_meant
-    from nas.tiles import plan_tiling
+    from nas.evaluation.benchmark_sets import measure_missing
+    from nas.evaluation.paper_tables import networks_meant
+    from nas.evaluation.self_ensemble import self_ensembled
+    from nas.imaging.tiling import plan_tiling
 
     if word == BICUBIC:
         for scale in (2, 3, 4) if how.scale is None else (how.scale,):
@@ -267,7 +267,7 @@ def _keep(
     keep: Callable[[], Store] | None,
 ) -> None:
     """Write it into the database, where that is wanted."""
-    from nas.evaluate import keep_scores
+    from nas.evaluation.benchmark_sets import keep_scores
 
     if keep is None:
         return

@@ -30,9 +30,9 @@ def import_results(
 
     What is here already stays, so that the same command again adds nothing. Files of weights are not copied.
     """
-    from leaderboard.exchange import import_results as take_in
+    from leaderboard.tables.exchange import import_results as take_in
     from nas.errors import RunError
-    from nas.recipe import MAY_CHANGE
+    from nas.recipes.recipe import MAY_CHANGE
 
     if prefix and name is not None:
         raise RunError(f"--prefix {prefix} and --as {name}: one of them")
@@ -61,7 +61,7 @@ def export_results(
     db: Db = None,
 ) -> None:
     """Write all trials with all that is known of them, one row each, for other programs and for import."""
-    from leaderboard.exchange import export_results as write
+    from leaderboard.tables.exchange import export_results as write
 
     if format is None:
         format = output.suffix.lstrip(".") if output is not None and output.suffix else "csv"

@@ -34,7 +34,7 @@ def export(
     import re
 
     from nas.errors import RecipeError, unknown
-    from nas.evaluate import load_network
+    from nas.evaluation.benchmark_sets import load_network
     from nas.export.formats import FORMATS, SUFFIXES, TOLD
     from nas.export.formats import export as write
 

@@ -20,8 +20,8 @@ def export_study(
 
     optuna-dashboard and Optuna's visualisations open it. A study of that name must not be there yet.
     """
-    from nas.recipe import make_recipe
-    from nas.study import export
+    from nas.recipes.recipe import make_recipe
+    from nas.search.proposer import export
 
     with open_store(runs, db, read_only=True) as store:
         study = store.study(name)

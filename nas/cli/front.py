@@ -68,7 +68,7 @@ def _front(
     runs: Path,
     db: str | None,
 ) -> None:
-    from leaderboard.tables import FORMATS, front_frame, pick_protocol
+    from leaderboard.tables.front import FORMATS, front_frame, pick_protocol
     from nas.errors import unknown
 
     if format not in FORMATS:
@@ -87,8 +87,8 @@ def _front(
         # Beside a table for programs it must not be in their way.
         typer.echo(f"\n{_chart(frame, name, protocol, cost, rows)}", err=format != "table")
     if png is not None:
-        from leaderboard.png import save_front_png
         from leaderboard.views import Show, budget_of
+        from leaderboard.views.static_png import save_front_png
 
         show = Show(study=name, protocol=protocol, cost=cost, budget=budget_of(study.recipe))
         typer.echo(f"wrote {save_front_png(frame, png, show)}", err=True)
@@ -96,7 +96,7 @@ def _front(
 
 def _frame(store: Store, name: str, cost: str, whole: bool) -> pd.DataFrame:
     """The run's trials, with measured costs only where these are asked for: it takes longer."""
-    from leaderboard.tables import RUNTIME_NAMES
+    from leaderboard.tables.front import RUNTIME_NAMES
 
     if cost in RUNTIME_NAMES:
         from leaderboard.sources import SOURCES
@@ -109,8 +109,8 @@ def _frame(store: Store, name: str, cost: str, whole: bool) -> pd.DataFrame:
 def _chart(frame: pd.DataFrame, name: str, protocol: str | None, cost: str, rows: pd.DataFrame) -> str:
     import shutil
 
-    from leaderboard.chart import LEAST_WIDTH, WIDTH, front_chart
-    from leaderboard.tables import COST_NAMES, RUNTIME_NAMES, networks
+    from leaderboard.tables.front import COST_NAMES, RUNTIME_NAMES, networks
+    from leaderboard.views.terminal import LEAST_WIDTH, WIDTH, front_chart
 
     all_of_them = networks(frame, name, protocol)
     return front_chart(

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Self
 from nas.cli.display import TrainingDisplay
 from nas.cli.failures import message_of
 from nas.cli.stop import Stop
-from nas.units import format_count
+from nas.core.units import format_count
 
 if TYPE_CHECKING:
     from leaderboard.store import Store
-    from nas.choosing import Chosen
     from nas.data.benchmarks import BenchmarkSet
-    from nas.recipe import Recipe
-    from nas.retrain import Retrained, Retraining
-    from nas.tally import Event
+    from nas.recipes.recipe import Recipe
+    from nas.retraining.fixed_set import Retrained, Retraining
+    from nas.retraining.selection import Chosen
+    from nas.search.progress import Event
 
 
 class Longer:
@@ -73,8 +73,8 @@ class Longer:
 
     def train(self, recipe: Recipe, chosen: Sequence[Chosen]) -> Retraining:
         """Train the chosen under the recipe's plan, and measure each; the bars and lines belong to it."""
-        from nas.device import pick_device
-        from nas.retrain import Retraining
+        from nas.core.device import pick_device
+        from nas.retraining.fixed_set import Retraining
 
         words = recipe.device.split(",")
         device = ",".join(pick_device(word.strip()) for word in words[: 1 if recipe.workers == 1 else None])
@@ -148,9 +148,9 @@ class Longer:
         """Measure one result on what it was not measured on yet, and print all; False where it failed."""
         import torch
 
-        from nas.device import cpu_threads, out_of_memory
+        from nas.core.device import cpu_threads, out_of_memory
         from nas.errors import Interrupted
-        from nas.evaluate import measure_retrained
+        from nas.evaluation.benchmark_sets import measure_retrained
 
         if not self._sets:
             return True

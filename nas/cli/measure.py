@@ -10,7 +10,7 @@ import typer
 from nas.cli.options import Db, Device, Runs, between_commas, has_store, open_store
 
 if TYPE_CHECKING:
-    from nas.measure import Row, Setting, Subject
+    from nas.measuring.measure import MeasurementSetting, Row, Subject
 
 
 def measure(
@@ -50,10 +50,10 @@ def measure(
 
     import torch
 
-    from nas.device import cpu_threads, pick_device
-    from nas.measure import Setting, measure_networks
+    from nas.core.device import cpu_threads, pick_device
+    from nas.measuring.measure import MeasurementSetting, measure_networks
 
-    setting = Setting(
+    setting = MeasurementSetting(
         device=torch.device(pick_device(device or "cpu")),
         threads=threads or cpu_threads(),
         size=_size(input or output, "--output" if input is None else "--input"),
@@ -99,10 +99,10 @@ def _subject(word: str, scale: int | None, runs: Path, db: str | None) -> Subjec
     """The network that a word means, with its weights where the word has some."""
     import torch
 
-    from nas.architectures import find_architecture
     from nas.errors import RecipeError
-    from nas.evaluate import SCALE, load_network
-    from nas.measure import Subject
+    from nas.evaluation.benchmark_sets import SCALE, load_network
+    from nas.measuring.measure import Subject
+    from nas.networks.resolving import find_architecture
 
     if scale not in (None, 2, 3, 4):
         raise RecipeError(f"--scale {scale}: 2, 3 or 4")
@@ -136,7 +136,7 @@ def _subject(word: str, scale: int | None, runs: Path, db: str | None) -> Subjec
 def _file(path: Path, scale: int | None) -> Subject:
     from nas.errors import RecipeError
     from nas.export.onnx import OnnxNetwork
-    from nas.measure import Subject
+    from nas.measuring.measure import Subject
 
     if not path.is_file():
         raise RecipeError(f"{path}: there is no such file")
@@ -146,9 +146,9 @@ def _file(path: Path, scale: int | None) -> Subject:
     return Subject(name=str(path), scale=of_file, file=path, weights=str(path))
 
 
-def _keep(rows: list[Row], setting: Setting, runs: Path, db: str | None) -> None:
+def _keep(rows: list[Row], setting: MeasurementSetting, runs: Path, db: str | None) -> None:
     """Into the database, all but what came from an ONNX file: nothing there says which network that is."""
-    from nas.measure import runtime_of
+    from nas.measuring.measure import runtime_of
 
     kept = [row for row in rows if row.latency is not None and row.subject.file is None]
     if not kept:
@@ -164,10 +164,10 @@ def _keep(rows: list[Row], setting: Setting, runs: Path, db: str | None) -> None
             )
 
 
-def _about(setting: Setting) -> dict[str, Any]:
+def _about(setting: MeasurementSetting) -> dict[str, Any]:
     import torch
 
-    from nas.latency import processor
+    from nas.cost.latency import processor
 
     return {
         "device": processor(setting.device),

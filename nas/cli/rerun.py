@@ -31,9 +31,9 @@ def rerun(
     """
     from nas.cli.display import TrainingDisplay
     from nas.cli.stop import watch_signals
-    from nas.device import pick_device
+    from nas.core.device import pick_device
     from nas.errors import Interrupted
-    from nas.rerun import find_result, require_same_images, run_again
+    from nas.retraining.reproduce import find_result, require_same_images, run_again
 
     with open_store(runs, db, read_only=True) as store:
         found = find_result(store, name, network, protocol=protocol, seed=seed)

@@ -12,11 +12,11 @@ import typer
 from nas.cli.options import DataDir, Db, Device, RunName, Runs, again, between_commas, open_store
 
 if TYPE_CHECKING:
-    from leaderboard.records import Request
     from leaderboard.store import Store
-    from nas.choosing import Chosen
+    from leaderboard.store.records import Request
     from nas.cli.longer import Longer
-    from nas.recipe import Recipe
+    from nas.recipes.recipe import Recipe
+    from nas.retraining.selection import Chosen
 
 
 def retrain(
@@ -66,7 +66,7 @@ def retrain(
     from nas.cli.longer import Longer
     from nas.cli.stop import watch_signals
     from nas.errors import Interrupted
-    from nas.retrain import follow
+    from nas.retraining.fixed_set import follow
     from nas.training import ranks
 
     choice = _Choice(
@@ -113,8 +113,8 @@ class _Choice:
     controls: list[str]
 
     def check(self) -> None:
-        from nas.choosing import parse_limits
         from nas.errors import RunError
+        from nas.retraining.selection import parse_limits
 
         given = (self.top is not None, self.knee, self.ids is not None, self.best_under is not None)
         if sum(given) + self.queued > 1:
@@ -127,12 +127,12 @@ class _Choice:
             parse_limits(self.best_under)
 
     def choose(self, store: Store, recipe: Recipe) -> list[Chosen]:
-        from nas.controls import choose_controls
+        from nas.retraining.controls import choose_controls
 
         return [*self._candidates(store, recipe), *choose_controls(recipe, self.controls)]
 
     def _candidates(self, store: Store, recipe: Recipe) -> list[Chosen]:
-        from nas.choosing import choose, choose_best_under, choose_ids, choose_knee, parse_limits
+        from nas.retraining.selection import choose, choose_best_under, choose_ids, choose_knee, parse_limits
 
         if self.ids is not None:
             return choose_ids(store, recipe, between_commas(self.ids))
@@ -163,7 +163,7 @@ class _Wanted:
 
     def recipe(self, store: Store, name: str, plan: str | None = None) -> Recipe:
         """The recipe of the run with the options put in; ``plan`` goes before the one of the command."""
-        from nas.recipe import make_recipe
+        from nas.recipes.recipe import make_recipe
 
         table: dict[str, Any] = {**store.study(name).recipe, "name": name}
         chosen = plan or self.plan
@@ -179,7 +179,7 @@ class _Wanted:
 
 def _train_queued(store: Store, name: str, wanted: _Wanted, longer: Longer) -> int:
     """Take up what waits in the queue of a run until nothing does; how many failed."""
-    from leaderboard.owners import this_process
+    from leaderboard.store.owners import this_process
     from nas.errors import Interrupted
 
     owner, done, failed = this_process(), 0, 0
@@ -206,7 +206,7 @@ def _train_queued(store: Store, name: str, wanted: _Wanted, longer: Longer) -> i
 
 def _take(store: Store, name: str, most: int) -> list[Request]:
     """Requests of a run that wait, from now on this process's: as many as are trained at once."""
-    from leaderboard.owners import this_process
+    from leaderboard.store.owners import this_process
 
     taken: list[Request] = []
     while len(taken) < most and (request := store.take_request(name, this_process())) is not None:
@@ -218,9 +218,9 @@ def _train_requests(
     store: Store, requests: Sequence[Request], wanted: _Wanted, longer: Longer
 ) -> list[str | None]:
     """Train what was asked for under one plan; why each of them failed, None where it did not."""
-    from nas.choosing import choose_ids
     from nas.cli.failures import message_of
     from nas.errors import Interrupted
+    from nas.retraining.selection import choose_ids
     from nas.training import ranks
 
     try:

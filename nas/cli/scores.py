@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 if TYPE_CHECKING:
-    from nas.evaluate import Scores
+    from nas.evaluation.benchmark_sets import Scores
 
 
 def about(name: str, source: str, scale: int, metric: str) -> dict[str, Any]:

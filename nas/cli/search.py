@@ -11,8 +11,8 @@ import typer
 from nas.cli.options import Db, Device, Runs, between_commas
 
 if TYPE_CHECKING:
-    from nas.recipe import Recipe
-    from nas.search import Search
+    from nas.recipes.recipe import Recipe
+    from nas.search.pareto_search import Search
 
 BUDGET = (
     *("params", "multi_adds", "conv_multi_adds", "min_params", "min_multi_adds"),
@@ -92,7 +92,7 @@ def search(
 
     Options win over the recipe. The same command again goes on where it stopped; Ctrl-C keeps what is done.
     """
-    from nas.recipe import EMBEDDED, load_recipe
+    from nas.recipes.recipe import EMBEDDED, load_recipe
 
     base = EMBEDDED if recipe is None else load_recipe(recipe)
     options = {
@@ -140,7 +140,7 @@ def _words(text: str | None) -> list[str] | None:
 def _with_options(recipe: Recipe, given: dict[str, Any]) -> Recipe:
     """The recipe with the options of the command line put in."""
     from nas.errors import RecipeError
-    from nas.recipe import make_recipe
+    from nas.recipes.recipe import make_recipe
 
     table = recipe.model_dump(exclude_none=True)
     for key, value in given.items():
@@ -169,11 +169,11 @@ def _join(name: str, given: dict[str, Any], runs: Path, db: str | None) -> None:
     from nas.cli.display import SearchDisplay
     from nas.cli.options import open_store
     from nas.cli.stop import watch_signals
-    from nas.device import pick_device
+    from nas.core.device import pick_device
     from nas.errors import Interrupted, RecipeError
-    from nas.join import Joined
-    from nas.recipe import make_recipe
-    from nas.tally import Event
+    from nas.recipes.recipe import make_recipe
+    from nas.search.join import Joined
+    from nas.search.progress import Event
 
     if strange := sorted(given.keys() - {*WHERE, "name"}):
         raise RecipeError(
@@ -210,9 +210,9 @@ def _run(recipe: Recipe, runs: Path, db: str | None) -> None:
     from nas.cli.display import SearchDisplay
     from nas.cli.options import open_store
     from nas.cli.stop import watch_signals
-    from nas.device import pick_device
+    from nas.core.device import pick_device
     from nas.errors import Interrupted
-    from nas.search import Event, Search
+    from nas.search.pareto_search import Event, Search
 
     device = _devices(recipe, pick_device)
     with open_store(runs, db) as store, SearchDisplay() as display, watch_signals() as stop:
@@ -240,7 +240,7 @@ def _run(recipe: Recipe, runs: Path, db: str | None) -> None:
 
 
 def _headline(recipe: Recipe, search: Search, device: str) -> str:
-    from nas.units import format_count
+    from nas.core.units import format_count
 
     words = {name: f"{name} at most" for name in search.budget.limits()}
     words |= {f"min_{name}": f"{name} at least" for name in search.budget.floors()}

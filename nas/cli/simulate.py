@@ -38,8 +38,8 @@ def simulate(
     """
     import json
 
-    from nas.comparing import one_sampler
-    from nas.replays import parse_specs, source_of
+    from nas.simulation.replays import parse_specs, source_of
+    from nas.simulation.sampler_comparison import one_sampler
 
     source = source_of(surface, table, model=surrogate, space=space)
     [spec] = parse_specs(f"{sampler}{'+rungs' if rungs else ''}={trainings}", trainings)
@@ -51,7 +51,7 @@ def simulate(
 def _table(told: dict[str, Any]) -> str:
     from tabulate import tabulate
 
-    from nas.units import format_seconds
+    from nas.core.units import format_seconds
 
     lines = [told["said"], ""]
     for side, head in (("trainings", "trained in full"), ("seconds", "time of workers")):

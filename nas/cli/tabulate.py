@@ -12,8 +12,8 @@ from nas.cli.replaying import SpaceName
 
 if TYPE_CHECKING:
     from nas.data.benchmarks import BenchmarkSet
-    from nas.recipe import Recipe
-    from nas.tabulate import Sampling
+    from nas.recipes.recipe import Recipe
+    from nas.simulation.build_table import Sampling
 
 
 def tabulate(
@@ -81,7 +81,7 @@ def tabulate(
 
 def _recipe(what: list[str], given: dict[str, Any]) -> Recipe:
     from nas.errors import RecipeError
-    from nas.recipe import EMBEDDED, load_recipe, make_recipe
+    from nas.recipes.recipe import EMBEDDED, load_recipe, make_recipe
 
     if len(what) > 1:
         raise RecipeError(f"{', '.join(what)}: one recipe is tabulated; --merge puts tables together")
@@ -103,7 +103,7 @@ def _sampling(
 ) -> Sampling:
     from nas.cli.replaying import numbers
     from nas.errors import RecipeError
-    from nas.tabulate import Sampling, parse_shard
+    from nas.simulation.build_table import Sampling, parse_shard
 
     steps = numbers(rungs, "--rungs") if rungs else recipe.rungs or [recipe.plan("proxy").steps]
     words = [word.strip() for word in seeds.split(",")]
@@ -143,11 +143,11 @@ def _train(
 
     from nas.cli.display import TrainingDisplay
     from nas.cli.stop import watch_signals
-    from nas.device import pick_device
+    from nas.core.device import pick_device
     from nas.errors import Interrupted, RunError
-    from nas.tabular import write_table
-    from nas.tabulate import Tabulation
-    from nas.tally import Event
+    from nas.search.progress import Event
+    from nas.simulation.build_table import Tabulation
+    from nas.simulation.table import write_table
 
     done = 0
     with open_store(runs, db) as store, TrainingDisplay() as display, watch_signals() as stop:
@@ -192,9 +192,9 @@ def _merge(what: list[str], out: Path | None, name: str | None, space: str | Non
     import re
 
     from nas.errors import RecipeError
-    from nas.recipe import NAME
-    from nas.table_checks import TRUSTED
-    from nas.tabular import merge_tables, read_table, write_table
+    from nas.recipes.recipe import NAME
+    from nas.simulation.table import merge_tables, read_table, write_table
+    from nas.simulation.validate_table import TRUSTED
 
     if len(what) < 2 or out is None:
         raise RecipeError("--merge takes two or more tables and --out: nas tabulate --merge A B --out C")
@@ -213,7 +213,7 @@ def _merge(what: list[str], out: Path | None, name: str | None, space: str | Non
 
 
 def _told(table: Any, path: Path) -> None:
-    from nas.units import format_seconds
+    from nas.core.units import format_seconds
 
     counts = table.card["counts"]
     size = path.stat().st_size

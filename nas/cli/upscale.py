@@ -39,9 +39,9 @@ def upscale(
     """Enlarge an image, or all of a folder: 8 or 16 bits, with transparency, of any size."""
     import torch
 
-    from nas.device import cpu_threads, pick_device
+    from nas.core.device import cpu_threads, pick_device
     from nas.errors import RecipeError
-    from nas.shipped import DEFAULT
+    from nas.networks.pretrained import DEFAULT
     from nas.upscale.enlarging import make_upscaler, targets_of
 
     if scale not in (None, 2, 3, 4):
@@ -71,9 +71,9 @@ def _load(
 ) -> tuple[nn.Module, int]:
     """The network and its scale; the one that comes with the package needs no database."""
     from nas.errors import RecipeError
-    from nas.evaluate import load_network
+    from nas.evaluation.benchmark_sets import load_network
     from nas.export.onnx import OnnxNetwork
-    from nas.shipped import DEFAULT
+    from nas.networks.pretrained import DEFAULT
 
     if model is None:
         own = load_network(DEFAULT, scale=scale, weights=None, runs=runs, open_store=None)

@@ -17,7 +17,7 @@ from torch import Tensor
 from nas.data.dataset import read_low_resolution
 from nas.data.images import list_images, read_image
 from nas.errors import DataError, unknown
-from nas.imresize import imresize
+from nas.imaging.bicubic import imresize
 
 BENCHMARKS: dict[str, tuple[str, ...]] = {
     "Set5": ("set5",),

@@ -25,7 +25,7 @@ import torch
 from filelock import FileLock
 from torch import Tensor
 
-from nas.folders import cache_folder
+from nas.core.files import cache_folder
 
 _log = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ from nas.data.cache import Produced, Stored, cache_paths, stored
 from nas.data.images import read_image
 from nas.data.sources import Entry, Listing, list_source
 from nas.errors import DataError
-from nas.imresize import imresize
+from nas.imaging.bicubic import imresize
 
 MOST_HELD_OUT = 20
 """One image in ten is held out for validation where a source does not say which, but never more than this."""

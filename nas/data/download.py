@@ -31,7 +31,7 @@ Report = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Part:
+class Archive:
     """One archive: the folder that it holds, its MD5 where it is known, its scale (None: at every one)."""
 
     archive: str
@@ -45,7 +45,7 @@ class Download:
     """A data set of several archives below one address."""
 
     address: str
-    parts: tuple[Part, ...]
+    parts: tuple[Archive, ...]
 
 
 MD5 = {
@@ -61,16 +61,16 @@ MD5 = {
 """Of DIV2K's archives, as the loaders of several projects have them; the official page prints none."""
 
 
-def _div2k() -> tuple[Part, ...]:
+def _div2k() -> tuple[Archive, ...]:
     parts = [
-        Part(archive=f"DIV2K_{split}_HR.zip", folder=f"DIV2K_{split}_HR", md5=MD5[f"{split}_HR"])
+        Archive(archive=f"DIV2K_{split}_HR.zip", folder=f"DIV2K_{split}_HR", md5=MD5[f"{split}_HR"])
         for split in ("train", "valid")
     ]
     for scale in (2, 3, 4):
         for split in ("train", "valid"):
             name = f"{split}_LR_bicubic_X{scale}"
             folder = f"DIV2K_{split}_LR_bicubic/X{scale}"
-            parts.append(Part(archive=f"DIV2K_{name}.zip", folder=folder, md5=MD5[name], scale=scale))
+            parts.append(Archive(archive=f"DIV2K_{name}.zip", folder=folder, md5=MD5[name], scale=scale))
     return tuple(parts)
 
 

@@ -20,7 +20,7 @@ from typing import Protocol
 
 from nas.errors import CandidateError, RunError, TimedOutError, WorkerLostError
 from nas.executors.pool import Done, Place, Pool, Watch, Work, worker_name
-from nas.executors.worker import Ended, Lost, Message, Ready, Report, Stopped
+from nas.executors.worker import Ended, Lost, Message, ProgressReport, Ready, Stopped
 from nas.training import Job, Progress, train
 
 KILL_SECONDS = 2.0
@@ -208,7 +208,7 @@ class Crew(ABC):
             match message:
                 case Ready(name):
                     desk.name, desk.failed_starts = name, 0
-                case Report(progress) if desk.task is not None:
+                case ProgressReport(progress) if desk.task is not None:
                     self._news.put((desk.task.key, progress))
                 case Ended(result, fit) if desk.task is not None:
                     self._news.put(Done(key=desk.task.key, worker=desk.name, result=result))

@@ -10,7 +10,7 @@ from typing import Protocol
 
 import torch
 
-from nas.device import cpu_threads, pick_device
+from nas.core.device import cpu_threads, pick_device
 from nas.errors import NasError, RecipeError
 from nas.training import Job, Outcome, Progress
 

@@ -20,7 +20,7 @@ from typing import Any
 from nas.errors import CandidateError, RunError
 from nas.executors.crew import Crew, Hand
 from nas.executors.pool import SHARED_OUT, Done, Place, Pool, Work, worker_name
-from nas.executors.worker import Ended, Lost, Message, Ready, Report, Reporter, Stopped, do_job
+from nas.executors.worker import Ended, Lost, Message, ProgressReport, Ready, Reporter, Stopped, do_job
 from nas.training import Progress, train
 
 GLANCE_SECONDS = 0.1
@@ -183,7 +183,7 @@ class _Actor:
             if self._progress in arrived:
                 told, self._progress = self._ray.get(self._progress), None
                 if told is not None and told[0] == self._turn and self._job is not None:
-                    said.append(Report(told[1]))
+                    said.append(ProgressReport(told[1]))
                 self._ask()
             if self._name in arrived:
                 name, self._name = self._ray.get(self._name), None

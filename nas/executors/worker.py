@@ -18,7 +18,7 @@ from multiprocessing.connection import Connection
 import torch
 
 from nas import errors
-from nas.device import out_of_memory
+from nas.core.device import out_of_memory
 from nas.errors import CandidateError, DiskError, Interrupted, NasError, OutOfMemoryError, TimedOutError
 from nas.executors.pool import Place, Result, Work, worker_name
 from nas.training import Progress
@@ -38,7 +38,7 @@ class Ready:
 
 
 @dataclass(frozen=True)
-class Report:
+class ProgressReport:
     """Where the running job stands."""
 
     progress: Progress
@@ -64,7 +64,7 @@ class Lost:
     reason: str
 
 
-Message = Ready | Report | Ended | Stopped | Lost
+Message = Ready | ProgressReport | Ended | Stopped | Lost
 
 
 class Reporter:
@@ -151,7 +151,7 @@ def serve(parent: Connection, place: Place, work: Work, limit: float | None) -> 
         fit = True
         while fit:
             parcel = parcels.get()
-            report = Reporter(lambda progress: parent.send(Report(progress)), limit, stop.is_set)
+            report = Reporter(lambda progress: parent.send(ProgressReport(progress)), limit, stop.is_set)
             message = do_job(parcel, place, work, report)
             parent.send(message)
             fit = not isinstance(message, Ended) or message.fit

@@ -10,10 +10,10 @@ from typing import Any
 import torch
 
 from leaderboard.store import Store
-from nas import __version__
-from nas.cost import OUTPUT, cost_of, input_size, measure
-from nas.evaluate import Network
-from nas.units import format_count
+from nas._version import __version__
+from nas.core.units import format_count
+from nas.cost.counting import OUTPUT, cost_of, input_size, measure
+from nas.evaluation.benchmark_sets import Network
 
 NOT_STATED = "not stated"
 

@@ -22,13 +22,14 @@ import torch
 from torch import Tensor, nn
 
 from leaderboard.store import Store
+from nas.core.files import write_whole
 from nas.errors import ExportError, RecipeError, unknown
-from nas.evaluate import Network, read_weights
+from nas.evaluation.benchmark_sets import Network, read_weights
 from nas.export.card import NOT_STATED, as_markdown, make_card
 from nas.export.onnx import LEAST_SIDE, OPSET, OnnxNetwork, write_onnx
 from nas.export.program import read_program, write_program
 from nas.export.python_source import python_source
-from nas.training.checkpoint import save_weights, write_whole
+from nas.training.checkpoint import save_weights
 from search_spaces.blocks.convolutions import Foldable, fold
 
 TOLERANCE = 1e-4

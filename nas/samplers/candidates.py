@@ -43,7 +43,7 @@ class RandomChooser:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Candidate:
+class PricedCandidate:
     """One point of a space: ``params`` are the answers that were asked for, ``key`` tells it from others."""
 
     params: dict[str, Any]
@@ -79,11 +79,11 @@ class Candidates:
         self.distributions: dict[str, BaseDistribution] = {}
         self._priced: dict[Hashable, tuple[NDArray[np.float64], bool]] = {}
 
-    def draw(self) -> Candidate:
+    def draw(self) -> PricedCandidate:
         """A random one, inside or not."""
         return self._answer({})
 
-    def mutant(self, parent: Candidate, changes: int) -> Candidate:
+    def mutant(self, parent: PricedCandidate, changes: int) -> PricedCandidate:
         """``parent`` with the answers of ``changes`` axes drawn anew; axes that then start to apply, too.
 
         At least one of them differs wherever there is another answer.
@@ -95,14 +95,14 @@ class Candidates:
             given[name] = _draw_other(kind, parent.params[name], self.random)
         return self._answer(given)
 
-    def crossover(self, one: Candidate, other: Candidate) -> Candidate:
+    def crossover(self, one: PricedCandidate, other: PricedCandidate) -> PricedCandidate:
         """Every answer from one of two parents."""
         given = {**one.params, **other.params}
         mine = [name for name in one.params if name not in other.params or self.random.random() < 0.5]
         given.update((name, one.params[name]) for name in mine)
         return self._answer(given)
 
-    def recall(self, params: Params) -> Candidate | None:
+    def recall(self, params: Params) -> PricedCandidate | None:
         """The candidate with exactly these answers; None where the space does not ask for them."""
         recorder = _Recorder(params, None, self.distributions)
         try:
@@ -110,18 +110,18 @@ class Candidates:
         except _NoAnswerError:
             return None
 
-    def completed(self, params: Params) -> Candidate:
+    def completed(self, params: Params) -> PricedCandidate:
         """A candidate with these answers where they are asked for and allowed, and others drawn."""
         return self._answer(params)
 
-    def gather(self, count: int, avoid: Container[Hashable] = ()) -> list[Candidate]:
+    def gather(self, count: int, avoid: Container[Hashable] = ()) -> list[PricedCandidate]:
         """``count`` different candidates inside, none of ``avoid``; fewer where they are hard to find.
 
         First by drawing. Where few draws are inside, mutants of those that are; where none is, mutants of the
         cheapest, which walk down to where the budget is.
         """
-        found: dict[Hashable, Candidate] = {}
-        cheapest: list[Candidate] = []
+        found: dict[Hashable, PricedCandidate] = {}
+        cheapest: list[PricedCandidate] = []
         for attempt in range(20 * max(count, 20)):
             if len(found) == count:
                 break
@@ -137,11 +137,11 @@ class Candidates:
                 cheapest = sorted([*cheapest, candidate], key=lambda c: float(np.prod(c.costs)))[:10]
         return list(found.values())
 
-    def _answer(self, given: Params) -> Candidate:
+    def _answer(self, given: Params) -> PricedCandidate:
         recorder = _Recorder(given, self.random, self.distributions)
         return self._made(recorder, self._suggest(recorder))
 
-    def _made(self, recorder: _Recorder, value: Any) -> Candidate:
+    def _made(self, recorder: _Recorder, value: Any) -> PricedCandidate:
         if self._answers is not None:
             recorder = _Recorder(self._answers(value), self.random, self.distributions)
             value = self._suggest(recorder)
@@ -154,7 +154,7 @@ class Candidates:
             if len(self._priced) >= MOST_PRICED:
                 del self._priced[next(iter(self._priced))]
             known = self._priced[key] = (costs, bool(self._inside(value)))
-        return Candidate(
+        return PricedCandidate(
             params=recorder.params,
             distributions=recorder.distributions,
             key=key,

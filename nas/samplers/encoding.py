@@ -15,7 +15,7 @@ from optuna.distributions import (
     IntDistribution,
 )
 
-from nas.samplers.candidates import Candidate
+from nas.samplers.candidates import PricedCandidate
 
 ABSENT = 0.5
 """Where a count stands that does not apply. That it does not, the axis shows on which it depends."""
@@ -44,16 +44,16 @@ class Encoding:
                 self._empty[self._begins[name]] = ABSENT
         self._rows: dict[Hashable, NDArray[np.float64]] = {}
 
-    def rows(self, candidates: Iterable[Candidate]) -> NDArray[np.float64]:
+    def rows(self, candidates: Iterable[PricedCandidate]) -> NDArray[np.float64]:
         """(n, columns)."""
         rows = [self._row(one) for one in candidates]
         return np.array(rows) if rows else np.empty((0, len(self.groups)))
 
-    def keep(self, candidates: Sequence[Candidate]) -> None:
+    def keep(self, candidates: Sequence[PricedCandidate]) -> None:
         """Forget the rows of all others."""
         self._rows = {one.key: self._row(one) for one in candidates}
 
-    def _row(self, candidate: Candidate) -> NDArray[np.float64]:
+    def _row(self, candidate: PricedCandidate) -> NDArray[np.float64]:
         row = self._rows.get(candidate.key)
         if row is None:
             row = self._empty.copy()

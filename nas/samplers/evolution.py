@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from leaderboard.pareto import pareto_mask
-from nas.samplers.candidates import Candidate
+from leaderboard.fronts.pareto import pareto_mask
+from nas.samplers.candidates import PricedCandidate
 from nas.samplers.proposing import History, ProposingSampler
 
 POPULATION = 50
@@ -22,7 +22,7 @@ class EvolutionSampler(ProposingSampler):
     any member of the population's front. Every proposal is new and inside.
     """
 
-    def propose(self, history: History) -> Candidate | None:
+    def propose(self, history: History) -> PricedCandidate | None:
         """A mutant of one axis; of more axes where such mutants are all known or over the budget."""
         young = history.results[-POPULATION:]
         if not young:

@@ -10,7 +10,7 @@ from optuna.samplers import BaseSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from nas.samplers.candidates import Candidate, Candidates
+from nas.samplers.candidates import Candidates, PricedCandidate
 from nas.samplers.proposing import History, ProposingSampler
 
 REPAIRS = 60
@@ -32,7 +32,7 @@ class GuidedSampler(ProposingSampler):
         self._spaces: dict[int, dict[str, BaseDistribution]] = {}
         self._started = False
 
-    def propose(self, history: History) -> Candidate | None:
+    def propose(self, history: History) -> PricedCandidate | None:
         """Nothing: ``inner`` proposes by its own way."""
         return None
 
@@ -83,7 +83,7 @@ class GuidedSampler(ProposingSampler):
         super().after_trial(study, trial, state, values)
         self._inner.after_trial(study, trial, state, values)
 
-    def _repaired(self, proposed: dict[str, Any], history: History) -> Candidate:
+    def _repaired(self, proposed: dict[str, Any], history: History) -> PricedCandidate:
         """The proposal with other answers on axes it leaves open; then with one, two, three axes changed."""
         first = candidate = self._candidates.completed(proposed)
         for attempt in range(REPAIRS):

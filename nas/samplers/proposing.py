@@ -18,7 +18,7 @@ from optuna.samplers import BaseSampler, RandomSampler
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from nas.samplers.candidates import Candidate, Candidates
+from nas.samplers.candidates import Candidates, PricedCandidate
 from nas.samplers.starts import STARTS, start_points
 
 RUNGS = "rungs"
@@ -30,12 +30,12 @@ class History:
     """What a study has told so far. Qualities are turned so that more is better: times ``sign``."""
 
     sign: float
-    results: list[tuple[Candidate, float]] = field(default_factory=list)
+    results: list[tuple[PricedCandidate, float]] = field(default_factory=list)
     """Finished at full length."""
-    rungs: list[tuple[Candidate, float, float]] = field(default_factory=list)
+    rungs: list[tuple[PricedCandidate, float, float]] = field(default_factory=list)
     """(candidate, share of the full training below 1, quality), also of unfinished ones."""
-    pending: list[Candidate] = field(default_factory=list)
-    failed: list[Candidate] = field(default_factory=list)
+    pending: list[PricedCandidate] = field(default_factory=list)
+    failed: list[PricedCandidate] = field(default_factory=list)
     known: set[Hashable] = field(default_factory=set)
     """Keys of everything ever asked for, the rejected included."""
 
@@ -62,14 +62,14 @@ class ProposingSampler(BaseSampler):
     ) -> None:
         self._candidates, self._quality, self._count = candidates, quality, starts
         self._published = [one for one in map(candidates.recall, published) if one is not None and one.inside]
-        self._starts: list[Candidate] | None = None
-        self._recalled: dict[int, tuple[dict[str, Any], Candidate | None]] = {}
-        self._proposed: dict[int, Candidate] = {}
+        self._starts: list[PricedCandidate] | None = None
+        self._recalled: dict[int, tuple[dict[str, Any], PricedCandidate | None]] = {}
+        self._proposed: dict[int, PricedCandidate] = {}
         self._independent = RandomSampler(seed=candidates.random.randrange(2**32))
         self._lock = threading.RLock()
 
     @abstractmethod
-    def propose(self, history: History) -> Candidate | None:
+    def propose(self, history: History) -> PricedCandidate | None:
         """The next candidate, inside and not in ``history.known``; None where there is none to be found."""
 
     def reseed_rng(self) -> None:
@@ -140,7 +140,7 @@ class ProposingSampler(BaseSampler):
         history.failed = [one for one in failed if one.key not in others]
         return history
 
-    def _recall(self, trial: FrozenTrial) -> Candidate | None:
+    def _recall(self, trial: FrozenTrial) -> PricedCandidate | None:
         if trial.state == TrialState.RUNNING:
             proposed = self._proposed.get(trial.number)
             return self._candidates.recall(trial.params) if proposed is None else proposed
@@ -150,7 +150,7 @@ class ProposingSampler(BaseSampler):
             self._recalled[trial.number] = params, recalled
         return recalled
 
-    def _start(self, history: History) -> Candidate | None:
+    def _start(self, history: History) -> PricedCandidate | None:
         """The next start point: as many as there are results already count as given."""
         if history.under_way >= self._count:
             return None
@@ -159,7 +159,7 @@ class ProposingSampler(BaseSampler):
         begun = self._starts[history.under_way :] + self._starts
         return next((one for one in begun if one.key not in history.known), None)
 
-    def _another(self, history: History) -> Candidate | None:
+    def _another(self, history: History) -> PricedCandidate | None:
         """A random candidate inside that is new, or at least one that is inside."""
         found = self._candidates.gather(1, history.known) or self._candidates.gather(1)
         return found[0] if found else None

@@ -6,7 +6,7 @@ from collections.abc import Container, Hashable
 
 import numpy as np
 
-from nas.samplers.candidates import Candidate, Candidates
+from nas.samplers.candidates import Candidates, PricedCandidate
 
 STARTS = 12
 """How many start points a long search gets."""
@@ -15,7 +15,9 @@ POOL = 8
 """Candidates gathered for each start point. Each must be priced, and a network that is new takes a while."""
 
 
-def start_points(candidates: Candidates, count: int, avoid: Container[Hashable] = ()) -> list[Candidate]:
+def start_points(
+    candidates: Candidates, count: int, avoid: Container[Hashable] = ()
+) -> list[PricedCandidate]:
     """``count`` candidates inside, one from each of ``count`` equal strata of the (first) cost's logarithm.
 
     In an order of which every beginning is spread, too. A stratum that is empty takes what is nearest to its

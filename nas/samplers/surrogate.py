@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from leaderboard.pareto import pareto_mask
-from nas.samplers.candidates import Candidate, Candidates
+from leaderboard.fronts.pareto import pareto_mask
+from nas.samplers.candidates import Candidates, PricedCandidate
 from nas.samplers.encoding import Encoding
 from nas.samplers.improvement import expected_hypervolume_improvement
 from nas.samplers.process import Prediction, Process, ProcessError
@@ -81,12 +81,12 @@ class SurrogateSampler(ProposingSampler):
         candidates = Candidates(suggest, cost, feasible, seed, answers)
         super().__init__(candidates, quality=quality, starts=starts, published=published)
         self._floor, self._fresh = floor, fresh
-        self._kept: dict[Hashable, Candidate] = {one.key: one for one in self._published}
+        self._kept: dict[Hashable, PricedCandidate] = {one.key: one for one in self._published}
         self._encoding: Encoding | None = None
         self._process: Process | None = None
         self._fitted_at = 0
 
-    def propose(self, history: History) -> Candidate | None:
+    def propose(self, history: History) -> PricedCandidate | None:
         """The candidate of the pool with the greatest expected hypervolume improvement."""
         if len(history.results) + len(history.rungs) < 2:
             return None
@@ -96,7 +96,7 @@ class SurrogateSampler(ProposingSampler):
             self._process = None  # with scales that do not work, the next one begins afresh
             return None
 
-    def _best(self, history: History) -> Candidate | None:
+    def _best(self, history: History) -> PricedCandidate | None:
         for one in self._starts or ():
             self._kept.setdefault(one.key, one)
         rows = _Rows(history, self._encoded())
@@ -157,7 +157,7 @@ class SurrogateSampler(ProposingSampler):
         assert self._process is not None
         return self._process
 
-    def _pool(self, history: History, measured: list[Candidate], means: Array) -> list[Candidate]:
+    def _pool(self, history: History, measured: list[PricedCandidate], means: Array) -> list[PricedCandidate]:
         """New candidates inside: what was kept, and mutants, crossovers and random ones."""
         candidates, draw = self._candidates, self._candidates.random
         parents = _two_fronts(measured, means)
@@ -200,7 +200,7 @@ class _Rows:
         after = encoding.groups.max(initial=-1) + 1
         self.groups = np.concatenate((encoding.groups, after + np.arange(behind)))
 
-    def at(self, candidates: Sequence[Candidate]) -> tuple[Array, Array]:
+    def at(self, candidates: Sequence[PricedCandidate]) -> tuple[Array, Array]:
         """(x, basis) of candidates at full length."""
         return self._at(candidates, np.ones(len(candidates)))
 
@@ -210,13 +210,13 @@ class _Rows:
         x, basis = self._at([one for one, _, _ in self._observed], shares)
         return x, basis, np.array([quality for _, _, quality in self._observed])
 
-    def all_with(self, others: Sequence[Candidate], qualities: Array) -> tuple[Array, Array, Array]:
+    def all_with(self, others: Sequence[PricedCandidate], qualities: Array) -> tuple[Array, Array, Array]:
         """The same and ``others`` as if they had been measured, at full length."""
         x, basis, y = self.all()
         more_x, more_basis = self.at(others)
         return np.vstack((x, more_x)), np.vstack((basis, more_basis)), np.concatenate((y, qualities))
 
-    def _at(self, candidates: Sequence[Candidate], shares: Array) -> tuple[Array, Array]:
+    def _at(self, candidates: Sequence[PricedCandidate], shares: Array) -> tuple[Array, Array]:
         logs = (np.log(_costs(candidates)) - self._low) / self._range
         columns, basis = [self._encoding.rows(candidates), logs], [np.ones((len(logs), 1)), logs, logs**2]
         if self._depth > 0:
@@ -226,7 +226,7 @@ class _Rows:
         return np.hstack(columns), np.hstack(basis)
 
 
-def _most_telling(results: list[tuple[Candidate, float]]) -> list[tuple[Candidate, float]]:
+def _most_telling(results: list[tuple[PricedCandidate, float]]) -> list[tuple[PricedCandidate, float]]:
     """All, or the two fronts and the latest others where there are too many."""
     if len(results) <= MOST_RESULTS:
         return results
@@ -235,11 +235,11 @@ def _most_telling(results: list[tuple[Candidate, float]]) -> list[tuple[Candidat
     return [results[index] for index in sorted([*np.flatnonzero(fronts), *others])]
 
 
-def _costs(candidates: Sequence[Candidate]) -> Array:
+def _costs(candidates: Sequence[PricedCandidate]) -> Array:
     return np.array([one.costs for one in candidates])
 
 
-def _two_fronts(candidates: list[Candidate], qualities: Array) -> list[Candidate]:
+def _two_fronts(candidates: list[PricedCandidate], qualities: Array) -> list[PricedCandidate]:
     """The members of the front, and of the front without them."""
     return [candidates[index] for index in np.flatnonzero(_in_two_fronts(_costs(candidates), qualities))]
 

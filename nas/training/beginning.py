@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from nas.compress.importance import GroupLasso
-from nas.compress.prune import prunable_groups
+from nas.core.files import sha256_of
 from nas.errors import RecipeError
-from nas.folders import sha256_of
+from nas.pruning.importance import GroupLasso
+from nas.pruning.structured import prunable_groups
 from nas.training.adversarial import NOT_ADVERSARIAL, Adversary
 from nas.training.checkpoint import load_described, load_weights, put_weights
 from nas.training.distil import NONE, Teaching
@@ -86,7 +86,7 @@ def begin(job: Job, device: torch.device) -> Beginning:
         lasso = GroupLasso(network, prunable_groups(network, job.scale)) if job.plan.group_lasso else None
     if job.plan.quantise_bits:
         # Here, since it writes files as trainings do and could not be imported first otherwise.
-        from nas.compress.quantise import prepare_qat
+        from nas.training.qat import prepare_qat
 
         prepare_qat(network, job.plan.quantise_bits, job.plan.quantise_bits)
     return Beginning(network=network, teaching=teaching, adversary=adversary, lasso=lasso)
@@ -96,7 +96,7 @@ def finish(network: nn.Module, plan: Plan) -> nn.Module:
     """The network as its weights are kept: plain float32, on the integers' grid where it was quantised."""
     if not plan.quantise_bits:
         return network
-    from nas.compress.quantise import finish_qat
+    from nas.training.qat import finish_qat
 
     return finish_qat(network)
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import pickle
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from nas.errors import CheckpointError, DiskError
+from nas.core.files import write_whole
+from nas.errors import CheckpointError
 from search_spaces import Genotype, SpaceError, load_space
 
 WEIGHTS = "weights.safetensors"
@@ -26,27 +26,6 @@ _UNREADABLE = (
     *(struct.error, pickle.UnpicklingError),
 )
 """What torch raises for a file that is cut off or no such file; it has no common type."""
-
-
-def write_whole(path: Path, write: Callable[[Path], None]) -> None:
-    """``write`` a temporary file beside ``path``, flush it to the disk, then rename it over ``path``.
-
-    Raises OSError, with ``path`` as it was, where the disk refuses.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.touch()
-        usual = temporary.stat().st_mode
-        write(temporary)
-        temporary.chmod(usual)  # safetensors writes files that nobody else may read
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except (SafetensorError, RuntimeError) as error:  # their words for a full disk
-        raise DiskError(f"{path}: cannot be written ({error})") from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def save_weights(path: Path, weights: Mapping[str, Tensor], about: Mapping[str, Any]) -> None:

@@ -14,7 +14,7 @@ DIVERGED = 10.0
 """A mean loss this many times the lowest one so far, and above the first one, has no way back."""
 
 
-class Curve:
+class LossCurve:
     """Entries of a running sum of losses.
 
     On a GPU an entry's number is fetched while later steps already run, and read with the next entry.

@@ -12,18 +12,18 @@ from typing import Any
 
 import torch
 
+from nas.core.device import device_name, out_of_memory
 from nas.data import Patches, load_data
-from nas.device import device_name, out_of_memory
 from nas.errors import CheckpointError, Interrupted, OutOfMemoryError, TrainingError
-from nas.pictures import Album, open_album
 from nas.training import ranks
 from nas.training.beginning import begin, check, finish, identity_of
 from nas.training.checkpoint import STATE, WEIGHTS, load_state, save_state, save_weights
-from nas.training.curve import Curve
+from nas.training.crops import Album, open_album
+from nas.training.curve import LossCurve
 from nas.training.events import Events
 from nas.training.feed import make_feed
 from nas.training.job import Job, Outcome, Progress
-from nas.training.step import Recorded, Step
+from nas.training.step import CudaGraphStep, TrainingStep
 from nas.training.validation import Scores, mean_scores, validate
 
 Report = Callable[[Progress], None]
@@ -96,7 +96,7 @@ class _Run:
             part=(ranks.rank(), ranks.world()),
         )
         self.feed = make_feed(patches, job.plan.batch)
-        self.work = Step(
+        self.work = TrainingStep(
             self.network,
             job.plan,
             self.feed,
@@ -107,7 +107,7 @@ class _Run:
             penalty=first.lasso,
         )
         self.work.model = ranks.wrapped(self.network, self.device)
-        self.curve = Curve(self.work.loss_sum, falls=first.adversary is None)
+        self.curve = LossCurve(self.work.loss_sum, falls=first.adversary is None)
         self.step, self.seconds = 0, 0.0
 
     @functools.cached_property
@@ -121,7 +121,7 @@ class _Run:
         """Take the steps that are left."""
         job, plan = self.job, self.job.plan
         self.network.train()
-        graph = Recorded(self.work.take, self.device) if self._can_record() else None
+        graph = CudaGraphStep(self.work.take, self.device) if self._can_record() else None
         take = graph or self.work.take
         events = Events(job.folder, self.step) if job.events and job.folder and not ranks.rank() else None
         clock = _Clock(self.seconds, self.step)

@@ -11,11 +11,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, get_args, get_type_hints
 
+from nas.core.units import parse_count
 from nas.errors import RecipeError, unknown
 from nas.training.adversarial import ADVERSARIALS, NOT_ADVERSARIAL
 from nas.training.distil import DISTILLATIONS, NONE
 from nas.training.losses import LOSSES
-from nas.units import parse_count
 
 OPTIMIZERS = ("adam", "adamw")
 PRECISIONS = ("fp32", "tf32", "bf16", "fp16")

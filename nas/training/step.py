@@ -22,7 +22,7 @@ WARM_UP = 3
 """Steps that are taken before one is recorded: libraries make their choices and buffers in the first ones."""
 
 
-class Step:
+class TrainingStep:
     """What one step of ``plan`` does to ``network``; ``model`` is the network or what wraps it.
 
     ``accumulate`` cuts a batch into so many parts, whose gradients add up to the whole batch's. ``average``
@@ -157,7 +157,7 @@ class Step:
             group["lr"] = self.rate  # loading puts a copy in its place
 
 
-class Recorded:
+class CudaGraphStep:
     """A step that is repeated as one CUDA graph, once it has been taken a few times.
 
     Where a network cannot be recorded (it asks the device something, say), the step goes on as it is, and

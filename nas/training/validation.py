@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from nas.data import Pairs
-from nas.imresize import imresize
-from nas.metrics import METRICS, to_uint8
+from nas.imaging.bicubic import imresize
+from nas.metrics.fidelity import METRICS, to_uint8
 
 Scores = dict[str, tuple[float, float]]
 

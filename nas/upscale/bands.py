@@ -29,12 +29,12 @@ class Bands(ABC):
     def rows(self, top: int, bottom: int) -> Pixels:
         """(bottom - top, W, channels). Raises DataError where the file is damaged there."""
 
-    def channels(self, first: int, end: int) -> Part:
+    def channels(self, first: int, end: int) -> ChannelSlice:
         """Some channels of it, to be cut like an array."""
-        return Part(self, slice(first, end))
+        return ChannelSlice(self, slice(first, end))
 
 
-class Part:
+class ChannelSlice:
     """Channels of an image in bands; ``part[top:bottom]`` reads rows, as of an array (H, W, channels)."""
 
     def __init__(self, of: Bands, channels: slice) -> None:

@@ -13,14 +13,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from nas.core.device import out_of_memory
+from nas.core.files import write_whole
+from nas.cost.memory import peak_memory
 from nas.data.images import list_images
-from nas.device import out_of_memory
 from nas.errors import DataError, DiskError, NasError, RecipeError
 from nas.export.onnx import OnnxNetwork, first_line
-from nas.memory import peak_memory
-from nas.tiles import UNKNOWN_OVERLAP, enlarge_in_bands, receptive_radius
-from nas.training.checkpoint import write_whole
-from nas.upscale.bands import Part
+from nas.imaging.tiling import UNKNOWN_OVERLAP, enlarge_in_bands, receptive_radius
+from nas.upscale.bands import ChannelSlice
 from nas.upscale.reading import Picture, Pixels, free_memory, read_picture
 from nas.upscale.writing import MOST, WRITERS, Form
 
@@ -104,7 +104,7 @@ class Upscaler:
                 parts.append(_levels(self._alpha(picture.alpha, top, band.shape[2], most), most))
             yield np.concatenate(parts, axis=2).astype(picture.colours.dtype)
 
-    def _alpha(self, alpha: Pixels | Part, top: int, height: int, most: int) -> Tensor:
+    def _alpha(self, alpha: Pixels | ChannelSlice, top: int, height: int, most: int) -> Tensor:
         """The rows of the alpha channel that belong to a band: bicubic, and sharp edges stay within range."""
         bottom = top + height // self.scale
         first, last = max(0, top - _MARGIN), min(len(alpha), bottom + _MARGIN)

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from nas.core.units import format_count
 from nas.errors import DataError
-from nas.units import format_count
-from nas.upscale.bands import Bands, Part
+from nas.upscale.bands import Bands, ChannelSlice
 from nas.upscale.decoding import Pixels, any_size, deep_pixels, plain_pixels
 from nas.upscale.png_bands import open_png
 from nas.upscale.tiff_bands import open_tiff
@@ -38,8 +38,8 @@ class Picture:
     colour profile, None where there is none or it does not fit the colours any more.
     """
 
-    colours: Pixels | Part
-    alpha: Pixels | Part | None
+    colours: Pixels | ChannelSlice
+    alpha: Pixels | ChannelSlice | None
     icc: bytes | None
 
     @property

@@ -1,7 +1,8 @@
 """Lattice blocks (LatticeNet) and what EFRDN builds from them, up to its distillation module.
 
 EFRDN is doi 10.1016/j.cviu.2024.104178. Its text leaves widths, groups and normalisation open; what it does
-not settle was inferred from the parameters and Multi-Adds of its tables and is a field of :class:`Reading`.
+not settle was inferred from the parameters and Multi-Adds of its tables and is a field of
+:class:`DistillationVariant`.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ Distilled = Literal["acrb", "3x3", "none"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reading:
+class DistillationVariant:
     """One reading of EFRDN's distillation module; the defaults are the one whose costs fit the tables.
 
     ``fflb``, ``gcrb`` (the two on the lattice's branches), ``effb``, ``mscc``: whether the part is there
@@ -177,9 +178,9 @@ class FeatureFusionLatticeBlock(nn.Module):
     (inferred: the group's habit). 21.32 K parameters at 32 channels, of which the coefficients have 648.
     """
 
-    def __init__(self, width: int, reading: Reading | None = None) -> None:
+    def __init__(self, width: int, reading: DistillationVariant | None = None) -> None:
         super().__init__()
-        reading = reading or Reading()
+        reading = reading or DistillationVariant()
         self.first, self.second = (
             nn.Sequential(
                 GroupResidualBlock(width) if reading.gcrb else nn.Identity(), EnhancedSpatialAttention(width)
@@ -297,10 +298,10 @@ class AsymmetricDistillationBlock(nn.Module):
         attention: AttentionFactory | None = None,
         depth: int = 3,
         share: float = 0.25,
-        reading: Reading | None = None,
+        reading: DistillationVariant | None = None,
     ) -> None:
         super().__init__()
-        reading = reading or Reading()
+        reading = reading or DistillationVariant()
         aside = round(width * share)
         self.distilled = nn.ModuleList(_distilled_path(aside, reading.distilled) for _ in range(depth))
         self.restore = nn.ModuleList(conv(width - aside, width) for _ in range(depth))
@@ -330,12 +331,12 @@ __all__ = [
     "AsymmetricResidualBlock",
     "CombinationAttention",
     "CombinationCoefficient",
+    "DistillationVariant",
     "FeatureFusionBlock",
     "FeatureFusionLatticeBlock",
     "GroupResidualBlock",
     "LatticeBlock",
     "MultipleSelfCalibration",
-    "Reading",
     "SelfCalibratedChannel",
     "SelfCalibratedSpatial",
 ]

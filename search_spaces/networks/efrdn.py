@@ -15,7 +15,7 @@ from search_spaces.blocks.attention import ContrastChannelAttention, EnhancedSpa
 from search_spaces.blocks.convolutions import square3x3
 from search_spaces.blocks.distillation import MultiDistillationBlock, ResidualDistillationBlock
 from search_spaces.blocks.esrt import TokenStage
-from search_spaces.blocks.lattice import AsymmetricDistillationBlock, Reading
+from search_spaces.blocks.lattice import AsymmetricDistillationBlock, DistillationVariant
 from search_spaces.blocks.tails import PixelShuffleTail
 from search_spaces.errors import require_scale
 from search_spaces.genotype import Genotype, choice
@@ -34,10 +34,10 @@ class Efrdn(Genotype):
     ``effb``, ``coefficients="none"`` (Table 4), ``cnn_links`` and ``transformer_links`` (Table 5).
 
     Inferred, with the alternatives: ``unique`` (2 in the text; 1 gives Table 2's "650K"), ``coefficients``,
-    ``merge`` and ``fuse`` (see Reading), ``mlp_ratio`` (the perceptron's width in quarters of the token:
-    ESRT's 1 makes the network 11 % too small, 2 fits), ``reconstruction`` (one convolution for both images
-    fits within 0.3 %, a separate one for each within 1.6 %), ``chunks`` (ESRT's 4; LBNet has 16), and 8
-    heads. ``cnn_links`` "dense" adds the outputs of all previous modules, which the text describes;
+    ``merge`` and ``fuse`` (see DistillationVariant), ``mlp_ratio`` (the perceptron's width in quarters of the
+    token: ESRT's 1 makes the network 11 % too small, 2 fits), ``reconstruction`` (one convolution for both
+    images fits within 0.3 %, a separate one for each within 1.6 %), ``chunks`` (ESRT's 4; LBNet has 16), and
+    8 heads. ``cnn_links`` "dense" adds the outputs of all previous modules, which the text describes;
     "literal" takes eq. 2 as it is printed, (i - 1) times the last one.
     """
 
@@ -138,8 +138,8 @@ def _module(choices: Efrdn) -> nn.Module:
     return AsymmetricDistillationBlock(width, reading=_reading(choices))
 
 
-def _reading(choices: Efrdn) -> Reading:
+def _reading(choices: Efrdn) -> DistillationVariant:
     """The choices about the module; those that do not apply (None) keep their defaults."""
-    names = Reading.__dataclass_fields__
+    names = DistillationVariant.__dataclass_fields__
     taken = {name: getattr(choices, name) for name in names if getattr(choices, name) is not None}
-    return Reading(**taken)
+    return DistillationVariant(**taken)

@@ -25,8 +25,8 @@ from typing import Any
 import numpy as np
 
 import leaderboard
-from leaderboard import pareto
-from leaderboard.pareto import pareto_mask
+from leaderboard.fronts import pareto
+from leaderboard.fronts.pareto import pareto_mask
 from leaderboard.store import Store
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "importable"))
@@ -109,7 +109,7 @@ def _bulk(folder: Path) -> None:
 
 
 def _merge(folder: Path) -> None:
-    from leaderboard.exchange import import_results
+    from leaderboard.tables.exchange import import_results
 
     target = folder / "merged.db"
     target.unlink(missing_ok=True)

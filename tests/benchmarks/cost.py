@@ -15,7 +15,7 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
-from nas.cost import cost_of, input_size, measure
+from nas.cost.counting import cost_of, input_size, measure
 from nas.samplers import RandomChooser
 from search_spaces import Space
 from search_spaces.lightweight import Lightweight

@@ -21,8 +21,8 @@ from networks import IMDN_LIKE
 from scipy.ndimage import correlate, correlate1d
 
 from nas.data.benchmarks import BenchmarkImage, choose_benchmarks, data_folder, read_benchmark
-from nas.evaluate import Network, measure_network
-from nas.metrics import METRICS, to_uint8
+from nas.evaluation.benchmark_sets import Network, measure_network
+from nas.metrics.fidelity import METRICS, to_uint8
 
 SCALE = 4
 OFFSETS = np.arange(11) - 5

@@ -18,11 +18,11 @@ import pandas as pd
 from scipy.stats import rankdata
 from tqdm import tqdm
 
-from nas.agreement import Agreement, tau_of
-from nas.replays import shipped_tables
-from nas.table_checks import COSTS
-from nas.tabular import Table, read_table
-from nas.zero_cost import ZERO_COST, look_at, zero_cost
+from nas.calibration.rank_correlation import Agreement, tau_of
+from nas.calibration.zero_cost import ZERO_COST, look_at, zero_cost
+from nas.simulation.replays import shipped_tables
+from nas.simulation.table import Table, read_table
+from nas.simulation.validate_table import COSTS
 
 
 def main() -> None:

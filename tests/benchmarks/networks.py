@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from nas.cost import cost_of
+from nas.cost.counting import cost_of
 from nas.samplers import RandomChooser
 from search_spaces import Genotype, Space
 from search_spaces.lightweight import Lightweight

@@ -24,9 +24,9 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "importable"))
 from board_database import make_board_database
 from browser import Browser, programs
 
+from leaderboard.page.cached_store import CachedStore, Kept
 from leaderboard.page.drawing import figure_of
 from leaderboard.page.query import Query
-from leaderboard.page.reading import Kept, Reading
 from leaderboard.page.rows import page_of, records
 from leaderboard.page.table import table_of
 from leaderboard.store import Store, sqlite_url
@@ -50,9 +50,9 @@ def callbacks(path: Path, studies: list[str], repeats: int) -> None:
     kept = Kept()
 
     def look(query: Query) -> None:
-        with Reading(url, kept) as store:
+        with CachedStore(url, kept) as store:
             figure_of(store, query).to_json()
-        with Reading(url, kept) as store:
+        with CachedStore(url, kept) as store:
             rows, _ = page_of(table_of(store, query), {"startRow": 0, "endRow": 50})
             records(rows, query.table, [])
 

@@ -23,7 +23,7 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
 from nas.data import Patches, load_data
-from nas.imresize import imresize
+from nas.imaging.bicubic import imresize
 
 SCALE, SIDE, BATCH, LR_PATCH = 4, 480, 16, 48
 

@@ -18,13 +18,14 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from nas.compress.quantise import finish_qat, prepare_qat, quantise_onnx
+from nas.cost.latency import processor, timed_ms
 from nas.data import Dataset, Patches, load_data
 from nas.export.onnx import OnnxNetwork, write_onnx
-from nas.latency import processor, timed_ms
-from nas.metrics import METRICS, to_uint8
+from nas.export.onnx_int8 import quantise_onnx
+from nas.metrics.fidelity import METRICS, to_uint8
 from nas.training import Job, named_plan, train
 from nas.training.checkpoint import load_weights
+from nas.training.qat import finish_qat, prepare_qat
 from search_spaces.lightweight import Lightweight
 
 SCALE, PATCH, CPU = 4, 32, torch.device("cpu")

@@ -11,8 +11,8 @@ import argparse
 
 import torch
 
-from nas.latency import processor
-from nas.measure import Setting, Subject, measure_networks
+from nas.cost.latency import processor
+from nas.measuring.measure import MeasurementSetting, Subject, measure_networks
 from search_spaces.published import PUBLISHED
 
 WAYS = (("eager", "fp32"), ("compiled", "fp32"), ("onnxruntime", "fp32"), ("onnxruntime", "int8"))
@@ -29,7 +29,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=10)
     given = parser.parse_args()
     width, height = (int(side) for side in given.size.split("x"))
-    setting = Setting(
+    setting = MeasurementSetting(
         device=torch.device("cpu"),
         threads=given.threads,
         size=(height, width),

@@ -21,15 +21,16 @@ import tempfile
 import time
 from pathlib import Path
 
-import nas.search
+import nas.search.pareto_search
 from leaderboard.store import Store, sqlite_url
-from nas.cost import Cost, cost_of
+from nas.cost.budget import Cost
+from nas.cost.counting import cost_of
 from nas.executors import EXECUTORS, Done, Pool, Watch
-from nas.recipe import make_recipe
+from nas.recipes.recipe import make_recipe
 from nas.samplers import RandomChooser
-from nas.search import Search
-from nas.study import Proposer
-from nas.tally import Event
+from nas.search.pareto_search import Search
+from nas.search.progress import Event
+from nas.search.proposer import Proposer
 from nas.training import Job, Outcome
 from search_spaces import Genotype
 
@@ -87,7 +88,7 @@ def measure(sampler: str, trials: int, url: str, folder: Path) -> None:
         pricing.append(time.perf_counter() - start)
         return cost
 
-    nas.search.cost_of = priced  # type: ignore[attr-defined]
+    nas.search.pareto_search.cost_of = priced  # type: ignore[attr-defined]
     marks: list[tuple[int, int]] = []
     moments: list[float] = []
 
@@ -112,7 +113,7 @@ def measure(sampler: str, trials: int, url: str, folder: Path) -> None:
             resumed = time.perf_counter() - start
     finally:
         Proposer.ask = ask  # type: ignore[method-assign]
-        nas.search.cost_of = cost_of  # type: ignore[attr-defined]
+        nas.search.pareto_search.cost_of = cost_of  # type: ignore[attr-defined]
     median, longest = statistics.median(asking[-last:]), max(asking[-last:])
     print(
         f"  {sampler:<10}{trials:>7} trials   own {own * 1e3:>6.1f} ms a candidate   "

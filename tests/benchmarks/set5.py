@@ -16,10 +16,10 @@ from pathlib import Path
 import torch
 from networks import IMDN_LIKE, SCALE
 
-from nas.cost import cost_of
+from nas.core.device import cpu_threads
+from nas.cost.counting import cost_of
 from nas.data.benchmarks import choose_benchmarks, data_folder, read_benchmark
-from nas.device import cpu_threads
-from nas.evaluate import Network, measure_bicubic, measure_network
+from nas.evaluation.benchmark_sets import Network, measure_bicubic, measure_network
 from nas.training import Job, Progress, named_plan, train
 from nas.training.checkpoint import load_weights
 

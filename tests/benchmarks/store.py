@@ -24,8 +24,8 @@ from typing import Any
 
 from sqlalchemy import insert, text
 
-from leaderboard.schema import CostRow, EvaluationRow, EventRow, GenotypeRow, TrialRow
 from leaderboard.store import Protocol, Store
+from leaderboard.store.schema import CostRow, EvaluationRow, EventRow, GenotypeRow, TrialRow
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from postgres_server import PostgresServer, programs

@@ -2,11 +2,11 @@
 
 python tests/benchmarks/surrogate_fit.py [--landscapes 3] [--results 50 100 300] [--most 120]
 
-The same results of the made-up landscapes (``nas.landscapes``), encoded in the same way, are fitted by
-``nas.samplers.process`` (GPyTorch, a length scale for each axis with a prior), by scikit-learn (a length
-scale for each column; it has no priors) and, where it is installed, by BoTorch's SingleTaskGP as it comes.
-Each predicts 500 other genotypes: root mean square error in dB, and Kendall's rank correlation. A library is
-not asked for more results once a fit has taken ``--most`` seconds.
+The same results of the made-up landscapes (``nas.simulation.synthetic_landscape``), encoded in the same way,
+are fitted by ``nas.samplers.process`` (GPyTorch, a length scale for each axis with a prior), by scikit-learn
+(a length scale for each column; it has no priors) and, where it is installed, by BoTorch's SingleTaskGP as it
+comes. Each predicts 500 other genotypes: root mean square error in dB, and Kendall's rank correlation. A
+library is not asked for more results once a fit has taken ``--most`` seconds.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ import torch
 from numpy.typing import NDArray
 from scipy.stats import kendalltau
 
-from nas.landscapes import SPACE, Landscape
 from nas.samplers.candidates import Candidates
 from nas.samplers.encoding import Encoding
 from nas.samplers.process import Process
+from nas.simulation.synthetic_landscape import SPACE, Landscape
 
 Array = NDArray[np.float64]
 Fit = Callable[[Array, Array, NDArray[np.intp]], Callable[[Array], Array]]

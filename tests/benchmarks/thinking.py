@@ -15,10 +15,10 @@ import time
 import optuna
 import torch
 
-from nas.landscapes import SPACE, surface_of
 from nas.samplers import SAMPLERS, Setting
-from nas.study import distribution
-from nas.surfaces import Surface
+from nas.search.proposer import distribution
+from nas.simulation.objective import Surface
+from nas.simulation.synthetic_landscape import SPACE, surface_of
 
 
 def setting_of(surface: Surface, seed: int, trainings: int) -> Setting:

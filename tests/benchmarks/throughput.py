@@ -23,7 +23,7 @@ from dataclasses import replace
 import torch
 from networks import about
 
-from nas.device import cpu_threads
+from nas.core.device import cpu_threads
 from nas.training import Job, Outcome, named_plan, train
 
 

@@ -12,7 +12,8 @@ from typing import Any
 
 from sqlalchemy import Connection, insert
 
-from leaderboard.schema import (
+from leaderboard.store import Store, sqlite_url
+from leaderboard.store.schema import (
     CostRow,
     EvaluationRow,
     EventRow,
@@ -23,7 +24,6 @@ from leaderboard.schema import (
     StudyRow,
     TrialRow,
 )
-from leaderboard.store import Store, sqlite_url
 
 CHUNK = 5_000
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)

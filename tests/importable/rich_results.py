@@ -7,8 +7,8 @@ import random
 from pathlib import Path
 from typing import Any
 
-from leaderboard.records import Calibration, Measurement, Protocol, Runtime
 from leaderboard.store import Store
+from leaderboard.store.records import Calibration, Measurement, Protocol, Runtime
 
 STUDY, TWIN, UNLIKE, EMPTY = "many", "many-seed-1", "unlike", "nothing-yet"
 TRUSTED, BOLDER = "trusted", "bolder"

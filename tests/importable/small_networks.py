@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from nas.compress.source import Source
-from nas.evaluate import load_network
+from nas.compression.source import Source
+from nas.evaluation.benchmark_sets import load_network
 from nas.training import Job, Plan, train
 from search_spaces.lightweight import Lightweight
 

@@ -34,8 +34,8 @@ def test_a_search_starts_without_the_page_and_the_figures() -> None:
     light = (
         "leaderboard",
         "leaderboard.errors",
-        "leaderboard.schema",
+        "leaderboard.store.schema",
         "leaderboard.store",
-        "leaderboard.pareto",
+        "leaderboard.fronts.pareto",
     )
     assert not imported(*light) & (HEAVY | NEVER)

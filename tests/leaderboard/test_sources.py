@@ -9,10 +9,10 @@ import pytest
 from rich_results import BOLDER, EMPTY, RUNGS, STUDY, TRUSTED, TWIN, UNLIKE, make, network, report
 
 from leaderboard.errors import LeaderboardError, UnknownStudyError
-from leaderboard.pareto import pareto_mask
-from leaderboard.records import Runtime
+from leaderboard.fronts.pareto import pareto_mask
 from leaderboard.sources import SOURCES, draw
 from leaderboard.store import Store
+from leaderboard.store.records import Runtime
 from leaderboard.views import VIEWS, Show
 
 

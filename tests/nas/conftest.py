@@ -14,7 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
-from nas.recipe import Recipe, make_recipe
+from nas.recipes.recipe import Recipe, make_recipe
 
 ROOT = Path(__file__).parents[2]
 

@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from nas.cost import Cost, measure
+from nas.cost.budget import Cost
+from nas.cost.counting import measure
 from search_spaces import SpaceError, load_space
 from search_spaces.blocks.attention import EnhancedSpatialAttention
 from search_spaces.blocks.calibration import (
@@ -24,11 +25,11 @@ from search_spaces.blocks.convolutions import AsymmetricConv
 from search_spaces.blocks.lattice import (
     AsymmetricDistillationBlock,
     AsymmetricResidualBlock,
+    DistillationVariant,
     FeatureFusionBlock,
     FeatureFusionLatticeBlock,
     GroupResidualBlock,
     MultipleSelfCalibration,
-    Reading,
 )
 from search_spaces.networks.efrdn import Efrdn, EfrdnNetwork
 
@@ -99,8 +100,8 @@ def test_the_parts_at_32_channels_have_the_parameters_that_the_tables_leave_for_
 
 @pytest.mark.parametrize("tying", ["branches", "lattices", "pairs"])
 def test_each_tying_of_the_coefficients_costs_a_lattice_648_parameters(tying: str) -> None:
-    tied = FeatureFusionLatticeBlock(32, Reading(coefficients=tying))  # type: ignore[arg-type]
-    plain = FeatureFusionLatticeBlock(32, Reading(coefficients="none"))
+    tied = FeatureFusionLatticeBlock(32, DistillationVariant(coefficients=tying))  # type: ignore[arg-type]
+    plain = FeatureFusionLatticeBlock(32, DistillationVariant(coefficients="none"))
     assert parameters(tied) - parameters(plain) == 648
 
 
@@ -163,7 +164,7 @@ def test_a_module_takes_the_depth_share_and_kernel_of_the_composed_space(depth: 
 
 def test_an_unknown_tying_is_refused() -> None:
     with pytest.raises(ValueError, match="coefficients 'half'"):
-        FeatureFusionLatticeBlock(16, Reading(coefficients="half"))  # type: ignore[arg-type]
+        FeatureFusionLatticeBlock(16, DistillationVariant(coefficients="half"))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("row", ROWS)

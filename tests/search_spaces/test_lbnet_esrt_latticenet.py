@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 import search_spaces.blocks.esrt as esrt_blocks
-from nas.cost import measure
+from nas.cost.counting import measure
 from search_spaces.blocks.convolutions import pointwise
 from search_spaces.blocks.esrt import (
     ChunkedAttention,

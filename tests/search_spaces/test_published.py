@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from nas.cost import measure, uncounted_operations
+from nas.cost.counting import measure, uncounted_operations
 from search_spaces.errors import SpaceError
 from search_spaces.lightweight import Lightweight
 from search_spaces.published import PUBLISHED, Printed, Published, published

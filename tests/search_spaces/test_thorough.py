@@ -9,9 +9,9 @@ import pytest
 import tomli_w
 import torch
 
-from nas.cost import cost_of, measure
+from nas.cost.counting import cost_of, measure
+from nas.cost.cross_check import second_opinions
 from nas.samplers import RandomChooser
-from nas.second_opinion import second_opinions
 from search_spaces.lightweight import Lightweight
 
 pytestmark = pytest.mark.thorough

@@ -1,0 +1,1 @@
+"""Mathematics of fronts: dominance, hypervolume, rank correlation."""

@@ -1,0 +1,330 @@
+"""Opens the results database: connections, the schema's version, and errors that are one line.
+
+SQLite for one machine, PostgreSQL for several. A further kind goes into `BACKENDS` when its clock, its row
+locks and its fate of a lost transaction (`store/transactions.py`) are known.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import (
+    Connection,
+    Engine,
+    MetaData,
+    Table,
+    create_engine,
+    event,
+    func,
+    inspect,
+    select,
+    text,
+)
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, SQLAlchemyError
+from sqlalchemy.pool import NullPool, StaticPool
+
+from leaderboard.errors import LeaderboardError, NewerSchemaError, OlderSchemaError, StoreError
+from leaderboard.store.schema import SCHEMA_VERSION
+
+BACKENDS = ("sqlite", "postgresql")
+BUSY_SECONDS = 30.0
+CONNECT_SECONDS = 10
+OPENING_LOCK = 0x5EA2C4  # any number that all versions agree on
+MIGRATIONS = Path(__file__).parents[1] / "migrations"
+
+
+def sqlite_url(path: str | Path) -> str:
+    """The address of the SQLite file `path`, whatever characters it holds."""
+    return URL.create("sqlite", database=str(path)).render_as_string()
+
+
+def open_engine(url: str, *, read_only: bool) -> tuple[Engine, str]:
+    """An engine on an up-to-date database, and how to name the database in a message.
+
+    Work that writes runs under the execution option `writing=True`. Raises `StoreError`.
+    """
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise StoreError(f"{url!r} is no database address; an example: sqlite:///runs/results.db") from None
+    path = _sqlite_path(parsed)
+    where = str(path or parsed.render_as_string(hide_password=True))
+    if parsed.get_backend_name() not in BACKENDS:
+        raise StoreError(f"{where}: results are kept in {' or '.join(BACKENDS)}, not in {parsed.drivername}")
+    if path is not None:
+        _check_file(path, read_only=read_only)
+    with said(where):
+        engine = _engine(parsed, path, read_only=read_only)
+        try:
+            _bring_up_to_date(engine, where, read_only=read_only)
+        except BaseException:
+            engine.dispose()
+            raise
+    return engine, where
+
+
+@contextmanager
+def said(where: str) -> Iterator[None]:
+    """Turns what a database driver raises into one line that names the database."""
+    try:
+        yield
+    except LeaderboardError:
+        raise
+    except ImportError as error:
+        raise StoreError(
+            f"{where}: the driver {error.name!r} is missing; "
+            "install it with: pip install 'paretosr[postgres]'"
+        ) from error
+    except (SQLAlchemyError, sqlite3.Error) as error:
+        raise StoreError(f"{where}: {one_line(error)}") from error
+
+
+def is_passing(error: DBAPIError) -> bool:
+    """Whether an error is no verdict on the work: the server is away, or two were in each other's way.
+
+    SQLite waits by itself, so that what it still says is final.
+    """
+    if isinstance(error.orig, sqlite3.Error):
+        return False
+    code = getattr(error.orig, "sqlstate", None)
+    if code is None:  # said by the driver and not by the server: no connection, or no more
+        return error.connection_invalidated or isinstance(error, OperationalError)
+    return error.connection_invalidated or code[:2] == "08" or code in _PASSING
+
+
+_PASSING = {
+    *("57P01", "57P02", "57P03"),  # the server stops, has crashed, or starts
+    *("40001", "40P01", "53300"),  # two in each other's way; too many connections
+}
+
+
+def _sqlite_path(url: URL) -> Path | None:
+    if url.get_backend_name() != "sqlite" or url.database in (None, "", ":memory:"):
+        return None
+    assert url.database is not None
+    if url.database.startswith("file:"):
+        return Path(url.database.removeprefix("file:").partition("?")[0])
+    return Path(url.database)
+
+
+def _check_file(path: Path, *, read_only: bool) -> None:
+    """What the driver would say badly: a missing file, a folder, a file of another kind."""
+    try:
+        if read_only and not path.exists():
+            raise StoreError(f"{path}: there are no results yet; run `nas search` first")
+        if not read_only:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_dir():
+            raise StoreError(f"{path}: is a folder, not a results database")
+        if path.exists():
+            with path.open("rb") as file:
+                head = file.read(16)
+            if head and head != b"SQLite format 3\x00":
+                raise StoreError(f"{path}: is not a results database (no SQLite file)")
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be opened ({error.strerror or error})") from error
+
+
+def _engine(url: URL, path: Path | None, *, read_only: bool) -> Engine:
+    if url.get_backend_name() == "postgresql":
+        return create_engine(
+            url if "+" in url.drivername else url.set(drivername="postgresql+psycopg"),
+            pool_pre_ping=True,
+            connect_args={} if "connect_timeout" in url.query else {"connect_timeout": CONNECT_SECONDS},
+            execution_options={"postgresql_readonly": read_only},
+        )
+    if path is None:
+        engine = create_engine(url, poolclass=StaticPool, connect_args={"check_same_thread": False})
+    elif read_only:
+        engine = create_engine("sqlite://", creator=lambda: _read_only_connection(path), poolclass=NullPool)
+    else:
+        engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS})
+
+    @event.listens_for(engine, "connect")
+    def prepare(connection: Any, record: object) -> None:
+        connection.isolation_level = None  # we say BEGIN ourselves: the driver's own comes too late
+        connection.execute("PRAGMA foreign_keys = ON")
+        if not read_only:
+            _write_ahead(connection)
+            connection.execute("PRAGMA synchronous = NORMAL")
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        if connection.get_execution_options().get("writing", False):
+            _take_turn(connection.connection.dbapi_connection)
+        else:
+            connection.exec_driver_sql("BEGIN")
+
+    return engine
+
+
+def _take_turn(raw: Any) -> None:
+    """Begins to write as soon as nobody else does.
+
+    SQLite's own waiting asks ever more rarely, up to 100 ms apart, so that one of eight busy writers can ask
+    in vain for more than 30 s. All of ours ask equally often.
+    """
+    until = time.monotonic() + BUSY_SECONDS
+    raw.execute("PRAGMA busy_timeout = 0")
+    try:
+        while True:
+            try:
+                raw.execute("BEGIN IMMEDIATE")
+                return
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                    raise
+            time.sleep(random.uniform(0.001, 0.004))  # noqa: S311  (no secret)
+    finally:
+        raw.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000:.0f}")
+
+
+def _read_only_connection(path: Path) -> sqlite3.Connection:
+    """A connection that changes nothing, also where nothing may be written.
+
+    A reader of a write-ahead database shares the `-shm` file with whoever writes, and makes it when it is not
+    there. Where it may not, and nothing waits in the `-wal` file, nobody writes: the file is all there is.
+    """
+    log, shared = (path.with_name(f"{path.name}{end}") for end in ("-wal", "-shm"))
+    alone = False
+    if not os.access(path.parent, os.W_OK, effective_ids=os.access in os.supports_effective_ids):
+        waiting = log.exists() and log.stat().st_size > 0
+        if waiting and not shared.exists():
+            raise StoreError(
+                f"{path}: its newest results are still in {log.name}, and to read them SQLite has to write "
+                "beside it; copy both files into a folder of your own"
+            )
+        alone = not waiting and not (log.exists() and shared.exists())
+    address = f"{path.absolute().as_uri()}?mode=ro{'&immutable=1' if alone else ''}"
+    return sqlite3.connect(address, uri=True, timeout=BUSY_SECONDS, check_same_thread=False)
+
+
+def _write_ahead(connection: sqlite3.Connection) -> None:
+    """Lets readers read while one writes; SQLite does not wait for this lock by itself."""
+    until = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > until:
+                raise
+            time.sleep(0.05)
+
+
+def _bring_up_to_date(engine: Engine, where: str, *, read_only: bool) -> None:
+    """Makes or migrates the tables; two that open the same new database at once take turns."""
+    with engine.connect() as connection:
+        if _revision(connection) == SCHEMA_VERSION:
+            return
+    with engine.execution_options(writing=not read_only).begin() as connection:
+        if engine.dialect.name == "postgresql" and not read_only:
+            connection.execute(select(func.pg_advisory_xact_lock(OPENING_LOCK)))
+        revision = _revision(connection)
+        if revision == SCHEMA_VERSION:
+            return
+        if revision is None:
+            strangers = inspect(connection).get_table_names()
+            if strangers:
+                raise StoreError(f"{where}: is a database of something else (tables {', '.join(strangers)})")
+        elif revision not in _revisions():
+            raise NewerSchemaError(
+                f"{where} was written by a newer ParetoSR (schema {revision!r}; this version knows up to "
+                f"{SCHEMA_VERSION!r}); upgrade with: pip install -U paretosr"
+            )
+        if read_only:
+            state = "holds no results yet" if revision is None else f"has the older schema {revision!r}"
+            kind = StoreError if revision is None else OlderSchemaError
+            raise kind(
+                f"{where}: {state}, and reading cannot change it; open it for writing once (`nas search`)"
+            )
+        _migrate(connection)
+
+
+def copy_database(url: str, path: Path) -> None:
+    """Copies an older database into the new SQLite file `path`, with the schema it has; it is only read.
+
+    Opening the copy for writing brings it up to date. Raises `StoreError`.
+    """
+    parsed = make_url(url)
+    where = str(_sqlite_path(parsed) or parsed.render_as_string(hide_password=True))
+    with said(where):
+        source = _engine(parsed, _sqlite_path(parsed), read_only=True)
+        target = _engine(make_url(sqlite_url(path)), path, read_only=False)
+        try:
+            with source.connect() as reading, target.execution_options(writing=True).begin() as writing:
+                _migrate(writing, str(_revision(reading)))
+                there, here = MetaData(), MetaData()
+                there.reflect(reading)
+                here.reflect(writing)
+                for table in here.sorted_tables:
+                    if table.name != "alembic_version":
+                        _copy_rows(reading, there.tables[table.name], writing, table)
+        finally:
+            source.dispose()
+            target.dispose()
+
+
+def _copy_rows(reading: Connection, source: Table, writing: Connection, target: Table) -> None:
+    for some in reading.execute(select(source)).mappings().partitions(1000):
+        rows = [
+            {name: value.astimezone(UTC) if _is_aware(value) else value for name, value in row.items()}
+            for row in some
+        ]
+        writing.execute(target.insert(), rows)
+
+
+def _is_aware(value: Any) -> bool:
+    return isinstance(value, datetime) and value.tzinfo is not None
+
+
+def _revision(connection: Connection) -> str | None:
+    """The schema that the database says it has, or None when it says nothing."""
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    revision: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
+    return revision
+
+
+def _revisions() -> set[str]:
+    from alembic.script import ScriptDirectory
+
+    return {script.revision for script in ScriptDirectory(str(MIGRATIONS)).walk_revisions()}
+
+
+def _migrate(connection: Connection, revision: str = "head") -> None:
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    command.upgrade(config, revision)
+
+
+def one_line(error: Exception) -> str:
+    """What a driver said, on one line and in plain words where we have them."""
+    origin = getattr(error, "orig", None) or error
+    said = " ".join(str(origin).split()) or type(origin).__name__
+    plain = {
+        "unable to open": "cannot be opened: does the folder exist, and may you write to it?",
+        "readonly database": "cannot be written: the file or its folder is read-only",
+        "is full": "cannot be written: the disk is full",
+        "No space left": "cannot be written: the server's disk is full",
+        "not a database": "is not a results database (no SQLite file)",
+        "malformed": "is damaged (the file is no longer a whole SQLite database)",
+        "is locked": f"is locked by another program for more than {BUSY_SECONDS:g} s",
+    }
+    for sign, words in plain.items():
+        if sign in said:
+            return words
+    return said[:300]

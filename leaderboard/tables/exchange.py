@@ -1,0 +1,156 @@
+"""Results from one place to another: a database taken into another one, trials as CSV, Parquet or JSON lines.
+
+Another format is a writer, a reader and one line in `FORMATS`. In a file, one row is one trial with all that
+is known of it (`leaderboard/tables/trials.py`); dicts and lists are JSON texts. Events, measurements and
+runtimes travel in databases only.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from leaderboard.errors import LeaderboardError, OlderSchemaError, unknown_name
+from leaderboard.store import Store
+from leaderboard.store.contents import Contents
+from leaderboard.store.database import copy_database, sqlite_url
+from leaderboard.store.merging import Merged
+from leaderboard.tables.trials import STAMPS, contents_of, trials_frame
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def _stamps_as_text(frame: pd.DataFrame) -> pd.DataFrame:
+    shown = frame.copy()
+    for name in STAMPS:
+        shown[name] = [None if moment != moment else moment.isoformat() for moment in frame[name]]
+    return shown
+
+
+def _write_csv(frame: pd.DataFrame, path: Path) -> None:
+    _stamps_as_text(frame).to_csv(path, index=False, lineterminator="\n")
+
+
+def _read_csv(path: Path) -> pd.DataFrame:
+    import pandas as pd
+
+    return pd.read_csv(path, dtype=str, keep_default_na=False)
+
+
+def _write_parquet(frame: pd.DataFrame, path: Path) -> None:
+    frame.to_parquet(path, index=False)
+
+
+def _read_parquet(path: Path) -> pd.DataFrame:
+    import pandas as pd
+
+    return pd.read_parquet(path)
+
+
+def _write_jsonl(frame: pd.DataFrame, path: Path) -> None:
+    shown = _stamps_as_text(frame).astype(object)
+    with path.open("w", encoding="utf-8") as file:
+        for values in shown.where(shown.notna(), None).itertuples(index=False, name=None):
+            file.write(json.dumps(dict(zip(shown.columns, values, strict=True)), ensure_ascii=False) + "\n")
+
+
+def _read_jsonl(path: Path) -> pd.DataFrame:
+    import pandas as pd
+
+    with path.open(encoding="utf-8") as file:
+        return pd.DataFrame([json.loads(line) for line in file if line.strip()], dtype=object)
+
+
+FORMATS: dict[str, tuple[Callable[[pd.DataFrame, Path], None], Callable[[Path], pd.DataFrame]]] = {
+    "csv": (_write_csv, _read_csv),
+    "parquet": (_write_parquet, _read_parquet),
+    "jsonl": (_write_jsonl, _read_jsonl),
+}
+
+
+def export_results(store: Store, study: str | None, path: Path, format: str) -> int:
+    """Writes all trials of a study, or of all, into the file `path`; how many. A file there is replaced.
+
+    Raises `UnknownStudyError`, and `LeaderboardError` for an unknown format or a file that cannot be written.
+    """
+    if format not in FORMATS:
+        raise LeaderboardError(unknown_name("format", format, FORMATS))
+    if not path.parent.is_dir():
+        raise LeaderboardError(f"{path}: cannot be written (there is no folder {path.parent})")
+    frame = trials_frame(store, [one.name for one in store.studies()] if study is None else [study])
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        FORMATS[format][0](frame, beside)
+        beside.replace(path)
+    except OSError as error:
+        raise LeaderboardError(f"{path}: cannot be written ({error.strerror or error})") from error
+    finally:
+        beside.unlink(missing_ok=True)
+    return len(frame)
+
+
+def import_results(
+    store: Store,
+    source: str,
+    *,
+    prefix: str = "",
+    name: str | None = None,
+    may_change: frozenset[str] = frozenset(),
+) -> Merged:
+    """Takes what `source` holds into `store`, all or nothing; the second time nothing is new.
+
+    `source` is a file of `export_results`, an SQLite file or the address of a database, of this or an older
+    version; it is only read. Its studies get `prefix` before their names, or the only one gets `name`.
+    `may_change` is where recipes of one study may differ (`Store.merge` says what else happens). Raises
+    `LeaderboardError` in one line.
+    """
+    with _opened(source) as (studies, contents):
+        if name is not None and len(studies) != 1:
+            raise LeaderboardError(
+                f"{source}: holds {len(studies)} runs ({', '.join(studies) or 'none'}); "
+                "one name is for one run, --prefix for several"
+            )
+        return store.merge(contents, rename=lambda old: name or prefix + old, may_change=may_change)
+
+
+@contextmanager
+def _opened(source: str) -> Iterator[tuple[list[str], Callable[[], Iterator[Contents]]]]:
+    """The names of the studies there, and what gives all that is there."""
+    path = Path(source)
+    if path.suffix.lstrip(".") in FORMATS and "://" not in source:
+        found = contents_of(_read(path), source)
+        yield [str((one.study or {})["name"]) for one in found], lambda: iter(found)
+        return
+    with tempfile.TemporaryDirectory(prefix="paretosr-") as folder:
+        url = source if "://" in source else sqlite_url(path)
+        try:
+            other = Store(url, read_only=True)
+        except OlderSchemaError:
+            copy = Path(folder) / "copy.db"
+            copy_database(url, copy)
+            other = Store.at(copy)
+        with other:
+            names = [study.name for study in other.studies()]
+
+            def contents() -> Iterator[Contents]:
+                for study in names:
+                    yield other.contents(study)
+                yield other.measured()
+
+            yield names, contents
+
+
+def _read(path: Path) -> pd.DataFrame:
+    try:
+        return FORMATS[path.suffix.lstrip(".")][1](path)
+    except OSError as error:
+        raise LeaderboardError(f"{path}: cannot be read ({error.strerror or error})") from error
+    except ValueError as error:  # of pandas, pyarrow and json
+        said = " ".join(str(error).split())[:200]
+        raise LeaderboardError(f"{path}: is no {path.suffix[1:]} file ({said})") from error

@@ -1,0 +1,190 @@
+"""Studies as flat tables: one row a trial with all that is known of it, and back.
+
+The columns are those of `Store.frame` but for the folder, and more, so that a database can be made of them
+again: the study's recipe, the protocol's plan, the parts of the cost, the curve and the single images.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from leaderboard.errors import LeaderboardError, unknown_name
+from leaderboard.store import Store
+from leaderboard.store.contents import Contents, Row
+from leaderboard.store.schema import COSTS, FAILURES, STAGES, STATES
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+WHOLE = ("number", "seed", "rung", "attempt", "scale", *COSTS)
+NUMBERS = ("bicubic_psnr_db", "bicubic_ssim", "psnr_db", "ssim", "train_seconds")
+NESTED = ("excess", "measured", "choices", "recipe", "plan_settings", "parts", "curve", "per_image")
+STAMPS = ("created_at", "finished_at", "evaluated_at", "study_created_at")
+WORDS = {"stage": STAGES, "state": STATES, "failure": FAILURES}
+_OF_STUDY = ("recipe", "space_digest", "study_code_version", "study_created_at")
+_OF_PROTOCOL = ("plan", "plan_settings", "data", "data_digest", "metric", "bicubic_psnr_db", "bicubic_ssim")
+_OF_TRIAL = (
+    *("stage", "number", "genotype", "scale", "seed", "rung", "protocol", "state", "attempt", "owner"),
+    *("worker", "excess", "measured", "failure", "reason", "created_at", "finished_at"),
+)
+_OF_RESULT = (
+    *("psnr_db", "ssim", "train_seconds", "device", "torch_version", "code_version", "checkpoint"),
+    *("checkpoint_sha256", "curve", "per_image"),
+)
+_OF_NETWORK = ("genotype", "name", "space", "choices")
+COLUMNS = (
+    *("study", *_OF_TRIAL, *_OF_NETWORK[1:], *COSTS, "parts", *_OF_PROTOCOL, *_OF_RESULT, "evaluated_at"),
+    *_OF_STUDY,
+)
+_REQUIRED = (
+    "study",
+    "stage",
+    "state",
+    "genotype",
+    "space",
+    "choices",
+    "created_at",
+    "recipe",
+    "space_digest",
+)
+
+
+def trials_frame(store: Store, studies: Sequence[str]) -> pd.DataFrame:
+    """One row a trial of the studies, with `COLUMNS`; dicts and lists as JSON texts, moments in UTC."""
+    import pandas as pd
+
+    rows = [row for study in studies for row in _rows(store.contents(study, events=False))]
+    columns = (
+        zip(*([row[name] for name in COLUMNS] for row in rows), strict=True) if rows else [()] * len(COLUMNS)
+    )
+    kinds = dict.fromkeys(WHOLE, "int64") | dict.fromkeys(NUMBERS, "float64")
+    kinds |= dict.fromkeys(STAMPS, "datetime64[us, UTC]")
+    return pd.DataFrame(
+        {
+            name: pd.Series(list(column), dtype=kinds.get(name, "object"))
+            for name, column in zip(COLUMNS, columns, strict=True)
+        }
+    )
+
+
+def _rows(contents: Contents) -> Iterator[Row]:
+    study = contents.study or {}
+    for trial in contents.trials:
+        network = contents.genotypes[trial["genotype_id"]]
+        cost = contents.costs[trial["genotype_id"], trial["scale"]]
+        result = contents.evaluations.get(trial["result"]) if trial["result"] else None
+        protocol = contents.protocols.get(result["protocol_id"] if result else trial["protocol_id"], {})
+        row = {name: trial.get(name) for name in _OF_TRIAL}
+        row |= {name: (result or {}).get(name) for name in _OF_RESULT}
+        row |= {name: cost[name] for name in (*COSTS, "parts")}
+        row |= {name: protocol.get(name) for name in ("data", "data_digest", "metric")}
+        row |= {name: protocol.get(name) for name in ("bicubic_psnr_db", "bicubic_ssim")}
+        row |= {
+            **{"study": study["name"], "recipe": study["recipe"], "space_digest": study["space_digest"]},
+            **{"study_code_version": study["code_version"], "study_created_at": study["created_at"]},
+            **{"genotype": network["id"], "name": network["name"], "space": network["space"]},
+            **{
+                "choices": network["choices"],
+                "protocol": protocol.get("id"),
+                "plan": protocol.get("plan_name"),
+            },
+            **{"plan_settings": protocol.get("plan"), "evaluated_at": (result or {}).get("created_at")},
+        }
+        for name in NESTED:
+            row[name] = None if row[name] is None else json.dumps(row[name], ensure_ascii=False)
+        yield row
+
+
+def contents_of(frame: pd.DataFrame, where: str) -> list[Contents]:
+    """The studies of a frame of `trials_frame`; raises `LeaderboardError` that names row and column."""
+    missing = [name for name in COLUMNS if name not in frame.columns]
+    if missing:
+        raise LeaderboardError(
+            f"{where}: has no column {missing[0]!r}; it has to be a file of nas export-results"
+        )
+    found: dict[str, Contents] = {}
+    columns = [frame[name].tolist() for name in COLUMNS]
+    for number, values in enumerate(zip(*columns, strict=True), start=1):
+        row = {
+            name: _value(name, value, f"{where}, row {number}")
+            for name, value in zip(COLUMNS, values, strict=True)
+        }
+        _take_in(found, row, f"{where}, row {number}")
+    return list(found.values())
+
+
+def _value(name: str, value: Any, where: str) -> Any:
+    """A cell as its column has it: None for what is missing; raises `LeaderboardError` for another kind."""
+    import pandas as pd
+
+    if value is None or value is pd.NaT or value == "" or value != value:
+        if name in (*_REQUIRED, *WHOLE):
+            raise LeaderboardError(f"{where}: column {name!r} is empty")
+        return None
+    try:
+        if name in WHOLE:
+            whole = int(value)
+            if float(whole) != float(value):
+                raise ValueError
+            return whole
+        if name in NUMBERS and math.isfinite(float(value)):
+            return float(value)
+        if name in NUMBERS:
+            raise ValueError
+        if name in STAMPS:
+            stamp = pd.Timestamp(value)
+            return (stamp.tz_localize("UTC") if stamp.tzinfo is None else stamp).to_pydatetime()
+        if name in NESTED:
+            return json.loads(value)
+    except (TypeError, ValueError):
+        kinds = {"a whole number": WHOLE, "a number": NUMBERS, "a moment": STAMPS, "JSON": NESTED}
+        kind = next(kind for kind, names in kinds.items() if name in names)
+        raise LeaderboardError(f"{where}: column {name!r} is {str(value)[:60]!r}, not {kind}") from None
+    if name in WORDS and value not in WORDS[name]:
+        raise LeaderboardError(f"{where}: {unknown_name(name, str(value), WORDS[name])}")
+    return str(value)
+
+
+def _take_in(found: dict[str, Contents], row: Row, where: str) -> None:
+    study = {"name": row["study"], "recipe": row["recipe"], "space_digest": row["space_digest"]}
+    study |= {"code_version": row["study_code_version"] or "unknown"}
+    study |= {"created_at": row["study_created_at"] or row["created_at"]}
+    contents = found.setdefault(row["study"], Contents(study=study))
+    if contents.study != study:
+        raise LeaderboardError(f"{where}: run {row['study']!r} has another recipe than in the rows before")
+    genotype, protocol = row["genotype"], row["protocol"]
+    contents.genotypes[genotype] = {"id": genotype, **{name: row[name] for name in _OF_NETWORK[1:]}}
+    contents.costs[genotype, row["scale"]] = {
+        **{"genotype_id": genotype, "scale": row["scale"], "parts": row["parts"]},
+        **{name: row[name] for name in COSTS},
+    }
+    if protocol is not None and protocol not in contents.protocols:
+        contents.protocols[protocol] = _protocol(row, where)
+    trial = {name: row[name] for name in _OF_TRIAL if name not in ("genotype", "protocol")}
+    trial |= {"genotype_id": genotype, "protocol_id": protocol, "lease_until": None, "result": None}
+    trial["excess"] = trial["excess"] or {}
+    if row["state"] in ("finished", "repeated"):
+        trial["result"] = genotype, str(protocol), row["seed"]
+        contents.evaluations.setdefault(trial["result"], _result(row, where))
+    contents.trials.append(trial)
+
+
+def _protocol(row: Row, where: str) -> Row:
+    for name in _OF_PROTOCOL:
+        if row[name] is None:
+            raise LeaderboardError(f"{where}: column {name!r} is empty, and the row has a protocol")
+    kept = {name: row[name] for name in _OF_PROTOCOL if name not in ("plan", "plan_settings")}
+    about = {"id": row["protocol"], "scale": row["scale"], "created_at": row["created_at"]}
+    return {**about, "plan_name": row["plan"], "plan": row["plan_settings"], **kept}
+
+
+def _result(row: Row, where: str) -> Row:
+    for name in ("protocol", *_OF_RESULT):
+        if row[name] is None and not name.startswith("checkpoint"):
+            raise LeaderboardError(f"{where}: column {name!r} is empty, and the trial is {row['state']}")
+    about = {"genotype_id": row["genotype"], "protocol_id": row["protocol"], "seed": row["seed"]}
+    made = {"created_at": row["evaluated_at"] or row["finished_at"] or row["created_at"]}
+    return {**about, **made, **{name: row[name] for name in _OF_RESULT}}

@@ -1,0 +1,200 @@
+"""What a network costs, exactly and before any training: parameters, Multi-Adds, activations.
+
+Multi-Adds count for an output of 1280x720 pixels, as the papers do; ``docs/protocol.md`` says how. There are
+two ways to the same number: :func:`measure` counts any network on the meta device, where nothing is computed;
+:func:`cost_of` adds up a genotype's parts, each of which is counted once and remembered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import FlopCounterMode, flop_registry
+
+from nas.cost.budget import Cost
+from nas.cost.cache import KnownCosts
+from nas.errors import BudgetError
+from search_spaces import Genotype
+from search_spaces.genotype import Part
+
+OUTPUT = (720, 1280)
+"""Height and width of the image at which Multi-Adds are counted."""
+
+_CONVOLUTIONS = {torch.ops.aten.convolution, torch.ops.aten._convolution}
+
+_MULTIPLYING = ("_fft_", "grid_sampler", "_cdist", "linalg_", "einsum", "attention", "matmul", "_trilinear")
+"""Parts of the names of operations that multiply numbers by numbers, whether or not torch has a formula."""
+
+
+def input_size(scale: int, output: tuple[int, int] = OUTPUT) -> tuple[int, int]:
+    """Height and width of the low-resolution input for ``output``, rounded down (x3: 240 x 426).
+
+    Raises BudgetError for a scale at which nothing would be left of it.
+    """
+    if not 1 <= scale <= min(output):
+        raise BudgetError(f"scale {scale}: a whole number from 1 to {min(output)} is needed")
+    return output[0] // scale, output[1] // scale
+
+
+def measure(build: Callable[[], nn.Module], scale: int, output: tuple[int, int] = OUTPUT) -> Cost:
+    """The cost of the network that ``build`` returns, counted on the meta device: nothing is computed.
+
+    Raises BudgetError where the network does not give ``scale`` times its input.
+    """
+    height, width = input_size(scale, output)
+    cost, shape, _ = _count(build, (1, 3, height, width))
+    if shape[-2:] != (height * scale, width * scale):
+        raise BudgetError(f"the network gives {tuple(shape)} for {(1, 3, height, width)}, not x{scale}")
+    return cost
+
+
+def cost_of(genotype: Genotype, scale: int, output: tuple[int, int] = OUTPUT) -> Cost:
+    """The cost of a genotype's network: the sum of its parts, or :func:`measure` where it names none.
+
+    Equal to the last operation to what the built network costs.
+    """
+    parts = genotype.parts(scale)
+    if parts is None:
+        return measure(lambda: genotype.build(scale), scale, output)
+    size = input_size(scale, output)
+    params = multi_adds = conv_multi_adds = activations = 0
+    for part in parts:
+        cost = _part_cost(genotype, part, size)
+        params += part.copies * cost.params
+        multi_adds += part.uses * cost.multi_adds
+        conv_multi_adds += part.uses * cost.conv_multi_adds
+        activations += part.uses * cost.activations
+    return Cost(
+        params=params, multi_adds=multi_adds, conv_multi_adds=conv_multi_adds, activations=activations
+    )
+
+
+def breakdown(
+    genotype: Genotype, scale: int, output: tuple[int, int] = OUTPUT
+) -> list[tuple[str, Part, Cost]]:
+    """A genotype's parts in the order of the network: its name, the part, and what all of it costs.
+
+    The costs add up to :func:`cost_of`. Empty where the genotype names no parts.
+    """
+    size = input_size(scale, output)
+    parts: Sequence[Part] = genotype.parts(scale) or ()
+    return [(_called(part), part, _times(_part_cost(genotype, part, size), part)) for part in parts]
+
+
+def _called(part: Part) -> str:
+    """A part in words, from its key: its kind, then every option that is a word."""
+    words = part.key if isinstance(part.key, tuple) else (part.key,)
+    return ", ".join(str(word) for word in words if isinstance(word, str)) or "part"
+
+
+def _times(cost: Cost, part: Part) -> Cost:
+    """What all copies and uses of a part cost, from what one costs."""
+    return Cost(
+        params=part.copies * cost.params,
+        multi_adds=part.uses * cost.multi_adds,
+        conv_multi_adds=part.uses * cost.conv_multi_adds,
+        activations=part.uses * cost.activations,
+    )
+
+
+def uncounted_operations(build: Callable[[], nn.Module], scale: int) -> list[str]:
+    """Names of the operations of a network that multiply but that no formula counts (FFT, for example)."""
+    return _count(build, (1, 3, *input_size(scale)))[2]
+
+
+def largest_layer(build: Callable[[], nn.Module], scale: int) -> tuple[str, int]:
+    """The layer (a module without modules in it) with the most Multi-Adds over all its uses: name, number.
+
+    What a module multiplies outside its layers counts as that module's own.
+    """
+    network, x = on_meta(build, (1, 3, *input_size(scale)))
+    counter = FlopCounterMode(display=False)
+    with torch.no_grad(), counter:
+        network(x)
+    root = type(network).__name__
+    own = {name: sum(by_operation.values()) // 2 for name, by_operation in counter.flop_counts.items()}
+    for name, multi_adds in list(own.items()):
+        above = name.rpartition(".")[0]
+        while above and above not in own:  # a list of modules is never called itself
+            above = above.rpartition(".")[0]
+        if above:
+            own[above] -= multi_adds
+    own.pop("Global", None)
+    name = max(own, key=own.__getitem__, default=root)
+    return name.removeprefix(f"{root}."), own.get(name, 0)
+
+
+def on_meta(build: Callable[[], nn.Module], shape: tuple[int, ...]) -> tuple[nn.Module, Tensor]:
+    """A module in evaluation mode and an input of ``shape`` on the meta device: sizes without numbers."""
+    with torch.device("meta"):
+        return build().eval(), torch.empty(shape)
+
+
+_known_parts: dict[tuple[str, Hashable, tuple[int, int]], Cost] = {}
+_on_disk = KnownCosts()
+
+
+def _part_cost(genotype: Genotype, part: Part, size: tuple[int, int]) -> Cost:
+    key = (genotype.space, part.key, size)
+    cost = _known_parts.get(key)
+    if cost is None:
+        numbers = _on_disk.get(key)
+        if numbers is None:
+            cost = _count(part.build, (1, part.channels, *size))[0]
+            _on_disk.put(key, tuple(cost.to_dict().values()), module=type(genotype).__module__)
+        else:
+            cost = Cost(**dict(zip(Cost.__dataclass_fields__, numbers, strict=True)))
+        _known_parts[key] = cost
+    return cost
+
+
+def _count(build: Callable[[], nn.Module], shape: tuple[int, ...]) -> tuple[Cost, torch.Size, list[str]]:
+    """The cost of a module for an input of ``shape``, the shape it gives, and what could not be counted."""
+    module, x = on_meta(build, shape)
+    counter = _Counter()
+    with torch.no_grad(), counter:
+        y = module(x)
+    cost = Cost(
+        params=sum(p.numel() for p in module.parameters()),
+        multi_adds=counter.operations // 2,
+        conv_multi_adds=counter.convolution_operations // 2,
+        activations=counter.activations,
+    )
+    return cost, y.shape, sorted(counter.uncounted)
+
+
+class _Counter(TorchDispatchMode):
+    """Sums torch's own formula for every operation that has one.
+
+    FlopCounterMode does the same and also tracks which module each operation belongs to, which takes most of
+    its time.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.operations = 0
+        self.convolution_operations = 0
+        self.activations = 0
+        self.uncounted: set[str] = set()
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        out = func(*args, **kwargs)
+        packet = func._overloadpacket
+        formula = flop_registry.get(packet)
+        if formula is not None:
+            operations = formula(*args, **kwargs, out_val=out)
+            self.operations += operations
+            if packet in _CONVOLUTIONS:
+                assert isinstance(out, Tensor)
+                self.convolution_operations += operations
+                self.activations += out.numel()
+        elif any(word in packet.__name__ for word in _MULTIPLYING):
+            self.uncounted.add(packet.__name__)
+        return out

@@ -1,0 +1,1 @@
+"""Measurements of one network: engines and precisions side by side."""

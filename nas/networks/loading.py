@@ -1,0 +1,208 @@
+"""Networks with their weights: which one a word means, and whose weights a file holds."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from torch import Tensor, nn
+
+from leaderboard.store import Store
+from nas.core.files import sha256_of
+from nas.errors import CheckpointError, RecipeError, unknown
+from nas.networks.pretrained import shipped_weights
+from nas.networks.resolving import find_architecture
+from nas.training.checkpoint import load_pickled, load_weights
+from search_spaces import Genotype, SpaceError, load_space
+from search_spaces.published import PUBLISHED
+
+BICUBIC = "bicubic"
+
+SCALE = 4
+"""Where neither a file nor a person says otherwise."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Network:
+    """A network with its weights; ``weights`` is their digest, ``source`` says where they come from.
+
+    ``file_sha256`` is the digest of the file they were read from, None where there is none.
+    """
+
+    name: str
+    source: str
+    scale: int
+    module: nn.Module
+    genotype: Genotype | None = None
+    weights: str = ""
+    file_sha256: str | None = None
+
+
+def load_network(
+    word: str,
+    *,
+    scale: int | None,
+    weights: Path | None,
+    runs: Path,
+    open_store: Callable[[], Store] | None,
+) -> Network:
+    """The network that ``word`` means, with its weights.
+
+    A ``.safetensors`` file of ours; a run or a genotype's id, whose best weights the database knows
+    (re-trained before searched); a published name or ``module:function``, with the file ``weights``, which
+    the latter may do without, and so may the names whose weights are ``nas.networks.pretrained``. ``scale``
+    None takes the file's. Raises RecipeError or CheckpointError.
+    """
+    if word.endswith(".safetensors"):
+        if weights is not None:
+            raise RecipeError(f"{word} holds weights already; --weights {weights} is one too many")
+        return _of_file(Path(word), scale, word)
+    if weights is None and ":" not in word:
+        known = _best_known(word, scale, runs, open_store)
+        if known is not None:
+            return known
+        if word in PUBLISHED:
+            return _shipped(word, scale)
+        names = [] if open_store is None else _names(open_store)
+        allowed = [BICUBIC, *PUBLISHED, *names, "FILE.safetensors", "MODULE:FUNCTION"]
+        raise unknown("network", word, allowed)
+    found = find_architecture(word, open_store)
+    at = scale or SCALE
+    module = found.build(at)
+    if weights is not None:
+        _put(module, read_weights(weights), weights, f"{found.name} at x{at}")
+    return Network(
+        name=found.name,
+        source=found.source if weights is None else str(weights),
+        file_sha256=None if weights is None else sha256_of(weights),
+        scale=at,
+        module=module,
+        genotype=found.genotype,
+        weights=digest_weights(module),
+    )
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Weights of a ``.safetensors`` file, or of a ``.pth`` as the usual frameworks write it.
+
+    In the latter averaged weights (``params_ema``) go before ``params`` and ``state_dict``. No code of the
+    file is run. Raises CheckpointError.
+    """
+    if path.suffix == ".safetensors":
+        return load_weights(path)[0]
+    held = load_pickled(path, "weights")
+    for key in ("params_ema", "params", "state_dict", "model"):
+        if isinstance(held, dict) and isinstance(held.get(key), dict):
+            held = held[key]
+            break
+    if not isinstance(held, dict) or not all(isinstance(value, Tensor) for value in held.values()):
+        raise CheckpointError(f"{path}: holds no weights by name")
+    return {str(name).removeprefix("module."): value for name, value in held.items()}
+
+
+def digest_weights(module: nn.Module) -> str:
+    """SHA-256 over all weights, by name."""
+    total = hashlib.sha256()
+    for name, value in sorted(module.state_dict().items()):
+        total.update(f"{name} {tuple(value.shape)} {value.dtype}".encode())
+        total.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return total.hexdigest()[:16]
+
+
+def _shipped(name: str, scale: int | None) -> Network:
+    files = shipped_weights(name)
+    if not files:
+        raise RecipeError(f"{name} is published, but its weights are not here: give --weights FILE")
+    at = scale or min(files)
+    if at not in files:
+        here = ", ".join(f"x{one}" for one in sorted(files))
+        raise RecipeError(
+            f"{name}: its weights are here for {here}, not for x{at}; --weights FILE gives others"
+        )
+    return _of_file(files[at], at, name)
+
+
+def _names(open_store: Callable[[], Store]) -> list[str]:
+    with open_store() as store:
+        return [study.name for study in store.studies()]
+
+
+def _best_known(
+    word: str, scale: int | None, runs: Path, open_store: Callable[[], Store] | None
+) -> Network | None:
+    """The best network of a run, or a genotype's best weights: the longer training counts before PSNR.
+
+    Networks that a run did not search, its controls, are asked for by their ids.
+    """
+    if open_store is None or not word:
+        return None
+    with open_store() as store:
+        frame = store.frame()
+    mine = frame[frame["study"] == word]
+    if mine.empty:
+        ids = frame[frame["genotype"].astype(str).str.startswith(word)]
+        mine = ids if ids["genotype"].nunique() == 1 else ids[ids["genotype"] == word]
+    if mine.empty:
+        return None
+    kept = mine[mine["checkpoint"].notna()]
+    candidates = kept["genotype"].isin(mine.loc[mine["stage"] == "search", "genotype"])
+    if candidates.any():
+        kept = kept[candidates]
+    if scale is not None:
+        kept = kept[kept["scale"] == scale]
+    if kept.empty:
+        at = "" if scale is None else f" at x{scale}"
+        raise RecipeError(f"{word}: the database knows no weights of it{at}")
+    longer = kept[kept["stage"] == "retrain"]
+    best = (kept if longer.empty else longer).sort_values("psnr_db").iloc[-1]
+    path = runs / str(best["checkpoint"])
+    return _of_file(path, scale, str(best["genotype"]))
+
+
+def _of_file(path: Path, scale: int | None, name: str) -> Network:
+    """The network that the header of a file of ours describes."""
+    if not path.is_file():
+        raise CheckpointError(f"{path}: there is no such file")
+    weights, about = load_weights(path)
+    if "choices" not in about or "scale" not in about:
+        raise CheckpointError(
+            f"{path}: does not say which network it belongs to; give --weights {path} and the network's name"
+        )
+    if scale is not None and scale != about["scale"]:
+        raise RecipeError(f"{path}: was trained for x{about['scale']}, not for x{scale}")
+    try:
+        genotype = load_space(str(about.get("space", "lightweight"))).from_dict(about["choices"])
+    except SpaceError as error:
+        raise CheckpointError(f"{path}: {error}") from None
+    module = genotype.build(about["scale"])
+    _put(module, weights, path, f"genotype {genotype.id}")
+    return Network(
+        name=genotype.id if name.endswith(".safetensors") else name,
+        source=str(path),
+        file_sha256=sha256_of(path),
+        scale=about["scale"],
+        module=module,
+        genotype=genotype,
+        weights=digest_weights(module),
+    )
+
+
+def _put(module: nn.Module, weights: dict[str, Tensor], path: Path, what: str) -> None:
+    own = module.state_dict()
+    missing, strange = sorted(own.keys() - weights.keys()), sorted(weights.keys() - own.keys())
+    other = [name for name in own if name in weights and own[name].shape != weights[name].shape]
+    problems = [
+        f"{len(names)} {kind} ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})"
+        for kind, names in (("missing", missing), ("not known", strange), ("of another shape", other))
+        if names
+    ]
+    if problems:
+        raise CheckpointError(f"{path}: does not fit {what}: {'; '.join(problems)}")
+    try:
+        module.load_state_dict(weights)
+    except (RuntimeError, SafetensorError) as error:
+        raise CheckpointError(f"{path}: does not fit {what} ({str(error).splitlines()[0]})") from error

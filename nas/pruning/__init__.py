@@ -1,0 +1,1 @@
+"""Structured pruning: dependencies between channels, their importance, and removal."""

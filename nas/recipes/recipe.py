@@ -1,0 +1,264 @@
+"""A recipe: everything that a search is asked to do, as TOML and as a value.
+
+A new setting is one field here. ``docs/recipes.md`` lists them.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tomli_w
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from nas.core.units import parse_count
+from nas.cost.budget import Budget
+from nas.errors import NasError, RecipeError, unknown
+from nas.training.plan import Plan, named_plan
+from search_spaces import Space, SpaceError, load_space
+
+
+def _count(value: Any) -> int | None:
+    try:
+        return None if value is None else parse_count(value)
+    except RecipeError as error:
+        raise ValueError(str(error)) from None  # so that pydantic adds where it stands
+
+
+Count = Annotated[int | None, BeforeValidator(_count)]
+
+NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
+"""What a run may be called: it is also the name of its folder."""
+
+PROXY = "short"
+"""The plan of candidates where nothing else is said."""
+
+MAY_CHANGE = frozenset(
+    {
+        *("trials", "hours", "target_hypervolume", "seeds_for_front"),
+        *("executor", "workers", "device", "ray_address", "gpus_per_worker", "time_limit_seconds"),
+        *("seed_published", "warm_start", "retrain"),
+    }
+)
+"""What may differ when a run goes on: how long and where it runs, but not what its numbers mean."""
+
+COST_OBJECTIVES = ("multi_adds", "conv_multi_adds", "params", "activations")
+MEASURED_OBJECTIVES = ("latency_ms", "memory")
+QUALITY_OBJECTIVES = ("psnr_db", "ssim")
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SpaceSection(_Section):
+    """``[space]``: which space, and which options of its axes are wanted (``[space.only]``)."""
+
+    name: str = "lightweight"
+    only: dict[str, list[str | int | float | bool]] = {}
+
+
+class BudgetSection(_Section):
+    """``[budget]``: limits, with suffixes (``300k``, ``15G``); none of them is a wish."""
+
+    params: Count = None
+    multi_adds: Count = None
+    conv_multi_adds: Count = None
+    min_params: Count = None
+    min_multi_adds: Count = None
+    memory: Count = None
+    latency_ms: Annotated[float | None, Field(gt=0)] = None
+
+
+class Recipe(_Section):
+    """One search. ``proxy`` and ``retrain`` name a plan and change some of its fields."""
+
+    name: Annotated[str, Field(pattern=f"^{NAME}$")] = "demo"
+    scale: Literal[2, 3, 4] = 4
+    data: str = "photos"
+    metric: str = "y_float"
+    trials: Annotated[int, Field(ge=1)] = 16
+    seed: Annotated[int, Field(ge=0)] = 0
+    sampler: str = "surrogate"
+    objectives: list[str] = ["psnr_db", "multi_adds"]
+    rungs: list[Annotated[int, Field(ge=1)]] = []
+    seeds_for_front: Annotated[int, Field(ge=1)] = 1
+    hours: Annotated[float | None, Field(gt=0)] = None
+    target_hypervolume: Annotated[float | None, Field(gt=0)] = None
+    seed_published: bool = False
+    warm_start: str | None = None
+    executor: str = "inline"
+    workers: Annotated[int, Field(ge=1)] = 1
+    device: str = "auto"
+    time_limit_seconds: Annotated[float | None, Field(gt=0)] = None
+    ray_address: str | None = None
+    gpus_per_worker: Annotated[float | None, Field(ge=0)] = None
+    space: SpaceSection = SpaceSection()
+    budget: BudgetSection = BudgetSection()
+    proxy: dict[str, Any] = {"plan": PROXY}
+    retrain: dict[str, Any] = {"plan": "longer"}
+
+    def check(self) -> None:
+        """Raise RecipeError or SpaceError for a word that names nothing."""
+        from nas.executors import EXECUTORS
+        from nas.metrics.fidelity import METRICS
+        from nas.samplers import SAMPLERS
+
+        tables: dict[str, dict[str, Any]] = {"sampler": SAMPLERS, "executor": EXECUTORS, "metric": METRICS}
+        for field, table in tables.items():
+            if getattr(self, field) not in table:
+                raise unknown(field, getattr(self, field), table)
+        if self.workers > 1 and self.executor == "inline":
+            raise RecipeError(
+                f"workers = {self.workers} needs executor = 'processes' or 'ray'; 'inline' is one worker"
+            )
+        self._check_objectives()
+        self.search_space()
+        self.limits()
+        self.rung_plans()
+        self.plan("retrain")
+
+    def _check_objectives(self) -> None:
+        allowed = (*QUALITY_OBJECTIVES, *COST_OBJECTIVES, *MEASURED_OBJECTIVES)
+        for name in self.objectives:
+            if name not in allowed:
+                raise unknown("objective", name, allowed)
+        told = ", ".join(self.objectives)
+        qualities = [name for name in self.objectives if name in QUALITY_OBJECTIVES]
+        if not 2 <= len(set(self.objectives)) == len(self.objectives) <= 3:
+            raise RecipeError(f"objectives = {told}: two or three different ones are needed")
+        if not qualities or len(qualities) == len(self.objectives) or self.objectives[0] not in qualities:
+            raise RecipeError(f"objectives = {told}: first a quality (psnr_db, ssim), and at least one cost")
+        if self.sampler in ("surrogate", "evolution") and len(qualities) > 1:
+            raise RecipeError(
+                f"objectives = {told}: sampler {self.sampler!r} knows one quality; tpe takes two"
+            )
+        measured = [name for name in self.objectives if name in MEASURED_OBJECTIVES]
+        if self.sampler in ("surrogate", "evolution") and measured:
+            raise RecipeError(
+                f"objectives = {told}: sampler {self.sampler!r} wants to know the costs of thousands, and "
+                f"{measured[0]} takes time to find; tpe, nsga2, nsga3, gp and random take it"
+            )
+
+    def rung_plans(self) -> list[Plan]:
+        """The proxy plan at the length of each rung, or as it is where there are none."""
+        plan = self.plan("proxy")
+        if not self.rungs:
+            return [plan]
+        if sorted(set(self.rungs)) != self.rungs:
+            raise RecipeError(f"rungs = {self.rungs}: growing numbers of steps are needed")
+        if not plan.can_go_on:
+            raise RecipeError(
+                f"rungs need a proxy plan that a longer training can go on from (schedule = 'constant' or "
+                f"'drops'), and {self.proxy.get('plan', PROXY)!r} has {plan.schedule!r}; "
+                "'short' and 'steady' are such"
+            )
+        return [replace(plan, steps=steps) for steps in self.rungs]
+
+    def price(self) -> str:
+        """The first objective that is a cost: what the front trades quality for."""
+        return next(name for name in self.objectives if name not in QUALITY_OBJECTIVES)
+
+    def search_space(self) -> Space:
+        """The space, narrowed."""
+        return Space(load_space(self.space.name), {k: tuple(v) for k, v in self.space.only.items()})
+
+    def limits(self) -> Budget:
+        """The budget as the search uses it."""
+        return Budget(**self.budget.model_dump())
+
+    def plan(self, stage: Literal["proxy", "retrain"]) -> Plan:
+        """The plan of a stage, with its changes."""
+        section = dict(getattr(self, stage))
+        try:
+            plan = named_plan(section.pop("plan", PROXY if stage == "proxy" else "longer"), **section)
+        except RecipeError as error:
+            raise RecipeError(f"[{stage}] {error}") from None
+        # Neither a teacher nor trained weights to begin from are at hand in a search or a re-training.
+        options = {"distil": "--distil-from FILE", "adversarial": "--adversarial --features FILE"}
+        for field, option in options.items():
+            if (word := getattr(plan, field)) != "none":
+                raise RecipeError(f"[{stage}] {field} = {word!r}: nas compress {option} does that")
+        return plan
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, plans in full: what the database keeps and compares."""
+        plain = self.model_dump(exclude={"name"})
+        for stage in ("proxy", "retrain"):
+            plain[stage] = _plain_plan(getattr(self, stage).get("plan"), self.plan(stage))
+        return plain
+
+    def to_toml(self) -> str:
+        """The recipe as a file that :func:`load_recipe` reads back to an equal one."""
+        return tomli_w.dumps(self.model_dump(exclude_none=True))
+
+
+def _plain_plan(name: str | None, plan: Plan) -> dict[str, Any]:
+    """The fields that differ from their defaults, or from the named plan that they are read back into."""
+    kept = plan.identity()
+    if name is not None:
+        named = named_plan(name).to_dict()
+        kept |= {field: value for field, value in plan.to_dict().items() if value != named[field]}
+    return {"plan": name, **kept}
+
+
+EMBEDDED = Recipe(
+    name="demo",
+    # In a few hundred steps a network without the bicubic skip has not yet learned to interpolate.
+    space=SpaceSection(only={"skip": ["bicubic"]}),
+    budget=BudgetSection(params=300_000, multi_adds=15_000_000_000),
+)
+"""What ``nas search`` does when it is told nothing."""
+
+
+def load_recipe(path: Path) -> Recipe:
+    """The recipe of a TOML file; its name is the file's unless it says otherwise.
+
+    Raises RecipeError: the file, the section, the key or value, and what is allowed.
+    """
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RecipeError(f"{path}: cannot be read ({error.strerror or error})") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{path}: is no TOML ({error})") from error
+    return make_recipe({"name": path.stem, **table}, where=path.name)
+
+
+def make_recipe(table: dict[str, Any], where: str = "recipe") -> Recipe:
+    """A checked recipe from plain values. Raises RecipeError that begins with ``where``."""
+    if "compress" in table:
+        raise RecipeError(
+            f"{where}: is a compression and no search; its own nas compress command goes on with it"
+        )
+    if "ladder" in table:
+        raise RecipeError(
+            f"{where}: is a calibration or a table and no search; its own command goes on with it"
+        )
+    try:
+        recipe = Recipe.model_validate(table)
+        recipe.check()
+    except ValidationError as error:
+        raise RecipeError(_explained(error, where)) from None
+    except (NasError, SpaceError) as error:
+        raise RecipeError(f"{where}: {error}") from None
+    return recipe
+
+
+def _explained(error: ValidationError, where: str) -> str:
+    """The first mistake in one line."""
+    first = error.errors(include_url=False)[0]
+    *above, key = [str(part) for part in first["loc"]]
+    section = f" [{'.'.join(above)}]" if above else ""
+    if first["type"] == "extra_forbidden":
+        model: type[BaseModel] = Recipe
+        for part in above:
+            annotation = model.model_fields[part].annotation
+            assert isinstance(annotation, type)
+            model = annotation
+        return str(unknown("key", key, model.model_fields, where=where + section))
+    if first["type"] == "value_error":
+        return f"{where}{section}: {key}: {first['ctx']['error']}"
+    return f"{where}{section}: {key} = {first['input']!r}: {first['msg'].lower()}"

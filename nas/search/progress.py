@@ -1,0 +1,117 @@
+"""Where a search stands: what a listener is told, and the counts that decide when it is over."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from leaderboard.fronts.pareto import hypervolume, pareto_mask
+from leaderboard.store.records import Trial
+from nas.cost.budget import Cost
+from nas.training import Progress
+from search_spaces import Genotype
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    """Something that a person watching wants to know.
+
+    ``kind`` is one of started, progress, finished, rejected, repeated, failed, note. ``rung`` counts from 0.
+    """
+
+    kind: str
+    number: int = -1
+    rung: int = 0
+    genotype: Genotype | None = None
+    cost: Cost | None = None
+    psnr_db: float | None = None
+    progress: Progress | None = None
+    text: str = ""
+
+
+Listener = Callable[[Event], None]
+"""Told of each Event; may raise Interrupted, whereupon the search stops cleanly."""
+
+Results = dict[str, tuple[float, float]]
+"""Genotype id -> (cost, PSNR in dB)."""
+
+
+@dataclass(kw_only=True)
+class Tally:
+    """Where a search stands. ``rungs`` holds the results of each rung, the shortest training first.
+
+    ``cost`` names which cost the front trades PSNR for.
+    """
+
+    wanted: int
+    rungs: list[Results]
+    cost: str = "multi_adds"
+    bicubic_psnr_db: float = 0.0
+    rejected: int = 0
+    rejected_by: dict[str, int] = field(default_factory=dict)
+    repeated: int = 0
+    failed: int = 0
+    failed_ids: set[str] = field(default_factory=set)
+
+    @property
+    def unit(self) -> str:
+        """What a hypervolume counts costs in: milliseconds of latency, or giga of anything else."""
+        return "ms" if self.cost == "latency_ms" else "G"
+
+    @property
+    def results(self) -> Results:
+        """Of all candidates that were trained: their shortest training."""
+        return self.rungs[0]
+
+    @property
+    def longest(self) -> int:
+        """The highest rung with a result."""
+        return max((rung for rung, results in enumerate(self.rungs) if results), default=0)
+
+    @property
+    def top(self) -> Results:
+        """The results of the longest trainings that there are: only these are compared."""
+        return self.rungs[self.longest]
+
+    @property
+    def best_psnr_db(self) -> float | None:
+        """The best PSNR among the longest trainings so far, in dB."""
+        return max((psnr for _, psnr in self.top.values()), default=None)
+
+    def count(self, trial: Trial) -> None:
+        """Take in a trial that is over."""
+        if trial.evaluation is not None:
+            self.rungs[trial.rung][trial.genotype_id] = trial.price(self.cost), trial.evaluation.psnr_db
+        if trial.state == "rejected":
+            self.rejected += 1
+            for name in trial.excess:
+                self.rejected_by[name] = self.rejected_by.get(name, 0) + 1
+        elif trial.state == "repeated":
+            self.repeated += 1
+        elif trial.state == "failed":
+            self.failed += 1
+            self.failed_ids.add(trial.genotype_id)
+
+    def front(self) -> list[str]:
+        """The genotype ids that nothing dominates, cheapest first."""
+        results = self.top
+        if not results:
+            return []
+        cost, psnr = np.array(list(results.values())).T
+        ids = np.array(list(results))[pareto_mask(cost, psnr)]
+        return sorted(ids.tolist(), key=lambda genotype: results[genotype])
+
+    def hypervolume(self, limit: float | None = None) -> float:
+        """Area between the front and bicubic, in dB times :attr:`unit`.
+
+        It reaches up to ``limit``, or to the costliest result where there is none.
+        """
+        results = self.top
+        if not results:
+            return 0.0
+        cost, psnr = np.array(list(results.values())).T
+        most = float(cost.max()) if limit is None else limit
+        size = 1.0 if self.unit == "ms" else 1e9
+        return hypervolume(cost / size, psnr, cost_limit=most / size, quality_floor=self.bicubic_psnr_db)

@@ -1,0 +1,1 @@
+"""Simulated searches: objectives from recorded trainings or formulas, comparisons of samplers."""

@@ -1,0 +1,245 @@
+"""A sample of a space, trained at several lengths and with several seeds, as a table
+(``nas/simulation/table.py``).
+
+The sample is that of ``nas/calibration/design.py``, the trainings are those of ``nas/calibration/sweep.py``,
+recorded in the results database; so a table that was interrupted goes on, and nothing in it is trained twice.
+Several machines take parts of the same sample (:class:`Shard`), and their files are merged.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from leaderboard.store import Store
+from nas._version import __version__
+from nas.calibration.design import spread
+from nas.calibration.sweep import Ladder, make_levels, read_ladder
+from nas.cost.latency import processor
+from nas.data.benchmarks import BenchmarkSet
+from nas.errors import RecipeError, RunError
+from nas.evaluation.benchmark_sets import measure_retrained
+from nas.recipes.recipe import Recipe
+from nas.search.progress import Listener
+from nas.simulation.table import Table, make_table
+from nas.simulation.validate_table import COSTS, VERSION
+from search_spaces import Genotype
+
+LICENCE = "CC-BY-4.0"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shard:
+    """The part of the sample that one machine trains: every ``parts``-th one, from the ``part``-th on."""
+
+    part: int = 1
+    parts: int = 1
+
+    def of(self, genotypes: Sequence[Genotype]) -> list[Genotype]:
+        """Its members, spread over the sample as the whole is over the space."""
+        return list(genotypes[self.part - 1 :: self.parts])
+
+    @property
+    def suffix(self) -> str:
+        """What is added to names; nothing where there is one part."""
+        return "" if self.parts == 1 else f"-{self.part}of{self.parts}"
+
+
+def parse_shard(text: str) -> Shard:
+    """``2/5``: the second of five. Raises RecipeError for anything else."""
+    match = re.fullmatch(r"(\d{1,4})/(\d{1,4})", text.strip())
+    if match is None or not 1 <= int(match[1]) <= int(match[2]):
+        raise RecipeError(f"--shard {text!r}: write PART/PARTS, from 1/1 on (2/5)")
+    return Shard(part=int(match[1]), parts=int(match[2]))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampling:
+    """What is tabulated: so many ``architectures`` of the recipe's space inside its budget.
+
+    ``rungs`` are steps of the recipe's proxy plan; ``seeds`` is how many each architecture is trained with,
+    for each rung. ``shard`` is the part of it that is trained here.
+    """
+
+    architectures: int
+    rungs: tuple[int, ...]
+    seeds: Mapping[int, int]
+    published: bool = True
+    shard: Shard = Shard()
+
+    def words(self) -> str:
+        """The sample in a line, for its card; equal for all shards."""
+        how = "published networks that fit first" if self.published else "without published networks"
+        seeds = ", ".join(f"{self.seeds.get(rung, 1)} at {rung} steps" for rung in self.rungs)
+        return (
+            f"{self.architectures} architectures, even over the logarithm of Multi-Adds and over the options "
+            f"of each axis, {how}; seeds: {seeds}"
+        )
+
+
+class Tabulation:
+    """Trains a sample and gives its table; ``recipe.name`` is the name of both, and of the study.
+
+    Raises what :class:`nas.calibration.sweep.Ladder` and :func:`nas.calibration.design.spread` raise.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        sampling: Sampling,
+        store: Store,
+        runs: Path,
+        device: str,
+        listen: Listener = lambda event: None,
+        *,
+        licence: str = LICENCE,
+    ) -> None:
+        self.name, self.sampling, self.licence = recipe.name, sampling, licence
+        self.recipe = recipe.model_copy(update={"name": recipe.name + sampling.shard.suffix})
+        self.store, self.runs, self.device = store, runs, device
+        levels = make_levels(recipe, list(sampling.rungs), dict(sampling.seeds))
+        self.ladder = Ladder(self.recipe, levels, store, runs, device, listen)
+        whole = spread(
+            recipe.search_space(),
+            recipe.scale,
+            sampling.architectures,
+            budget=recipe.limits(),
+            seed=recipe.seed,
+            published=sampling.published,
+        )
+        self.genotypes = sampling.shard.of(whole)
+        if not self.genotypes:
+            raise RecipeError(
+                f"part {sampling.shard.part} of {sampling.architectures} architectures is empty"
+            )
+
+    @property
+    def trainings(self) -> int:
+        """How many trainings the table of this part has when it is whole."""
+        return len(self.genotypes) * sum(self.sampling.seeds.get(rung, 1) for rung in self.sampling.rungs)
+
+    def train(self) -> None:
+        """Train what is left."""
+        self.ladder.prepare()
+        self.ladder.run(self.genotypes)
+
+    def measure(
+        self,
+        sets: Sequence[BenchmarkSet],
+        breathe: Callable[[], None] = lambda: None,
+        tell: Callable[[str], None] = lambda text: None,
+    ) -> None:
+        """Measure the weights of the longest rung on benchmark sets, each once."""
+        top = self.ladder.protocols[-1].id
+        for trial in self.store.trials(self.ladder.study.id, curves=False):
+            evaluation = trial.evaluation
+            if evaluation is None or evaluation.protocol_id != top:
+                continue
+            breathe()
+            measure_retrained(
+                self.store,
+                evaluation,
+                sets,
+                runs=self.runs,
+                metric=self.recipe.metric,
+                scale=self.recipe.scale,
+                device=torch.device(self.device.split(",")[0]),
+                breathe=breathe,
+            )
+            tell(trial.genotype_id)
+
+    def table(self, sets: Sequence[BenchmarkSet] = ()) -> Table:
+        """What is there so far. Raises RunError where nothing is."""
+        frame = read_ladder(self.store, self.recipe.name)
+        known = {one.id for one in self.genotypes}
+        rungs = {protocol.id: rung for rung, protocol in enumerate(self.ladder.protocols)}
+        rows = [
+            _row(row, rungs[row["protocol"]])
+            for row in frame.to_dict("records")
+            if row["genotype_id"] in known and row["protocol"] in rungs
+        ]
+        if not rows:
+            raise RunError(f"run {self.recipe.name!r}: nothing was trained, so there is no table to write")
+        if sets:
+            self._add_scores(rows, [one.name for one in sets])
+        return make_table(self._card(), rows, where=self.name)
+
+    def _add_scores(self, rows: list[dict[str, Any]], names: Sequence[str]) -> None:
+        """PSNR and SSIM on benchmark sets, for the rows whose weights were measured."""
+        digests = {}
+        for trial in self.store.trials(self.ladder.study.id, curves=False):
+            if (made := trial.evaluation) is not None:
+                digests[made.genotype_id, made.protocol_id, made.seed] = made.checkpoint_sha256
+        for row in rows:
+            for name in names:
+                row[f"psnr_db_{name}"] = row[f"ssim_{name}"] = float("nan")
+            digest = digests.get((row["genotype_id"], row["protocol"], row["seed"]))
+            if digest is None:
+                continue
+            for one in self.store.measurements(row["genotype_id"]):
+                same = (one.scale, one.metric) == (self.recipe.scale, self.recipe.metric)
+                plain = one.network == row["genotype_id"] and one.checkpoint_sha256 == digest
+                if one.benchmark in names and same and plain:
+                    row[f"psnr_db_{one.benchmark}"] = one.psnr_db
+                    row[f"ssim_{one.benchmark}"] = float("nan") if one.ssim is None else one.ssim
+
+    def _card(self) -> dict[str, Any]:
+        protocols, space = self.ladder.protocols, self.ladder.space
+        levels = self.ladder.levels
+        return {
+            "version": VERSION,
+            "name": self.name,
+            "space": space.name,
+            "only": {name: list(options) for name, options in space.only.items()},
+            "space_digest": space.digest,
+            "scale": self.recipe.scale,
+            "metric": self.recipe.metric,
+            "data": _without_path(self.recipe.data),
+            "data_digest": protocols[0].data_digest,
+            "bicubic_psnr_db": protocols[0].bicubic_psnr_db,
+            "rungs": [
+                {"steps": one.plan["steps"], "protocol": one.id, "plan": one.plan} for one in protocols
+            ],
+            "goes_on": all(later.continues(before) for before, later in pairwise(levels)),
+            "budget": self.recipe.limits().limits(),
+            "sample": self.sampling.words(),
+            "wanted": self.sampling.architectures,
+            "licence": self.licence,
+            "machines": [processor(torch.device(self.device.split(",")[0]))],
+            "created": datetime.now(UTC).date().isoformat(),
+            "code_version": __version__,
+        }
+
+
+def _row(row: Mapping[Any, Any], rung: int) -> dict[str, Any]:
+    return {
+        "genotype_id": row["genotype_id"],
+        "genotype": json.dumps(row["choices"], sort_keys=True),
+        **{name: row[name] for name in COSTS},
+        "rung": rung,
+        "steps": row["steps"],
+        "seed": row["seed"],
+        "protocol": row["protocol"],
+        "psnr_db": row["psnr_db"],
+        "ssim": row["ssim"],
+        "seconds": row["train_seconds"],
+        "device": row["device"],
+        "torch_version": row["torch_version"],
+    }
+
+
+def _without_path(data: str) -> str:
+    """The data's word without where it lies on this machine; the digest says which pixels it was."""
+    parts = []
+    for part in data.split("+"):
+        kind, colon, path = part.partition(":")
+        parts.append(f"{kind}:{Path(path).name}" if colon else kind)
+    return "+".join(parts)

@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from leaderboard.page.network_data import again_command
+from leaderboard.store import Store
+
+RECIPE = """
+name = "small"
+scale = 2
+data = "folder:{images}"
+trials = 4
+device = "cpu"
+sampler = "random"
+rungs = [2, 4]
+[space.only]
+width = [16, 24]
+blocks = [1]
+[proxy]
+plan = "steady"
+batch = 2
+lr_patch = 12
+[retrain]
+plan = "longer"
+steps = 6
+batch = 2
+lr_patch = 12
+"""
+
+Nas = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def searched(nas: Nas, tmp_path: Path, images: Path) -> Path:
+    (tmp_path / "small.toml").write_text(RECIPE.format(images=images))
+    assert nas("search", "small.toml").returncode == 0
+    assert nas("retrain", "small", "--top", "1").returncode == 0
+    return tmp_path / "runs" / "results.db"
+
+
+def test_the_command_of_the_page_finds_every_number_again_to_the_last_bit(nas: Nas, searched: Path) -> None:
+    """Also that of a candidate that went on from a lower rung, and of a re-training."""
+    with Store.at(searched, read_only=True) as store:
+        frame = store.frame("small")
+    before = searched.read_bytes()
+    done = frame[frame["state"] == "finished"]
+    chosen = [done[done["stage"] == "retrain"].iloc[0], done[done["rung"] == 1].iloc[0], done.iloc[0]]
+    for row in chosen:
+        again = nas(*again_command(row).split()[1:])
+        assert again.returncode == 0, again.stderr
+        assert "The same, to the last bit." in again.stdout
+        assert f"recorded  {row['psnr_db']:.6f} dB" in again.stdout
+    assert searched.read_bytes() == before
+
+
+def test_what_cannot_be_run_again_is_one_line(nas: Nas, searched: Path, images: Path) -> None:
+    with Store.at(searched, read_only=True) as store:
+        genotype = store.frame("small")["genotype"].iloc[0]
+    for arguments, words in (
+        (["nobody", genotype], "unknown run 'nobody'"),
+        (["small", "zzz"], "zzz"),
+        (["small", genotype, "--seed", "7"], r"with seed 7 \(protocols: .*; seeds: 0\)"),
+        (["small", genotype, "--protocol", "full"], "under protocol full"),
+    ):
+        done = nas("rerun", *arguments)
+        assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+        assert re.search(words, done.stderr)
+
+
+def test_other_images_are_refused(nas: Nas, searched: Path, images: Path, tmp_path: Path) -> None:
+    with Store.at(searched, read_only=True) as store:
+        frame = store.frame("small")
+    copy = tmp_path / "moved"
+    copy.mkdir()
+    recipe = (
+        (tmp_path / "small.toml").read_text().replace(str(images), str(copy)).replace('"small"', '"other"')
+    )
+    (tmp_path / "other.toml").write_text(recipe)
+    for number, path in enumerate(sorted(images.iterdir())):
+        (copy / path.name).write_bytes(path.read_bytes())
+        last = number, copy / path.name
+    assert nas("search", "other.toml", "--runs", "others").returncode == 0
+    last[1].unlink()
+    genotype = frame[frame["state"] == "finished"]["genotype"].iloc[0]
+    done = nas("rerun", "other", genotype, "--runs", "others")
+    assert done.returncode == 2
+    assert "the images have digest" in done.stderr

@@ -1,0 +1,209 @@
+"""Who may import whom, what each package stays free of, and names that occur once."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+import tomllib
+from collections import defaultdict
+
+import pytest
+from package_graph import MODULES, ROOT, TOPS, cycle, edges, imports_of, package_of, tree_of
+
+EVERYWHERE = {
+    "nas.errors",
+    "nas._version",
+    "leaderboard.errors",
+    "leaderboard.deprecated",
+    "search_spaces.errors",
+}
+"""Modules that any package may import; they import none."""
+
+CORE = "nas.core nas.cost"
+TRAINED = f"{CORE} nas.data nas.executors nas.training search_spaces"
+MAY_IMPORT = {
+    "nas": "nas.core",
+    "nas.__main__": "nas.cli",
+    "nas.core": "",
+    "nas.imaging": "",
+    "nas.metrics": "nas.core",
+    "nas.cost": "nas.core search_spaces",
+    "nas.data": "nas.core nas.imaging",
+    "nas.samplers": "leaderboard.fronts search_spaces",
+    "nas.pruning": "nas.cost search_spaces",
+    "nas.training": "nas.core nas.data nas.imaging nas.metrics nas.pruning search_spaces",
+    "nas.executors": "nas.core nas.training",
+    "nas.networks": f"leaderboard.store {CORE} nas.training search_spaces",
+    "nas.evaluation": "leaderboard.sources leaderboard.store leaderboard.tables leaderboard.views "
+    "nas.cost nas.data nas.imaging nas.metrics nas.networks search_spaces",
+    "nas.export": f"leaderboard.store {CORE} nas.evaluation nas.training search_spaces",
+    "nas.measuring": f"leaderboard.store {CORE} nas.data nas.export search_spaces",
+    "nas.upscale": f"{CORE} nas.data nas.export nas.imaging",
+    "nas.recipes": f"leaderboard.store {TRAINED} nas.metrics nas.samplers",
+    "nas.search": f"leaderboard.fronts leaderboard.store {TRAINED} nas.recipes nas.samplers",
+    "nas.retraining": f"leaderboard.fronts leaderboard.store {TRAINED} nas.recipes nas.search",
+    "nas.calibration": f"leaderboard.fronts leaderboard.store {TRAINED} nas.recipes nas.samplers nas.search",
+    "nas.compression": f"leaderboard.store {TRAINED} nas.evaluation nas.export nas.metrics nas.pruning "
+    "nas.recipes",
+    "nas.simulation": "leaderboard.fronts leaderboard.store leaderboard.views "
+    f"{TRAINED} nas.calibration nas.evaluation nas.recipes nas.samplers nas.search",
+    "nas.cli": "leaderboard.page leaderboard.site leaderboard.sources leaderboard.store leaderboard.tables "
+    f"leaderboard.views {TRAINED} nas.calibration nas.compression nas.evaluation nas.export nas.imaging "
+    "nas.measuring nas.metrics nas.networks nas.recipes nas.retraining nas.search nas.simulation nas.upscale",
+    "search_spaces": "search_spaces.genotype",
+    "search_spaces.blocks": "",
+    "search_spaces.genotype": "",
+    "search_spaces.compressed": "search_spaces search_spaces.genotype",
+    "search_spaces.lightweight": "search_spaces.blocks search_spaces.genotype",
+    "search_spaces.networks": "search_spaces.blocks search_spaces.genotype",
+    "search_spaces.published": "search_spaces.genotype search_spaces.lightweight search_spaces.networks",
+    "search_spaces.named": "search_spaces.genotype search_spaces.published",
+    "search_spaces.describe": "search_spaces.genotype search_spaces.lightweight search_spaces.published",
+    "leaderboard": "leaderboard.store",
+    "leaderboard.crops": "",
+    "leaderboard.fronts": "",
+    "leaderboard.store": "",
+    "leaderboard.tables": "leaderboard.fronts leaderboard.store",
+    "leaderboard.views": "leaderboard.fronts leaderboard.tables",
+    "leaderboard.sources": "leaderboard.store leaderboard.tables leaderboard.views",
+    "leaderboard.page": "leaderboard.crops leaderboard.fronts leaderboard.sources leaderboard.store "
+    "leaderboard.tables leaderboard.views",
+    "leaderboard.site": "leaderboard.crops leaderboard.page leaderboard.sources leaderboard.store "
+    "leaderboard.tables leaderboard.views",
+}
+"""Package -> the packages that it may import. ``search_spaces`` means all of it for the packages of
+``nas``.
+"""
+
+GATHERING = {
+    *("nas.data", "nas.executors", "nas.samplers", "nas.training", "search_spaces"),
+    *("leaderboard.page", "leaderboard.site", "leaderboard.store", "leaderboard.views"),
+}
+"""Packages that offer the names of their modules; importing any other one loads nothing heavy."""
+HEAVY = {"torch", "optuna", "pandas", "sqlalchemy", "plotly", "dash", "matplotlib", "scipy", "numpy"}
+
+STILL_TWICE = {"Asked", "Plan", "Source", "Step"}
+"""Names of classes that occur twice."""
+
+
+def imported(package: str, name: str) -> str:
+    """The word of the table for what a package imports."""
+    return "search_spaces" if package.startswith("nas") and name.startswith("search_spaces") else name
+
+
+@pytest.mark.parametrize("package", sorted({package_of(module) for module in MODULES} - EVERYWHERE))
+def test_a_package_imports_what_the_table_allows(package: str) -> None:
+    found = {imported(package, name) for name in edges()[package] - EVERYWHERE}
+    assert found <= set(MAY_IMPORT[package].split()), f"{package}: not in MAY_IMPORT"
+
+
+def test_the_table_names_packages_that_are_there_and_has_no_cycle() -> None:
+    assert set(MAY_IMPORT) | EVERYWHERE == {package_of(module) for module in MODULES}
+    assert cycle({package: set(others.split()) for package, others in MAY_IMPORT.items()}) == []
+
+
+def test_modules_that_all_may_import_import_none() -> None:
+    assert not any(edges()[module] for module in EVERYWHERE)
+
+
+@pytest.mark.parametrize(
+    ("package", "banned"),
+    [
+        ("search_spaces", {"nas", "leaderboard", "optuna", "sqlalchemy", "pandas", "plotly", "dash"}),
+        ("leaderboard", {"nas", "search_spaces", "torch", "optuna"}),
+        ("nas", {"sqlalchemy"}),
+    ],
+)
+def test_a_package_stays_free_of_what_is_not_its_job(package: str, banned: set[str]) -> None:
+    for module in MODULES:
+        if module.split(".")[0] == package:
+            assert not {name.split(".")[0] for name in imports_of(module)} & banned, module
+
+
+def test_only_the_samplers_and_the_search_know_optuna() -> None:
+    for module in MODULES:
+        if package_of(module) not in ("nas.samplers", "nas.search"):
+            assert "optuna" not in {name.split(".")[0] for name in imports_of(module)}, module
+
+
+def test_only_the_command_line_prints_or_exits() -> None:
+    for module in MODULES:
+        if package_of(module) in ("nas.cli", "nas.__main__"):
+            continue
+        for node in ast.walk(tree_of(module)):
+            if isinstance(node, ast.Call):
+                called = ast.unparse(node.func)
+                assert called not in ("print", "exit", "sys.exit", "quit"), f"{module} calls {called}"
+
+
+def test_nothing_is_imported_from_the_package_nas_itself() -> None:
+    for module in MODULES:
+        assert "nas" not in imports_of(module), module
+
+
+def test_no_cycle_hides_behind_a_late_import() -> None:
+    """Each module alone can be imported first, in a fresh interpreter."""
+    names = [name for name in MODULES if name != "nas.__main__"]
+    code = (
+        "import importlib, sys\n"
+        f"for name in {names!r}:\n"
+        "    kept = {k: v for k, v in sys.modules.items() if k.split('.')[0] not in "
+        f"{TOPS!r}}}\n"
+        "    sys.modules.clear(); sys.modules.update(kept)\n"
+        "    importlib.import_module(name)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, timeout=120)
+
+
+def test_importing_a_package_does_no_work() -> None:
+    packages = {module for module, path in MODULES.items() if path.name == "__init__.py"}
+    light = [
+        name for name in sorted(packages) if not any(f"{name}.".startswith(f"{big}.") for big in GATHERING)
+    ]
+    assert len(light) > 15
+    code = f"import {', '.join(light)}, sys; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert not set(done.stdout.split()) & HEAVY
+
+
+def test_the_folder_nas_shows_packages_and_four_files() -> None:
+    shown = {
+        path.name: path.is_dir()
+        for path in (ROOT / "nas").iterdir()
+        if path.name != "__pycache__"
+        and not (path.is_dir() and all("__pycache__" in p.parts for p in path.rglob("*")))
+    }
+    files = {name for name, is_folder in shown.items() if not is_folder}
+    assert files == {"__init__.py", "__main__.py", "_version.py", "errors.py"}
+    packages = {package.removeprefix("nas.") for package in MAY_IMPORT if package.startswith("nas.")}
+    assert set(shown) - files == (packages | {"tables", "weights"}) - {"__main__"}
+
+
+def test_the_wheel_holds_all_packages_and_their_data() -> None:
+    for path in MODULES.values():
+        assert (path.parent / "__init__.py").exists(), path
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
+    assert settings["packages"]["find"]["include"] == [f"{top}*" for top in TOPS]
+    data = {
+        path.relative_to(ROOT)
+        for folder in ("nas/tables", "nas/weights", "leaderboard/assets", "leaderboard/data")
+        for path in (ROOT / folder).iterdir()
+    }
+    packed = {
+        path.relative_to(ROOT)
+        for top, patterns in settings["package-data"].items()
+        for pattern in patterns
+        for path in (ROOT / top).glob(pattern)
+    }
+    assert data and data <= packed
+
+
+def test_no_class_name_occurs_twice() -> None:
+    places = defaultdict(list)
+    for module in MODULES:
+        for node in tree_of(module).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                places[node.name].append(module)
+    twice = {name: found for name, found in places.items() if len(found) > 1}
+    assert set(twice) == STILL_TWICE, twice
