@@ -1,4 +1,4 @@
-"""What was found: the results database, its front mathematics and its views (never imports torch)."""
+"""What was found: the results database, its fronts, tables and views; without torch."""
 
 from __future__ import annotations
 

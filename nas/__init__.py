@@ -1,4 +1,4 @@
-"""How we search: cost, data, training, the search loop and the command line of ParetoSR."""
+"""Search for super-resolution networks: costs, data, training, the search loop and the command line."""
 
 import sys
 

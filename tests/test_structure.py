@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 import tomllib
@@ -203,3 +204,36 @@ def test_no_class_name_occurs_twice() -> None:
             if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                 places[node.name].append(module)
     assert {name: found for name, found in places.items() if len(found) > 1} == {}
+
+
+DIALECT = {"verdict", "agreement", "reach", "spread", "tally", "partners", "levels", "ladder"}
+"""Words that no module and no class is named by: the field has its own."""
+
+
+def test_modules_and_classes_have_the_names_of_the_field() -> None:
+    named = {module: module.rsplit(".", 1)[-1].split("_") for module in MODULES}
+    for module in MODULES:
+        for node in ast.walk(tree_of(module)):
+            if isinstance(node, ast.ClassDef):
+                words = re.findall("[A-Z][a-z0-9]*", node.name)
+                named[f"{module}.{node.name}"] = [word.lower() for word in words]
+    wrong = {name for name, words in named.items() if DIALECT & {*words, *(f"{word}s" for word in words)}}
+    assert wrong == set()
+
+
+def test_the_architecture_page_says_what_each_package_holds() -> None:
+    page = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+    packages = [module for module, path in MODULES.items() if path.name == "__init__.py"]
+    for package in packages:
+        first = str(ast.get_docstring(tree_of(package))).splitlines()[0]
+        assert f"| `{package}` | {first} |" in page
+
+
+def test_the_loop_has_no_subclass_and_no_file_of_the_search_is_long() -> None:
+    for module in MODULES:
+        for node in ast.walk(tree_of(module)):
+            if isinstance(node, ast.ClassDef):
+                bases = {ast.unparse(base).partition("[")[0].rpartition(".")[2] for base in node.bases}
+                assert not bases & {"Loop", "ParetoSearch", "FixedSet", "DatabaseRecorder"}, node.name
+        if module.startswith("nas.search"):
+            assert len(MODULES[module].read_text(encoding="utf-8").splitlines()) <= 300, module

@@ -1,4 +1,4 @@
-"""The results as a page that follows a running search: `make_app` for the application, `serve` to run it.
+"""The leaderboard as a live page: `make_app` builds the application, `serve` runs it.
 
 It reads the database; the one thing that it writes, and only when asked to allow it, is the queue of
 re-trainings. A new view of `VIEWS` appears by itself.

@@ -1,4 +1,4 @@
-"""The results of studies as a folder that opens in a browser without a server and without any network."""
+"""The leaderboard as a folder of files that a browser opens without a server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The results database: the only module that reads or writes it, plain values in, plain values out.
+"""The results database: the only package that reads or writes it; plain values in and out.
 
 A new question is one method of the part it belongs to, in its file here; a new column is described in
 `leaderboard/store/schema.py`.

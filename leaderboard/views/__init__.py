@@ -1,4 +1,4 @@
-"""What the results show, as figures: a pure function that gathers the numbers, and one that draws them.
+"""Figures of results: each a function that gathers the numbers and one that draws them.
 
 Another view is such a pair and one line in `VIEWS`; a frame that no view had before is one more source in
 `leaderboard/sources.py`. Text that a user chose is escaped before it is drawn.
@@ -29,7 +29,7 @@ from leaderboard.views.parts import PartsInfo, parts_figure, parts_info
 from leaderboard.views.points import name_places
 from leaderboard.views.progress import HistoryInfo, history_figure, history_info, hypervolume_path
 from leaderboard.views.proxies import ProxiesInfo, proxies_figure, proxies_info
-from leaderboard.views.rank_correlation import AgreementInfo, agreement_figure, agreement_info
+from leaderboard.views.rank_correlation import RankCorrelationInfo, agreement_figure, agreement_info
 from leaderboard.views.rejects import RejectsInfo, rejects_figure, rejects_info
 from leaderboard.views.show import Show, View, budget_of
 from leaderboard.views.slices import SlicesInfo, slices_figure, slices_info
@@ -63,7 +63,6 @@ __all__ = [
     "SETTINGS",
     "VIEWS",
     "WARM",
-    "AgreementInfo",
     "BenchmarksInfo",
     "CurvesInfo",
     "EffortInfo",
@@ -75,6 +74,7 @@ __all__ = [
     "ParallelInfo",
     "PartsInfo",
     "ProxiesInfo",
+    "RankCorrelationInfo",
     "RejectsInfo",
     "Show",
     "SlicesInfo",

@@ -50,7 +50,7 @@ class FidelityPair:
 
 
 @dataclass(frozen=True, kw_only=True)
-class AgreementInfo:
+class RankCorrelationInfo:
     """The pairs of fidelities that share networks, those of the chosen protocol first.
 
     `most` is the largest number of networks that any two fidelities share.
@@ -62,7 +62,7 @@ class AgreementInfo:
     protocol: str
 
 
-def agreement_info(frame: pd.DataFrame, show: Show) -> AgreementInfo:
+def agreement_info(frame: pd.DataFrame, show: Show) -> RankCorrelationInfo:
     """Rank agreement of each two rungs or plans (means over seeds), and of each two seeds of one of them."""
     rows = frame[(frame["study"] == show.study) & frame["psnr_db"].notna() & frame[show.quality].notna()]
     rows = rows.drop_duplicates(["genotype", "seed", "protocol"])
@@ -87,7 +87,7 @@ def agreement_info(frame: pd.DataFrame, show: Show) -> AgreementInfo:
     pairs.sort(key=lambda pair: (main not in (pair.first, pair.second), -len(pair.points)))
     kinds = rows[["scale", "data", "metric"]].drop_duplicates().sort_values(["scale", "data", "metric"])
     described = list(kinds.itertuples(index=False, name=None))
-    return AgreementInfo(
+    return RankCorrelationInfo(
         pairs=tuple(pairs[:MOST_PANELS]),
         most=most,
         quality=show.quality,
@@ -133,7 +133,7 @@ def _pair(first: str, second: str, points: pd.DataFrame) -> FidelityPair:
     )
 
 
-def agreement_figure(info: AgreementInfo) -> go.Figure:
+def agreement_figure(info: RankCorrelationInfo) -> go.Figure:
     """One panel a pair of fidelities: a point a network, and how far the ranks agree."""
     title = "Rank agreement between fidelities"
     if not info.pairs:

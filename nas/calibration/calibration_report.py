@@ -14,8 +14,8 @@ from leaderboard.store.records import Calibration
 from nas.calibration.fidelities import Fidelity
 from nas.calibration.rank_correlation import (
     LEAST,
-    Agreement,
     Noise,
+    RankCorrelation,
     best_half,
     by_images,
     by_seeds,
@@ -46,10 +46,10 @@ class Rung:
     steps: int
     protocol: str
     architectures: int
-    tau: Agreement
-    rho: Agreement
-    half_tau: Agreement
-    half_rho: Agreement
+    tau: RankCorrelation
+    rho: RankCorrelation
+    half_tau: RankCorrelation
+    half_rho: RankCorrelation
     noise: Noise
     resolves_db: float
     seconds: float
@@ -62,10 +62,10 @@ class Baseline:
 
     name: str
     known: int
-    tau: Agreement
-    rho: Agreement
-    half_tau: Agreement
-    half_rho: Agreement
+    tau: RankCorrelation
+    rho: RankCorrelation
+    half_tau: RankCorrelation
+    half_rho: RankCorrelation
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,7 +192,7 @@ def _baseline(name: str, column: Floats, reference: pd.Series) -> Baseline:
     return Baseline(name=name, known=known, **_agreements(column, reference))
 
 
-def _agreements(table: Floats, reference: pd.Series) -> dict[str, Agreement]:
+def _agreements(table: Floats, reference: pd.Series) -> dict[str, RankCorrelation]:
     """Tau and rho over all, and among the better half by the reference."""
     y = reference.to_numpy(dtype=float)
     half = best_half(y)

@@ -26,7 +26,7 @@ RESOLVED = 1.96 * math.sqrt(2)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Agreement:
+class RankCorrelation:
     """A rank correlation, and its 95 % bootstrap interval over architectures; NaN where there is none."""
 
     value: float
@@ -75,23 +75,23 @@ def kendall(x: ArrayLike, y: ArrayLike) -> float:
     return float(taus(x, y, np.ones((1, len(np.asarray(x)))))[0])
 
 
-def tau_of(table: ArrayLike, reference: ArrayLike, *, seed: int = 0) -> Agreement:
+def tau_of(table: ArrayLike, reference: ArrayLike, *, seed: int = 0) -> RankCorrelation:
     """Kendall's tau b between single trainings and ``reference`` (n,): the mean over the seeds of ``table``.
 
     ``table`` is (n, seeds), or (n,). A resample takes architectures with all their seeds.
     """
     columns, y = _columns(table, reference)
     if len(y) < LEAST:
-        return Agreement(value=math.nan, low=math.nan, high=math.nan)
+        return RankCorrelation(value=math.nan, low=math.nan, high=math.nan)
     weights = _weights(len(y), seed)
     return _interval(_mean([taus(column, y, weights) for column in columns.T]), len(y))
 
 
-def rho_of(table: ArrayLike, reference: ArrayLike, *, seed: int = 0) -> Agreement:
+def rho_of(table: ArrayLike, reference: ArrayLike, *, seed: int = 0) -> RankCorrelation:
     """Spearman's rho in the same way."""
     columns, y = _columns(table, reference)
     if len(y) < LEAST:
-        return Agreement(value=math.nan, low=math.nan, high=math.nan)
+        return RankCorrelation(value=math.nan, low=math.nan, high=math.nan)
     counts = _weights(len(y), seed).astype(int)
     # Each resample as the places that it drew: its own ranks, equal values among them.
     places = np.stack([np.repeat(np.arange(len(y)), row) for row in counts])
@@ -208,12 +208,12 @@ def _spearmans(x: Floats, y: Floats) -> Floats:
     return np.divide(same, room, out=np.full_like(same, np.nan), where=room > 0)
 
 
-def _interval(values: Floats, architectures: int) -> Agreement:
+def _interval(values: Floats, architectures: int) -> RankCorrelation:
     """Of the statistic (first) and its resamples (the rest)."""
     if architectures < LEAST_INTERVAL:
-        return Agreement(value=float(values[0]), low=math.nan, high=math.nan)
+        return RankCorrelation(value=float(values[0]), low=math.nan, high=math.nan)
     low, high = interval(values[1:])
-    return Agreement(value=float(values[0]), low=low, high=high)
+    return RankCorrelation(value=float(values[0]), low=low, high=high)
 
 
 def _mean(found: Sequence[Floats]) -> Floats:

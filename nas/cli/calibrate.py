@@ -14,7 +14,7 @@ from nas.cli.options import Db, Device, Runs, again, between_commas, open_store
 if TYPE_CHECKING:
     from nas.calibration.calibration import CalibrationPlan
     from nas.calibration.calibration_report import Baseline, Report, Rung
-    from nas.calibration.rank_correlation import Agreement
+    from nas.calibration.rank_correlation import RankCorrelation
     from nas.calibration.sweep import SweepSession
     from nas.cli.stop import Stop
     from nas.recipes.recipe import Recipe
@@ -258,7 +258,7 @@ def _four(found: Rung | Baseline) -> str:
     return "".join(f"{_words(agreement):<22}" for agreement in agreements)
 
 
-def _words(agreement: Agreement) -> str:
+def _words(agreement: RankCorrelation) -> str:
     if math.isnan(agreement.value):
         return "-"
     told = f"{agreement.value:.2f}"

@@ -1,1 +1,1 @@
-"""Making a trained network smaller: pruning, quantisation, and the pipeline that puts them together."""
+"""Compression of a trained network: a pipeline of distillation, pruning and quantisation."""

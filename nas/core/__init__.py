@@ -1,1 +1,1 @@
-"""What every package may use: files, units, devices."""
+"""Shared basics: atomic file writes, the cache folder, units, devices."""

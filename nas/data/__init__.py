@@ -1,4 +1,4 @@
-"""Images for training and validation: where they come from, how low resolution is made, how patches are cut.
+"""Images for training and validation: sources, low-resolution images, patches, benchmark sets.
 
 A new source is one function and one line in ``SOURCES`` of ``sources.py``.
 """

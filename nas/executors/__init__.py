@@ -1,4 +1,4 @@
-"""Where candidates are trained: in this process, in several, or on many machines.
+"""Executors: train in this process, in several processes, or on a Ray cluster.
 
 To add one, write a class with the members of Executor, called as ``executor(pool)``, and put it in EXECUTORS.
 A worker gets a Job and gives an Outcome; it never touches the study or the database.

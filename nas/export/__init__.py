@@ -1,1 +1,1 @@
-"""A network as files that others can use."""
+"""Export of networks to files that other programs read, each compared with the network."""

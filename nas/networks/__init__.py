@@ -1,4 +1,4 @@
-"""Networks by their specification: resolve it, load its weights, the pretrained ones."""
+"""Networks from a specification: resolve a name, an id or a file, and load its weights."""
 
 from nas.core.deprecated import NAMES
 

@@ -1,1 +1,1 @@
-"""Re-training of networks of a run: selection, controls, the longer training, reproduction."""
+"""Re-training of a run's networks: selection, controls, the longer training, reproduction."""

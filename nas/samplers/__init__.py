@@ -1,4 +1,4 @@
-"""Who proposes the next candidate: Optuna samplers by name.
+"""Samplers by name: they propose the next candidate.
 
 To add one, write a function from a :class:`Setting` to a BaseSampler and put it in SAMPLERS with what it can
 do. A rejected candidate reaches a sampler as PRUNED with its constraints set: TPE learns from it, the genetic

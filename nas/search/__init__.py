@@ -1,4 +1,4 @@
-"""The search: proposals, promotion, feasibility, progress, and processes that join."""
+"""The search: one loop with its schedulers and recorders, promotion, feasibility, joining processes."""
 
 from nas.core.deprecated import NAMES
 

@@ -1,1 +1,1 @@
-"""Simulated searches: objectives from recorded trainings or formulas, comparisons of samplers."""
+"""Simulated searches in virtual time: objectives, the simulated executor, comparisons of samplers."""

@@ -1,4 +1,4 @@
-"""Training one candidate: a Plan says how, a Job says what, ``train`` gives an Outcome.
+"""Training of one network: a Plan says how, a Job says what, ``train`` returns an Outcome.
 
 A proxy and a full schedule are two values of Plan and one code path.
 """

@@ -1,1 +1,1 @@
-"""Enlarging image files with a network."""
+"""Upscaling of image files of any size with a network."""

@@ -18,7 +18,7 @@ import pandas as pd
 from scipy.stats import rankdata
 from tqdm import tqdm
 
-from nas.calibration.rank_correlation import Agreement, tau_of
+from nas.calibration.rank_correlation import RankCorrelation, tau_of
 from nas.calibration.zero_cost import ZERO_COST, look_at, zero_cost
 from nas.simulation.replays import shipped_tables
 from nas.simulation.table import Table, read_table
@@ -70,7 +70,7 @@ def scored(table: Table, data: str, path: Path) -> dict[str, dict[str, float]]:
     return found
 
 
-def _told(tau: Agreement) -> str:
+def _told(tau: RankCorrelation) -> str:
     return f"{tau.value:.2f} [{tau.low:.2f}, {tau.high:.2f}]"
 
 

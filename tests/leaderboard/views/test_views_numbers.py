@@ -343,7 +343,7 @@ def test_parallel_lines_of_a_large_study_keep_the_front_and_a_spread() -> None:
     assert set(points.loc[list(chosen.shown), "genotype"]) == {"g5", "g7"}
 
 
-# Agreement
+# RankCorrelation
 
 
 @pytest.mark.parametrize("levels", [4, 1000])
