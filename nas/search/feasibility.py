@@ -1,4 +1,4 @@
-"""Whether a budget can be met at all: the smallest cost that a space reaches."""
+"""Feasibility of a budget: the smallest cost that a space reaches."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from nas.samplers import RandomChooser
 from search_spaces import Genotype, Space
 
 TRIES = 5000
-"""Random architectures after which a range counts as empty: about a second."""
+"""Random architectures without a hit after which a range counts as empty: about a second."""
 
 Measure = Callable[[Genotype], Cost]
 
 
 def require_reachable(space: Space, scale: int, budget: Budget) -> None:
-    """Raise BudgetError when no architecture meets ``budget``: the smallest cost found, and what binds.
+    """Raise BudgetError where no architecture meets ``budget``, with the smallest cost and the binding limit.
 
-    Descends one axis at a time from the space's first options, and stops at the first architecture
-    that fits. Costs grow with every axis of a sensible space, so that the descent ends at its floor. For a
-    range, what is between is then looked for at random. Limits of what has to be measured are not looked at.
+    Descends one axis at a time from the space's first options, and stops at the first architecture that fits.
+    Costs grow with every axis of a sensible space, so that the descent ends at the space's smallest cost. For
+    a range, random architectures are tried after that. Limits that have to be measured are ignored.
     """
     limits = budget.ceilings()
     known: dict[str, Cost] = {}

@@ -16,9 +16,17 @@ from search_spaces import Genotype
 
 @dataclass(frozen=True, kw_only=True)
 class Event:
-    """Something that a person watching wants to know.
+    """An event of a run, for a listener.
 
-    ``kind`` is one of started, progress, finished, rejected, repeated, failed, note. ``rung`` counts from 0.
+    Attributes:
+        kind: started, progress, finished, rejected, repeated, failed or note.
+        number: The trial's number in its stage; -1 for none.
+        rung: Counts from 0.
+        genotype: The network; None for a note.
+        cost: Its counted cost.
+        psnr_db: Its result, in dB.
+        progress: The state of its training.
+        text: A note, the reason of a failure, or a remark.
     """
 
     kind: str
@@ -47,7 +55,7 @@ def event_of(
 
 
 Listener = Callable[[Event], None]
-"""Told of each Event; may raise Interrupted, whereupon the search stops cleanly."""
+"""Receives each Event; may raise Interrupted, and the run stops cleanly."""
 
 Results = dict[str, tuple[float, float]]
 """Genotype id -> (cost, PSNR in dB)."""

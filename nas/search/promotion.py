@@ -1,10 +1,9 @@
-"""Which candidates earn a longer training: successive halving for a front instead of one best.
+"""Promotion to longer trainings: successive halving for a front instead of a single best candidate.
 
-Asynchronous (ASHA, arXiv 1810.05934): whenever a worker is free, a candidate of the highest rung that may
-promote goes on; a rung may promote a third of those that have been trained to it. Who goes on is ours, for
-two objectives: whoever adds the most hypervolume to those that went on before, all as measured at that rung.
-So the front is filled where it is thin, and whoever led early makes room for the better ones that come later.
-Those that add nothing follow by non-dominated rank.
+Asynchronous (ASHA, arXiv 1810.05934): whenever a worker is free, the highest rung that may promote does so; a
+rung may promote a third of the candidates trained to it. The order is ours, for two objectives: the candidate
+that adds the most hypervolume to those promoted before, all measured at that rung. So the front is filled
+where it is thin. Candidates that add nothing follow by non-dominated rank.
 """
 
 from __future__ import annotations
@@ -20,17 +19,18 @@ KEEP = 3
 """One candidate in so many is promoted from a rung to the next."""
 
 MARGIN = 0.05
-"""Parts of the ranges by which the hypervolume's corner lies beyond the costliest and below the worst."""
+"""How far the hypervolume's corner lies beyond the costliest and the worst, as a part of the ranges."""
 
 Results = Mapping[str, tuple[float, float]]
-"""Candidate -> (cost, quality), of all that have been trained to one rung."""
+"""Candidate -> (cost, quality), of all candidates trained to one rung."""
 
 
 def next_promotion(rungs: Sequence[Results], promoted: Sequence[Collection[str]]) -> tuple[int, str] | None:
-    """The rung to train and the candidate to train to it; None while nobody has earned it.
+    """The next promotion: the rung to train to, and the candidate; None while none is due.
 
-    ``rungs[r]`` are the results of rung r; ``promoted[r]`` who has been promoted from it, finished or not.
-    The highest rung that can promote comes first.
+    Args:
+        rungs: The results of each rung, the shortest training first.
+        promoted: The candidates promoted from each rung, finished or not.
     """
     for rung in reversed(range(len(rungs) - 1)):
         if len(promoted[rung]) < len(rungs[rung]) // KEEP:
@@ -41,7 +41,7 @@ def next_promotion(rungs: Sequence[Results], promoted: Sequence[Collection[str]]
 
 
 def best(results: Results, promoted: Collection[str]) -> str | None:
-    """Of those not promoted yet, who deserves it most; None where there is nobody."""
+    """The candidate to promote next from one rung; None where all are promoted."""
     names = sorted(results)
     free = np.array([name not in promoted for name in names])
     if not free.any():
@@ -50,7 +50,7 @@ def best(results: Results, promoted: Collection[str]) -> str | None:
     quality = np.array([results[name][1] for name in names], dtype=float)
     gains = _gains(cost, quality, free)
     chosen = np.flatnonzero(free)[int(np.argmax(gains))]
-    if gains.max() <= 0:  # all lie below what went on: the first that no other one dominates
+    if gains.max() <= 0:  # all are dominated by promoted ones: the best of their own front
         left = np.flatnonzero(free)
         front = left[pareto_mask(cost[left], quality[left])]
         chosen = front[int(np.argmax(quality[front]))]
@@ -60,7 +60,7 @@ def best(results: Results, promoted: Collection[str]) -> str | None:
 def _gains(
     cost: NDArray[np.float64], quality: NDArray[np.float64], free: NDArray[np.bool_]
 ) -> NDArray[np.float64]:
-    """The hypervolume that each of the free ones would add to the others."""
+    """The hypervolume that each free candidate would add to the promoted ones."""
     limit = cost.max() + MARGIN * (np.ptp(cost) or 1.0)
     floor = quality.min() - MARGIN * (np.ptp(quality) or 1.0)
     gone = ~free & (cost < limit)
