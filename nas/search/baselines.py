@@ -54,8 +54,8 @@ def made_to_fit(space: Space, scale: int, budget: Budget) -> dict[str, Lightweig
 def fitted(name: str, space: Space, scale: int, budget: Budget) -> tuple[Lightweight, Cost] | None:
     """The published network ``name`` at the largest width inside the upper limits, and its cost.
 
-    Where no width fits, blocks are removed one by one; None where nothing fits. Where ``space`` is narrowed to
-    a single skip connection, the network gets that one, as all candidates have it.
+    Where no width fits, blocks are removed one by one; None where nothing fits. Where ``space`` is narrowed
+    to a single skip connection, the network gets that one, as all candidates have it.
     """
     genotype = PUBLISHED[name].genotype
     assert isinstance(genotype, Lightweight)

@@ -27,10 +27,7 @@ FAILURES_IN_A_ROW = 5
 """Candidates that fail one after another before the process stops: the fault is not the candidates'."""
 
 CLAIM_SECONDS = 0.5
-"""Seconds between two attempts to claim a waiting trial while others are trained."""
-
-PAUSE_SECONDS = 0.2
-"""Seconds between two looks where nothing is trained here and results of other processes are awaited."""
+"""Seconds between two attempts to claim a waiting trial while a worker is free."""
 
 
 @dataclass
@@ -126,7 +123,7 @@ class Loop(Generic[AnyJob]):
                 return
             else:
                 self._watch(None)
-                time.sleep(PAUSE_SECONDS)
+                time.sleep(CLAIM_SECONDS)
 
     def _fill(self) -> bool:
         """Start trainings until the executor has enough; whether the scheduler is over."""
