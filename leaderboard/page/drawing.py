@@ -73,6 +73,11 @@ def connect(app: Dash, scene: PageContext) -> None:
             return no_update, no_update, no_update, str(error)
         return figure, VIEWS[query.view].about, HINT if has_networks(figure) else "", ""
 
+    _connect_scripts(app)
+
+
+def _connect_scripts(app: Dash) -> None:
+    """Connects what runs in the browser alone: the address, the theme, saving the figure."""
     app.clientside_callback(
         ClientsideFunction("page", "write_address"),
         Output("written", "data"),

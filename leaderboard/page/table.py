@@ -36,6 +36,7 @@ PAPER = ("genotype", "params", "multi_adds", "psnr_db", "ssim")
 
 def connect(app: Dash, scene: PageContext) -> None:
     """Fills the table a page at a time, and saves it."""
+    _connect_saving(app, scene)
 
     @app.callback(
         Output("grid", "columnDefs"),
@@ -78,6 +79,10 @@ def connect(app: Dash, scene: PageContext) -> None:
         Input("stamp", "data"),
         *(input_(name) for name in ("cost", "quality", "low", "high", "filters", "table", "picked")),
     )
+
+
+def _connect_saving(app: Dash, scene: PageContext) -> None:
+    """Lets the buttons below the table save it as a file."""
 
     @app.callback(
         Output("download", "data"),

@@ -14,11 +14,11 @@ from sqlalchemy import Row, Select, select, update
 from sqlalchemy.orm import Session
 
 from leaderboard.store.owners import is_gone
-from leaderboard.store.records import Trial
+from leaderboard.store.records import Stage, Trial
 from leaderboard.store.rows import tell, whole_trial
 from leaderboard.store.schema import TrialRow
 from leaderboard.store.transactions import Database, moment
-from leaderboard.store.trials import Stage, end_without_result
+from leaderboard.store.trials import end_without_result
 
 ATTEMPTS = 3
 """Trainings that may be begun for one trial before it is given up."""

@@ -1,10 +1,15 @@
-"""What the store gives back: plain frozen values, never a row of the database."""
+"""Records that the store takes and returns: plain frozen values, never a row of the database."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
+
+Stage = Literal["search", "seeds", "retrain"]
+State = Literal["waiting", "running", "rejected", "repeated"]
+"""The states that a trial can be proposed in."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +42,82 @@ class Protocol:
     metric: str
     bicubic_psnr_db: float
     bicubic_ssim: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewTrial:
+    """A trial on its way into the store; see `Store.propose`.
+
+    Args:
+        stage: What the training is for.
+        state: A waiting trial is free to be claimed, a running one is leased when it is proposed; a rejected
+            or repeated one is over.
+        genotype_id: The network's id.
+        space: The name of its search space.
+        choices: Its choices, as plain JSON values.
+        scale: Upscaling factor.
+        cost: params, multi_adds, conv_multi_adds and activations.
+        seed: Seed of the training.
+        rung: Its fidelity, counted from 0.
+        protocol_id: The protocol it is to be trained under; None where there is none yet.
+        excess: The fraction by which each exceeded limit is exceeded.
+        measured: What was measured besides the cost (latency_ms, memory in bytes).
+        evaluation_id: The evaluation that a repeated trial repeats.
+        name: What a paper calls the network.
+        parts: The parts of the cost in the order of the forward pass, each with part (its name), copies, uses
+            and the four costs. These include copies and uses, so that they add up to `cost`.
+    """
+
+    stage: Stage
+    state: State
+    genotype_id: str
+    space: str
+    choices: Mapping[str, Any]
+    scale: int
+    cost: Mapping[str, int]
+    seed: int
+    rung: int = 0
+    protocol_id: str | None = None
+    excess: Mapping[str, float] | None = None
+    measured: Mapping[str, float] | None = None
+    evaluation_id: int | None = None
+    name: str | None = None
+    parts: Sequence[Mapping[str, Any]] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewEvaluation:
+    """The result of a training on its way into the store; see `Store.record`.
+
+    Args:
+        genotype_id: The network's id.
+        protocol_id: The protocol it was trained and measured under.
+        seed: Seed of the training.
+        psnr_db: Mean PSNR in dB.
+        ssim: Mean SSIM in [0, 1].
+        train_seconds: Duration of the training.
+        device: The device's name.
+        torch_version: The version of torch.
+        code_version: The version of the training code.
+        checkpoint: The file of the weights, relative to the runs folder; None where none was kept.
+        checkpoint_sha256: SHA-256 of that file, 64 hexadecimal digits.
+        curve: `[step, loss, psnr_db or None]` for each recorded step.
+        per_image: `[psnr_db, ssim]` by the image's name.
+    """
+
+    genotype_id: str
+    protocol_id: str
+    seed: int
+    psnr_db: float
+    ssim: float
+    train_seconds: float
+    device: str
+    torch_version: str
+    code_version: str
+    checkpoint: str | None
+    checkpoint_sha256: str | None = None
+    curve: Sequence[Sequence[float | None]] = field(repr=False)
+    per_image: Mapping[str, Sequence[float | None]] = field(repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
 from leaderboard.errors import LeaseLostError, StoreError, unknown_name
-from leaderboard.store.records import Evaluation, Trial
+from leaderboard.store.records import Evaluation, NewEvaluation, NewTrial, Stage, State, Trial
 from leaderboard.store.rows import (
     fields,
     keep_genotype,
@@ -26,92 +26,48 @@ from leaderboard.store.rows import (
 from leaderboard.store.schema import COSTS, FAILURES, STAGES, CostRow, EvaluationRow, GenotypeRow, TrialRow
 from leaderboard.store.transactions import Database, insert, moment
 
-Stage = Literal["search", "seeds", "retrain"]
-State = Literal["waiting", "running", "rejected", "repeated"]
-
 
 class Trials(Database):
     """What the store says of trials and of what came of them."""
 
     def propose(
-        self,
-        study_id: int,
-        *,
-        stage: Stage,
-        genotype_id: str,
-        space: str,
-        choices: Mapping[str, Any],
-        scale: int,
-        cost: Mapping[str, int],
-        seed: int,
-        state: State,
-        rung: int = 0,
-        protocol_id: str | None = None,
-        excess: Mapping[str, float] | None = None,
-        measured: Mapping[str, float] | None = None,
-        evaluation_id: int | None = None,
-        owner: str | None = None,
-        seconds: float | None = None,
-        name: str | None = None,
-        parts: Sequence[Mapping[str, Any]] | None = None,
+        self, study_id: int, new: NewTrial, *, owner: str | None = None, seconds: float | None = None
     ) -> Trial:
-        """The new trial, with the next number of its study and stage; one transaction.
+        """Put a trial in, with the next number of its study and stage, in one transaction.
 
-        Keeps the genotype when it is new, and always the newest `cost` (params, multi_adds,
-        conv_multi_adds, activations). `name` is what a paper calls the network. `parts` are those of its cost
-        in the order of the forward pass, each with part (its name), copies, uses and the four costs, copies
-        and uses counted in, so that they add up to `cost`. What is given is put in also where the network is
-        known without it. A waiting trial is anybody's to claim; a running one is leased to
-        `owner` for `seconds` at once. A rejected or repeated trial is over; a repeated one names the
-        evaluation it repeats. `measured` is what was found besides the cost. `protocol_id` is what it is to
-        be trained under.
+        A genotype that is new is kept with it, and so is the newest cost. A name or parts that were missing
+        are added where the network is known without them.
+
+        Args:
+            study_id: The study.
+            new: The trial.
+            owner: The process that a running trial is leased to; None for other states.
+            seconds: How long that lease lasts; None for other states.
+
+        Returns:
+            The trial as it is stored.
+
+        Raises:
+            StoreError: The study, stage or state is unknown, the cost or its parts are incomplete, or the
+                lease does not fit the state. Nothing is changed.
         """
-        if stage not in STAGES:
-            raise StoreError(unknown_name("stage", stage, STAGES))
-        if set(cost) != set(COSTS):
-            raise StoreError(f"cost has {', '.join(sorted(cost)) or 'nothing'}; it needs {', '.join(COSTS)}")
-        if state not in get_args(State):
-            raise StoreError(unknown_name("state", state, get_args(State)))
-        if (state == "running") != (owner is not None and seconds is not None):
-            raise StoreError(
-                f"a trial proposed as {state} has owner {owner!r} for {seconds!r} s; "
-                "a running one needs both, another neither"
-            )
-        kept_parts = None if parts is None else _checked_parts(parts, cost)
+        _require_proposable(new, owner, seconds)
+        parts = None if new.parts is None else _checked_parts(new.parts, new.cost)
 
         def work(session: Session) -> Trial:
             lock_study(session, study_id, self._where)
             now = moment(session)
-            keep_genotype(session, genotype_id, space, choices, name)
-            _keep_cost(session, genotype_id, scale, cost, kept_parts)
-            last = select(func.max(TrialRow.number)).where(
-                TrialRow.study_id == study_id, TrialRow.stage == stage
-            )
-            highest = session.scalar(last)
-            over = state in ("rejected", "repeated")
-            row = TrialRow(
-                study_id=study_id,
-                stage=stage,
-                number=0 if highest is None else highest + 1,
-                genotype_id=genotype_id,
-                scale=scale,
-                seed=seed,
-                rung=rung,
-                protocol_id=protocol_id,
-                state=state,
-                attempt=1 if owner else 0,
-                owner=owner,
-                lease_until=None if seconds is None else now + timedelta(seconds=seconds),
-                excess=plain(excess or {}),
-                measured=plain(measured) if measured else None,
-                evaluation_id=evaluation_id,
-                created_at=now,
-                finished_at=now if over else None,
-            )
+            keep_genotype(session, new.genotype_id, new.space, new.choices, new.name)
+            _keep_cost(session, new.genotype_id, new.scale, new.cost, parts)
+            over = new.state in ("rejected", "repeated")
+            row = _row_of(new, study_id, _next_number(session, study_id, new.stage), now)
+            row.finished_at = now if over else None
+            if owner is not None and seconds is not None:
+                row.attempt, row.owner, row.lease_until = 1, owner, now + timedelta(seconds=seconds)
             session.add(row)
             session.flush()
-            details = {"excess": excess} if excess else {}
-            kind = state if over else "proposed"
+            details = {"excess": new.excess} if new.excess else {}
+            kind = new.state if over else "proposed"
             tell(session, kind, now, study_id=study_id, trial_id=row.id, details=details)
             if owner:
                 _tell_of(session, row, "started", now, worker=owner)
@@ -120,52 +76,28 @@ class Trials(Database):
         return self._write(work)
 
     def record(
-        self,
-        trial_id: int,
-        *,
-        owner: str,
-        genotype_id: str,
-        protocol_id: str,
-        seed: int,
-        psnr_db: float,
-        ssim: float,
-        train_seconds: float,
-        device: str,
-        torch_version: str,
-        code_version: str,
-        checkpoint: str | None,
-        curve: Sequence[Sequence[float | None]],
-        per_image: Mapping[str, Sequence[float | None]],
-        worker: str | None = None,
-        checkpoint_sha256: str | None = None,
+        self, trial_id: int, new: NewEvaluation, *, owner: str, worker: str | None = None
     ) -> Evaluation:
-        """The evaluation of `owner`'s trial, which is finished in the same transaction.
+        """Put the result of `owner`'s trial in and finish the trial, in one transaction.
 
-        Said twice, it is kept once. Where another search recorded this genotype, protocol and seed
-        meanwhile, its evaluation comes back and the trial ends as repeated. `worker` trained it (None: the
-        owner itself). `checkpoint_sha256` is that of the file `checkpoint`, 64 hexadecimal digits.
+        Recording the same result twice keeps it once. Where another search has recorded this genotype,
+        protocol and seed, its evaluation is returned and the trial ends as repeated.
 
-        Raises `LeaseLostError` when the trial is not, or no longer, the owner's, and `StoreError` when it is
-        of another genotype, seed or protocol, or when the numbers are NaN; either way nothing changes.
+        Args:
+            trial_id: The trial.
+            new: The result.
+            owner: The process that holds the trial's lease.
+            worker: The worker that trained it; None for the owner itself.
+
+        Returns:
+            The evaluation as it is stored.
+
+        Raises:
+            LeaseLostError: The trial is not, or no longer, leased to `owner`. Nothing is changed.
+            StoreError: The trial is of another genotype, seed or protocol, or the numbers are NaN. Nothing
+                is changed.
         """
-        if math.isnan(psnr_db) or math.isnan(ssim):
-            raise StoreError(f"trial {trial_id}: psnr_db is {psnr_db} and ssim is {ssim}; NaN is no result")
-        require_sha256(checkpoint_sha256, f"trial {trial_id}")
-        values = {
-            "genotype_id": genotype_id,
-            "protocol_id": protocol_id,
-            "seed": seed,
-            "psnr_db": float(psnr_db),
-            "ssim": float(ssim),
-            "train_seconds": float(train_seconds),
-            "device": device,
-            "torch_version": torch_version,
-            "code_version": code_version,
-            "checkpoint": checkpoint,
-            "checkpoint_sha256": checkpoint_sha256,
-            "curve": plain(curve),
-            "per_image": plain(per_image),
-        }
+        values = _columns_of(new, trial_id)
 
         def work(session: Session) -> Evaluation:
             trial = _locked(session, trial_id)
@@ -174,19 +106,17 @@ class Trials(Database):
                 if all(getattr(kept, name) == value for name, value in values.items()):
                     return Evaluation(**fields(kept, Evaluation))
             _require_held(trial, owner)
-            _require_same(trial, genotype_id, protocol_id, seed)
+            _require_same(trial, new.genotype_id, new.protocol_id, new.seed)
             now = moment(session)
-            new = insert(session, EvaluationRow).values(**values, created_at=now)
-            new = new.on_conflict_do_nothing(index_elements=["genotype_id", "protocol_id", "seed"]).returning(
-                EvaluationRow.id
-            )
-            number = session.scalar(new)
-            row = session.scalars(_evaluation(genotype_id, protocol_id, seed)).one()
-            trial.state = "repeated" if number is None else "finished"
+            adding = insert(session, EvaluationRow).values(**values, created_at=now)
+            adding = adding.on_conflict_do_nothing(index_elements=["genotype_id", "protocol_id", "seed"])
+            added = session.scalar(adding.returning(EvaluationRow.id))
+            row = session.scalars(_evaluation(new.genotype_id, new.protocol_id, new.seed)).one()
+            trial.state = "repeated" if added is None else "finished"
             trial.evaluation_id, trial.finished_at = row.id, now
             trial.lease_until, trial.worker = None, worker or owner
-            said = {"psnr_db": row.psnr_db, "train_seconds": row.train_seconds}
-            _tell_of(session, trial, trial.state, now, worker=trial.worker, device=device, **said)
+            details = {"psnr_db": row.psnr_db, "train_seconds": row.train_seconds}
+            _tell_of(session, trial, trial.state, now, worker=trial.worker, device=new.device, **details)
             return Evaluation(**fields(row, Evaluation))
 
         return self._write(work)
@@ -293,6 +223,59 @@ def _tell_of(
         device=device,
         details=details,
     )
+
+
+def _require_proposable(new: NewTrial, owner: str | None, seconds: float | None) -> None:
+    """Refuses a stage, cost, state or lease that `propose` does not take."""
+    if new.stage not in STAGES:
+        raise StoreError(unknown_name("stage", new.stage, STAGES))
+    if set(new.cost) != set(COSTS):
+        raise StoreError(f"cost has {', '.join(sorted(new.cost)) or 'nothing'}; it needs {', '.join(COSTS)}")
+    if new.state not in get_args(State):
+        raise StoreError(unknown_name("state", new.state, get_args(State)))
+    if (new.state == "running") != (owner is not None and seconds is not None):
+        raise StoreError(
+            f"a trial proposed as {new.state} has owner {owner!r} for {seconds!r} s; "
+            "a running one needs both, another neither"
+        )
+
+
+def _next_number(session: Session, study_id: int, stage: str) -> int:
+    last = select(func.max(TrialRow.number)).where(TrialRow.study_id == study_id, TrialRow.stage == stage)
+    highest = session.scalar(last)
+    return 0 if highest is None else highest + 1
+
+
+def _row_of(new: NewTrial, study_id: int, number: int, now: datetime) -> TrialRow:
+    """The row of a trial that nobody holds yet."""
+    return TrialRow(
+        study_id=study_id,
+        stage=new.stage,
+        number=number,
+        genotype_id=new.genotype_id,
+        scale=new.scale,
+        seed=new.seed,
+        rung=new.rung,
+        protocol_id=new.protocol_id,
+        state=new.state,
+        attempt=0,
+        excess=plain(new.excess or {}),
+        measured=plain(new.measured) if new.measured else None,
+        evaluation_id=new.evaluation_id,
+        created_at=now,
+    )
+
+
+def _columns_of(new: NewEvaluation, trial_id: int) -> dict[str, Any]:
+    """The result as columns of its row; raises `StoreError` for NaN and for a digest that is none."""
+    if math.isnan(new.psnr_db) or math.isnan(new.ssim):
+        raise StoreError(
+            f"trial {trial_id}: psnr_db is {new.psnr_db} and ssim is {new.ssim}; NaN is no result"
+        )
+    require_sha256(new.checkpoint_sha256, f"trial {trial_id}")
+    values = fields(new, NewEvaluation)
+    numbers = {name: float(values[name]) for name in ("psnr_db", "ssim", "train_seconds")}
+    return values | numbers | {name: plain(values[name]) for name in ("curve", "per_image")}
 
 
 PART = ("part", "copies", "uses", *COSTS)

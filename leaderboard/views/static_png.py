@@ -109,23 +109,8 @@ def _draw(figure: Figure, info: FrontInfo) -> None:
         )
     _reference_lines(axes, info)
     _names(axes, info)
-    axes.xaxis.set_major_locator(FixedLocator(ticks(*cost_range(info))))
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: amount(value).replace(".0", "")))
-    axes.set_xlabel(cost_title(info.cost), labelpad=7)
-    axes.set_ylabel(quality_title(y), labelpad=7)
-    axes.grid(color="#e2e8f0", linewidth=0.8)
-    axes.set_axisbelow(True)
-    axes.tick_params(colors=SOFT, length=0, pad=6)
-    for side, spine in axes.spines.items():
-        spine.set_visible(side in ("left", "bottom"))
-        spine.set_color("#cbd5e1")
-    figure.text(LEFT, 0.94, front_title(info), fontsize=16, fontweight="bold")
-    said, how, *trust = front_words(info)
-    figure.text(LEFT, 0.9, f"{info.study}: {said}", fontsize=10.5, color=SOFT)
-    figure.text(LEFT, 0.865, how, fontsize=10.5, color=SOFT)
-    for line in trust:
-        figure.text(LEFT, 0.83, line, fontsize=10.5, color=SOFT)
+    _style_axes(axes, info)
+    _heading(figure, info)
     axes.legend(
         loc="lower right",
         bbox_to_anchor=(1.01, 0.78 / height),
@@ -135,6 +120,29 @@ def _draw(figure: Figure, info: FrontInfo) -> None:
         columnspacing=1.2,
         handletextpad=0.5,
     )
+
+
+def _style_axes(axes: Axes, info: FrontInfo) -> None:
+    axes.xaxis.set_major_locator(FixedLocator(ticks(*cost_range(info))))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: amount(value).replace(".0", "")))
+    axes.set_xlabel(cost_title(info.cost), labelpad=7)
+    axes.set_ylabel(quality_title(info.quality), labelpad=7)
+    axes.grid(color="#e2e8f0", linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.tick_params(colors=SOFT, length=0, pad=6)
+    for side, spine in axes.spines.items():
+        spine.set_visible(side in ("left", "bottom"))
+        spine.set_color("#cbd5e1")
+
+
+def _heading(figure: Figure, info: FrontInfo) -> None:
+    figure.text(LEFT, 0.94, front_title(info), fontsize=16, fontweight="bold")
+    said, how, *trust = front_words(info)
+    figure.text(LEFT, 0.9, f"{info.study}: {said}", fontsize=10.5, color=SOFT)
+    figure.text(LEFT, 0.865, how, fontsize=10.5, color=SOFT)
+    for line in trust:
+        figure.text(LEFT, 0.83, line, fontsize=10.5, color=SOFT)
 
 
 def _reference_lines(axes: Axes, info: FrontInfo) -> None:

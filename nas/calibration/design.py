@@ -12,6 +12,7 @@ from nas.cost.budget import Budget
 from nas.cost.counting import cost_of
 from nas.errors import BudgetError
 from nas.samplers.candidates import Candidates, PricedCandidate
+from nas.samplers.starts import van_der_corput
 from nas.search.baselines import published_that_fit
 from nas.search.feasibility import require_reachable
 from search_spaces import Genotype, Space
@@ -170,7 +171,7 @@ class _Design:
         Where several fixed ones lie in one stratum, those furthest from all of them stay.
         """
         strata = [self._stratum(place) for place in range(self._fixed)]
-        open_ = [stratum for stratum in _scattered(self._count) if stratum not in strata]
+        open_ = [stratum for stratum in van_der_corput(self._count) if stratum not in strata]
         while len(open_) > self._count - self._fixed:
             open_.remove(min(open_, key=lambda one: (min(abs(one - other) for other in strata), one)))
         return open_
@@ -218,13 +219,6 @@ def _options(space: Space, everybody: list[Genotype]) -> tuple[NDArray[np.float6
     if not columns:
         return np.zeros((len(everybody), 1)), np.zeros((1, 1))
     return table, centre / centre.sum(axis=0)
-
-
-def _scattered(count: int) -> list[int]:
-    """0 ... count - 1 in van der Corput's order: each next one falls into the widest gap so far."""
-    bits = max(1, (count - 1).bit_length())
-    order = [int(format(number, f"0{bits}b")[::-1], 2) for number in range(2**bits)]
-    return [number for number in order if number < count]
 
 
 def _too_few(space: Space, scale: int, budget: Budget, found: int, count: int) -> str:

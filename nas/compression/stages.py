@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from nas.core.files import write_whole
+from nas.core.files import write_text
 from nas.cost.counting import OUTPUT
 from nas.errors import CheckpointError, RecipeError, unknown
 from nas.training import Outcome, Plan
@@ -173,7 +172,7 @@ class Training:
 
     def save(self, folder: Path) -> None:
         """Say on the disk that the training is over."""
-        write_whole(folder / TRAINING, partial(_write, text=json.dumps(vars(self))))
+        write_text(folder / TRAINING, json.dumps(vars(self)))
 
 
 def load_training(folder: Path) -> Training | None:
@@ -226,8 +225,7 @@ class Stage:
         """Say on the disk that the stage is over: the last of its files that is written."""
         plain = {name: value for name, value in vars(self).items() if name not in ("folder", "genotype")}
         plain["genotype"] = {"space": self.genotype.space, "choices": self.genotype.to_dict()}
-        text = json.dumps(plain, indent=1)
-        write_whole(self.folder / STAGE, partial(_write, text=text))
+        write_text(self.folder / STAGE, json.dumps(plain, indent=1))
 
 
 def load_stage(folder: Path) -> Stage | None:
@@ -258,7 +256,3 @@ def compressed(genotype: Genotype, bits: int = FULL_BITS) -> Compressed:
 def for_perception(genotype: Genotype) -> Compressed:
     """``genotype`` as a compressed network that was trained against a critic."""
     return replace(compressed(genotype), trained_for="perception")
-
-
-def _write(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")

@@ -32,7 +32,7 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def write_whole(path: Path, write: Callable[[Path], None]) -> None:
+def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     """``write`` a temporary file beside ``path``, flush it to the disk, then rename it over ``path``.
 
     Raises OSError, with ``path`` as it was, where the disk refuses.
@@ -51,3 +51,8 @@ def write_whole(path: Path, write: Callable[[Path], None]) -> None:
         raise DiskError(f"{path}: cannot be written ({error})") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text in UTF-8, whole or not at all; see :func:`write_whole`."""
+    write_whole(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))

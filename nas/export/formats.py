@@ -7,7 +7,6 @@ it in FORMATS.
 from __future__ import annotations
 
 import copy
-import functools
 import json
 import random
 import subprocess
@@ -22,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from leaderboard.store import Store
-from nas.core.files import write_whole
+from nas.core.files import write_text
 from nas.errors import ExportError, RecipeError, unknown
 from nas.evaluation.benchmark_sets import Network, read_weights
 from nas.export.card import NOT_STATED, as_markdown, make_card
@@ -80,10 +79,6 @@ def _python(network: Network, path: Path) -> Run:
         if not torch.equal(_in_own_process(path, x), made(x)):
             raise ExportError("gives other numbers in a process of its own")
     return made
-
-
-def _put(text: str, path: Path) -> None:
-    path.write_text(text, encoding="utf-8")
 
 
 _HOW = """written by ParetoSR; needs torch alone.
@@ -154,7 +149,7 @@ def export(
         card = make_card(network, files, licence, open_store)
         texts = (json.dumps(card, indent=2, default=str) + "\n", as_markdown(card))
         for place, text in zip(cards, texts, strict=True):
-            write_whole(place, functools.partial(_put, text))
+            write_text(place, text)
         made.replace(path)
     return Exported(path=path, cards=cards, difference=difference, sizes=sizes)
 

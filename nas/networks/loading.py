@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from leaderboard.store import Store
@@ -16,7 +15,7 @@ from nas.core.files import sha256_of
 from nas.errors import CheckpointError, RecipeError, unknown
 from nas.networks.pretrained import shipped_weights
 from nas.networks.resolving import find_architecture
-from nas.training.checkpoint import load_pickled, load_weights
+from nas.training.checkpoint import load_pickled, load_weights, put_weights
 from search_spaces import Genotype, SpaceError, load_space
 from search_spaces.published import PUBLISHED
 
@@ -74,7 +73,7 @@ def load_network(
     at = scale or SCALE
     module = found.build(at)
     if weights is not None:
-        _put(module, read_weights(weights), weights, f"{found.name} at x{at}")
+        put_weights(module, read_weights(weights), weights, f"{found.name} at x{at}")
     return Network(
         name=found.name,
         source=found.source if weights is None else str(weights),
@@ -179,7 +178,7 @@ def _of_file(path: Path, scale: int | None, name: str) -> Network:
     except SpaceError as error:
         raise CheckpointError(f"{path}: {error}") from None
     module = genotype.build(about["scale"])
-    _put(module, weights, path, f"genotype {genotype.id}")
+    put_weights(module, weights, path, f"genotype {genotype.id}")
     return Network(
         name=genotype.id if name.endswith(".safetensors") else name,
         source=str(path),
@@ -189,20 +188,3 @@ def _of_file(path: Path, scale: int | None, name: str) -> Network:
         genotype=genotype,
         weights=digest_weights(module),
     )
-
-
-def _put(module: nn.Module, weights: dict[str, Tensor], path: Path, what: str) -> None:
-    own = module.state_dict()
-    missing, strange = sorted(own.keys() - weights.keys()), sorted(weights.keys() - own.keys())
-    other = [name for name in own if name in weights and own[name].shape != weights[name].shape]
-    problems = [
-        f"{len(names)} {kind} ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})"
-        for kind, names in (("missing", missing), ("not known", strange), ("of another shape", other))
-        if names
-    ]
-    if problems:
-        raise CheckpointError(f"{path}: does not fit {what}: {'; '.join(problems)}")
-    try:
-        module.load_state_dict(weights)
-    except (RuntimeError, SafetensorError) as error:
-        raise CheckpointError(f"{path}: does not fit {what} ({str(error).splitlines()[0]})") from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from leaderboard.store import Store
-from leaderboard.store.records import Evaluation, Trial
+from leaderboard.store.records import Evaluation, NewEvaluation, Trial
 from nas._version import __version__
 from nas.core.files import sha256_of
 from nas.recipes.recipe import Recipe
@@ -51,9 +51,7 @@ def record_outcome(
 ) -> Evaluation:
     """Put a training's outcome into the database and end its trial, in one transaction."""
     weights = outcome.weights
-    return store.record(
-        trial.id,
-        owner=owner,
+    new = NewEvaluation(
         genotype_id=trial.genotype_id,
         protocol_id=protocol_id,
         seed=trial.seed,
@@ -67,5 +65,5 @@ def record_outcome(
         checkpoint_sha256=None if weights is None else sha256_of(weights),
         curve=[list(entry) for entry in outcome.curve],
         per_image={name: list(scores) for name, scores in outcome.per_image.items()},
-        worker=worker,
     )
+    return store.record(trial.id, new, owner=owner, worker=worker)

@@ -30,7 +30,7 @@ def start_points(
     low, high = min(log_costs.values()), max(log_costs.values())
     width = (high - low) / count
     chosen = []
-    for stratum in _spread(min(count, len(left))):
+    for stratum in van_der_corput(min(count, len(left))):
         begin = low + stratum * width
         members = [one for one in left if begin <= log_costs[one.key] <= begin + width]
         if members:
@@ -43,7 +43,7 @@ def start_points(
     return chosen
 
 
-def _spread(count: int) -> list[int]:
+def van_der_corput(count: int) -> list[int]:
     """0 ... count - 1 in van der Corput's order: each next one falls into the widest gap so far."""
     bits = max(1, (count - 1).bit_length())
     reversed_bits = [int(format(number, f"0{bits}b")[::-1], 2) for number in range(2**bits)]

@@ -9,12 +9,11 @@ from typing import Any, Literal
 
 from leaderboard.store import Store
 from leaderboard.store.owners import this_process
-from leaderboard.store.records import Evaluation, Protocol, Study, Trial
-from leaderboard.store.trials import Stage
+from leaderboard.store.records import Evaluation, NewTrial, Protocol, Stage, State, Study, Trial
 from nas.cost.counting import breakdown
 from nas.errors import NasError
 from nas.recipes.jobs import record_outcome
-from nas.search.recorder import EntryState, RecordedRequest
+from nas.search.recorder import RecordedRequest
 from nas.search.remote_workers import RemoteWorkers
 from nas.search.requests import Reject, Train
 from nas.training import Outcome
@@ -167,10 +166,8 @@ class DatabaseRecorder:
         row = self._rows.get(key)
         return row if row is not None and row.state in ("waiting", "running") else None
 
-    def _propose(self, request: Train, state: EntryState, known: Evaluation | None = None) -> Trial:
-        leased = state == "running"
-        return self.store.propose(
-            self.study.id,
+    def _propose(self, request: Train, state: State, known: Evaluation | None = None) -> Trial:
+        new = NewTrial(
             stage=request.stage,
             genotype_id=request.genotype.id,
             space=request.genotype.space,
@@ -178,7 +175,7 @@ class DatabaseRecorder:
             scale=self.protocols[0].scale,
             cost=request.cost.to_dict(),
             seed=request.seed,
-            state=state,  # type: ignore[arg-type]
+            state=state,
             rung=request.rung,
             protocol_id=self.protocols[request.rung].id,
             excess=request.excess if isinstance(request, Reject) else None,
@@ -186,9 +183,10 @@ class DatabaseRecorder:
             name=request.name or published_name(request.genotype),
             parts=None if state == "rejected" else _parts(request.genotype, self.protocols[0].scale),
             evaluation_id=None if known is None else known.id,
-            owner=self.owner if leased else None,
-            seconds=self.lease_seconds if leased else None,
         )
+        if state == "running":
+            return self.store.propose(self.study.id, new, owner=self.owner, seconds=self.lease_seconds)
+        return self.store.propose(self.study.id, new)
 
     def record(self, trial: Trial, outcome: Outcome, worker: str) -> Evaluation:
         """Record a result in one transaction with the end of its trial."""

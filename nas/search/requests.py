@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol
 
-from leaderboard.store.records import Evaluation, Trial
-from leaderboard.store.trials import Stage
+from leaderboard.store.records import Evaluation, Stage, Trial
 from nas.cost.budget import Cost
 from search_spaces import Genotype
 

@@ -15,37 +15,32 @@ from matplotlib.figure import Figure
 from plotly.subplots import make_subplots
 
 from leaderboard.views.style import FONT, INK, SERIES, SETTINGS, legend_below, new_figure, subtitle
-from nas.core.files import write_whole
-from nas.simulation.replays import Curve
-from nas.simulation.statistics import Group, mean_interval
+from nas.core.files import write_text, write_whole
+from nas.simulation.replays import Curve, Side
+from nas.simulation.statistics import Group, means_at
 
 POINTS = 60
 """Places along an axis at which a line of the figure is drawn."""
 
-SIDES = {"trainings": "candidates trained in full", "seconds": "seconds of workers, in full trainings"}
+SIDES: dict[Side, str] = {
+    "trainings": "candidates trained in full",
+    "seconds": "seconds of workers, in full trainings",
+}
 
 
-def lines_of(group: Group, side: str) -> dict[str, list[dict[str, float]]]:
+def lines_of(group: Group, side: Side) -> dict[str, list[dict[str, float]]]:
     """Sampler -> points (mark, mean, half) of its line; samplers with rungs have one over seconds alone."""
-    found = {}
-    for name, curves in group.items():
-        if side == "trainings" and curves[0].task.spec.rungs:
-            continue
-        points = [mean_interval(_shares(curves, side, mark), mark) for mark in _marks(curves, side)]
-        found[name] = [vars(point) for point in points if point.seeds == len(curves)]
-    return found
+    return {
+        name: [vars(point) for point in means_at(curves, side, _marks(curves, side))]
+        for name, curves in group.items()
+        if side == "seconds" or not curves[0].task.spec.rungs
+    }
 
 
-def _marks(curves: Sequence[Curve], side: str) -> list[float]:
-    most = min((curve.full if side == "trainings" else curve.spent)[-1] for curve in curves)
+def _marks(curves: Sequence[Curve], side: Side) -> list[float]:
+    most = min(curve.last(side) for curve in curves)
     marks = np.unique(np.geomspace(1, max(1, most), POINTS))
     return sorted({float(round(mark)) for mark in marks}) if side == "trainings" else marks.tolist()
-
-
-def _shares(curves: Sequence[Curve], side: str, mark: float) -> list[float]:
-    if side == "trainings":
-        return [curve.at_trainings(int(mark)) for curve in curves]
-    return [curve.at_spent(mark) for curve in curves]
 
 
 def figure_of(groups: Mapping[int, Group], title: str, said: str) -> go.Figure:
@@ -65,7 +60,7 @@ def figure_of(groups: Mapping[int, Group], title: str, said: str) -> go.Figure:
     return legend_below(subtitle(figure, said))
 
 
-def _coloured(group: Group, side: str) -> list[tuple[str, list[dict[str, float]]]]:
+def _coloured(group: Group, side: Side) -> list[tuple[str, list[dict[str, float]]]]:
     """Each name of the group with its points, none where it has no line here: colours are the names'."""
     lines = lines_of(group, side)
     return [(name, lines.get(name, [])) for name in group]
@@ -111,8 +106,8 @@ def write_figures(groups: Mapping[int, Group], title: str, said: str, folder: Pa
     figure = figure_of(groups, title, said)
     html, plain, png = (folder / f"comparison.{kind}" for kind in ("html", "figure.json", "png"))
     text = figure.to_html(include_plotlyjs=True, full_html=True, config=SETTINGS)
-    write_whole(html, lambda path: _write(path, text))
-    write_whole(plain, lambda path: _write(path, str(figure.to_json())))
+    write_text(html, text)
+    write_text(plain, str(figure.to_json()))
     write_whole(png, lambda path: _draw_png(groups, title, said, path))
     return [html, plain, png]
 
@@ -251,16 +246,12 @@ def _workers(count: int) -> str:
     return "1 worker" if count == 1 else f"{count} workers"
 
 
-def _write(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
-
-
 def write_report(groups: Mapping[int, Group], told: Mapping[str, Any], folder: Path) -> list[Path]:
     """Everything into ``folder``: the figures, ``comparison.md`` and ``comparison.json``; their paths."""
     about = told["about"]
     paths = write_figures(groups, f"Samplers on {about['source']}", about["said"], folder)
     text = markdown_of(told) + "\n![The same as curves](comparison.png)\n"
-    write_whole(folder / "comparison.md", lambda path: _write(path, text))
+    write_text(folder / "comparison.md", text)
     numbers = json.dumps(told, indent=2, allow_nan=False)
-    write_whole(folder / "comparison.json", lambda path: _write(path, numbers))
+    write_text(folder / "comparison.json", numbers)
     return [folder / "comparison.md", folder / "comparison.json", *paths]

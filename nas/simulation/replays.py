@@ -15,13 +15,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 
 from nas._version import __version__
-from nas.core.files import sha256_of, write_whole
+from nas.core.files import sha256_of, write_text
 from nas.errors import RecipeError, unknown
 from nas.samplers import SAMPLERS
 from nas.simulation.objective import Objective
@@ -160,6 +160,10 @@ class Task:
         return f"{self.spec.name}-{self.workers}-{self.seed}-{digest}"
 
 
+Side = Literal["trainings", "seconds"]
+"""What the marks of a curve count: full trainings, or seconds of workers in full trainings."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Curve:
     """The trace of one task, as columns with a row for each training that ended.
@@ -179,12 +183,23 @@ class Curve:
     repeated: int = 0
     answered: int = 0
 
-    def at_trainings(self, mark: int) -> float:
-        """The share after ``mark`` full trainings; NaN where there were not so many."""
-        return self.share[self.full.index(mark)] if mark in self.full else float("nan")
+    def last(self, side: Side) -> float:
+        """The mark at which the curve ends; see :meth:`at`."""
+        marks: Sequence[float] = self.full if side == "trainings" else self.spent
+        return marks[-1] if marks else 0
 
-    def at_spent(self, mark: float) -> float:
-        """The share when the seconds of ``mark`` full trainings were spent; NaN where they never were."""
+    def at(self, side: Side, mark: float) -> float:
+        """The share of the best front's hypervolume at a mark.
+
+        Args:
+            side: What ``mark`` counts: full ``trainings``, or the ``seconds`` that so many of them take.
+            mark: Full trainings.
+
+        Returns:
+            The share; NaN where the curve ends before the mark.
+        """
+        if side == "trainings":
+            return self.share[self.full.index(int(mark))] if mark in self.full else float("nan")
         if not self.spent or self.spent[-1] < mark - 1:
             return float("nan")
         place = int(np.searchsorted(self.spent, mark, side="right"))
@@ -266,11 +281,7 @@ def _one_thread() -> Iterator[None]:
 
 def _keep(folder: Path, curve: Curve) -> None:
     text = json.dumps(asdict(curve) | {"task": None}, separators=(",", ":"))
-    write_whole(folder / f"{curve.task.key}.json", lambda path: _write(path, text))
-
-
-def _write(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
+    write_text(folder / f"{curve.task.key}.json", text)
 
 
 def _kept(folder: Path | None, task: Task) -> Curve | None:

@@ -13,15 +13,7 @@ from nas._version import __version__
 from nas.cost.latency import processor
 from nas.errors import RecipeError
 from nas.simulation.replays import AnswerSource, Spec, Task, run_tasks
-from nas.simulation.statistics import (
-    Group,
-    by_seconds,
-    by_trainings,
-    compare,
-    counts_of,
-    marks_up_to,
-    seconds_marks,
-)
+from nas.simulation.statistics import Group, compare, counts_of, usual_points
 from nas.simulation.tabular_objective import TabularObjective
 
 Tell = Callable[[int], None]
@@ -44,27 +36,9 @@ def gather(
 
     Replays on a table end when all of its architectures are trained. Each replay is kept in ``folder``.
     """
-    _require_room(source)
-    tasks = [
-        Task(source=source, spec=spec, workers=count, seed=seed)
-        for count in workers
-        for spec in specs
-        for seed in range(seeds)
-    ]
-    curves = run_tasks(
-        tasks, processes=processes, folder=None if folder is None else folder / KEPT, tell=tell
-    )
-    groups: dict[int, Group] = {
-        count: {
-            spec.name: [one for one in curves if (one.task.workers, one.task.spec) == (count, spec)]
-            for spec in specs
-        }
-        for count in workers
-    }
-    for group in groups.values():
-        _require_trained(group)
-    told = {"about": _about(source, seeds), **compare(groups)}
-    return groups, told
+    folder = None if folder is None else folder / KEPT
+    groups = _replayed(source, specs, workers, seeds, processes=processes, folder=folder, tell=tell)
+    return groups, {"about": _about(source, seeds), **compare(groups)}
 
 
 def one_sampler(
@@ -78,21 +52,49 @@ def one_sampler(
     tell: Tell = lambda done: None,
 ) -> dict[str, Any]:
     """What one sampler finds, over trainings and over seconds."""
-    _require_room(source)
-    tasks = [Task(source=source, spec=spec, workers=workers, seed=seed) for seed in range(seeds)]
-    curves = run_tasks(tasks, processes=processes, folder=folder, tell=tell)
-    _require_trained({spec.name: curves})
-    most = min(curve.full[-1] for curve in curves)
-    spent = min(curve.spent[-1] for curve in curves)
+    groups = _replayed(source, [spec], [workers], seeds, processes=processes, folder=folder, tell=tell)
+    curves = groups[workers][spec.name]
     return {
         "said": f"{spec.name} on {source.name}, {workers} at once; " + _about(source, seeds)["said"],
         "sampler": spec.name,
         "workers": workers,
         "full_seconds": sum(curve.full_seconds for curve in curves) / len(curves),
-        "trainings": [] if spec.rungs else [vars(point) for point in by_trainings(curves, marks_up_to(most))],
-        "seconds": [vars(point) for point in by_seconds(curves, seconds_marks(spent))],
+        "trainings": [] if spec.rungs else usual_points(curves, "trainings"),
+        "seconds": usual_points(curves, "seconds"),
         "counts": counts_of(curves),
     }
+
+
+def _replayed(
+    source: AnswerSource,
+    specs: Sequence[Spec],
+    workers: Sequence[int],
+    seeds: int,
+    *,
+    processes: int,
+    folder: Path | None,
+    tell: Tell,
+) -> dict[int, Group]:
+    """The curves of all replays, by workers and sampler."""
+    if source.at(0).best <= 0:
+        raise RecipeError(f"{source.name}: its best front covers nothing, so that no share of it can be told")
+    tasks = [
+        Task(source=source, spec=spec, workers=count, seed=seed)
+        for count in workers
+        for spec in specs
+        for seed in range(seeds)
+    ]
+    curves = run_tasks(tasks, processes=processes, folder=folder, tell=tell)
+    groups: dict[int, Group] = {
+        count: {
+            spec.name: [one for one in curves if (one.task.workers, one.task.spec) == (count, spec)]
+            for spec in specs
+        }
+        for count in workers
+    }
+    for group in groups.values():
+        _require_trained(group)
+    return groups
 
 
 def _require_trained(group: Group) -> None:
@@ -103,13 +105,6 @@ def _require_trained(group: Group) -> None:
                 f"{name}: no candidate was trained in full; it needs more trainings, or a table of more "
                 "architectures"
             )
-
-
-def _require_room(source: AnswerSource) -> None:
-    """Raise RecipeError where there is nothing that a share could be of."""
-    surface = source.at(0)
-    if surface.best <= 0:
-        raise RecipeError(f"{source.name}: its best front covers nothing, so that no share of it can be told")
 
 
 def _quality(surface: TabularObjective) -> str:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from nas.simulation.replays import Curve
+from nas.simulation.replays import Curve, Side
 
 Array = NDArray[np.float64]
 
@@ -105,21 +105,22 @@ def seconds_marks(spent: float) -> list[int]:
     return sorted(mark for mark in {2, 4, 8, *MARKS} if mark <= spent + 1)
 
 
-def by_trainings(curves: Sequence[Curve], marks: Sequence[int]) -> list[Point]:
-    """The share after so many full trainings, over the curves' seeds."""
-    points = [mean_interval([curve.at_trainings(mark) for curve in curves], mark) for mark in marks]
+def means_at(curves: Sequence[Curve], side: Side, marks: Sequence[float]) -> list[Point]:
+    """The mean share at each mark that all curves reach."""
+    points = [mean_interval([curve.at(side, mark) for curve in curves], mark) for mark in marks]
     return [point for point in points if point.seeds == len(curves)]
 
 
-def by_seconds(curves: Sequence[Curve], marks: Sequence[float]) -> list[Point]:
-    """The share when the seconds of so many full trainings were spent, over the curves' seeds."""
-    points = [mean_interval([curve.at_spent(mark) for curve in curves], mark) for mark in marks]
-    return [point for point in points if point.seeds == len(curves)]
+def usual_points(curves: Sequence[Curve], side: Side) -> list[dict[str, float]]:
+    """The mean shares at the usual marks up to where the shortest curve ends."""
+    most = min(curve.last(side) for curve in curves)
+    marks = marks_up_to(most) if side == "trainings" else seconds_marks(most)
+    return [vars(point) for point in means_at(curves, side, marks)]
 
 
-def needs(curves: Sequence[Curve], level: float, *, seconds: bool = False) -> Need:
-    """In how many full trainings (or their ``seconds``) the mean of the curves reaches ``level``."""
-    table, grid = _grid(curves, seconds)
+def needs(curves: Sequence[Curve], level: float, side: Side = "trainings") -> Need:
+    """In how many full trainings (or their seconds) the mean of the curves reaches ``level``."""
+    table, grid = _grid(curves, side)
     rng = np.random.default_rng(0)
     reached = _first(table.mean(axis=0), grid, level)
     low = high = reached
@@ -142,20 +143,11 @@ def needs(curves: Sequence[Curve], level: float, *, seconds: bool = False) -> Ne
     )
 
 
-def _grid(curves: Sequence[Curve], seconds: bool) -> tuple[Array, Array]:
+def _grid(curves: Sequence[Curve], side: Side) -> tuple[Array, Array]:
     """Shares (seeds, points) at common numbers of trainings, or at tenths of the seconds of one."""
-    if not seconds:
-        most = min(curve.full[-1] for curve in curves if curve.full)
-        marks: Array = np.arange(1, most + 1, dtype=float)
-        columns = []
-        for curve in curves:
-            # with rungs several steps have the same number of full trainings; the first made it so
-            shares = dict(zip(reversed(curve.full), reversed(curve.share), strict=True))
-            columns.append([shares[int(mark)] for mark in marks])
-        return np.array(columns), marks
-    most_spent = min(curve.spent[-1] for curve in curves)
-    marks = np.arange(0.1, most_spent + 0.05, 0.1)
-    return np.array([[curve.at_spent(mark) for mark in marks] for curve in curves]), marks
+    most = min(curve.last(side) for curve in curves)
+    grid = np.arange(1, most + 1, dtype=float) if side == "trainings" else np.arange(0.1, most + 0.05, 0.1)
+    return np.array([[curve.at(side, mark) for mark in grid] for curve in curves]), grid
 
 
 def _first(mean: Array, grid: Array, level: float) -> float | None:
@@ -170,7 +162,7 @@ def rank_samplers(shares: Mapping[str, Sequence[float]], mark: int) -> Ranks:
     """
     names = list(shares)
     table = np.array([shares[name] for name in names])
-    ranks = np.apply_along_axis(lambda column: stats.rankdata(-column), 0, table).mean(axis=1)
+    ranks = stats.rankdata(-table, axis=0).mean(axis=1)
     friedman = critical = None
     if len(names) > 2 and table.shape[1] > 1:
         with warnings.catch_warnings():
@@ -226,15 +218,12 @@ def compare(groups: Mapping[int, Group]) -> dict[str, Any]:
 
 def _compared(group: Group) -> dict[str, Any]:
     plain = {name: curves for name, curves in group.items() if not curves[0].task.spec.rungs}
-    told: dict[str, Any] = {"trainings": {}, "seconds": {}}
-    for name, curves in group.items():
-        most = min(curve.full[-1] if curve.full else 0 for curve in curves)
-        spent = min(curve.spent[-1] if curve.spent else 0.0 for curve in curves)
-        if name in plain:
-            told["trainings"][name] = [vars(point) for point in by_trainings(curves, marks_up_to(most))]
-        told["seconds"][name] = [vars(point) for point in by_seconds(curves, seconds_marks(spent))]
-    common = min(min(curve.full[-1] for curve in curves) for curves in plain.values())
-    shares = {name: [curve.at_trainings(common) for curve in curves] for name, curves in plain.items()}
+    told: dict[str, Any] = {
+        "trainings": {name: usual_points(curves, "trainings") for name, curves in plain.items()},
+        "seconds": {name: usual_points(curves, "seconds") for name, curves in group.items()},
+    }
+    common = int(min(curve.last("trainings") for curves in plain.values() for curve in curves))
+    shares = {name: [curve.at("trainings", common) for curve in curves] for name, curves in plain.items()}
     ranks = rank_samplers(shares, common)
     told["ranks"] = {**vars(ranks), "pairs": [vars(pair) for pair in ranks.pairs]}
     told["goals"] = [_goal(plain, *goal) for goal in GOALS if goal[0] in plain]
@@ -249,8 +238,8 @@ def _compared(group: Group) -> dict[str, Any]:
 
 def _goal(plain: Group, name: str, trainings: int, within: int) -> dict[str, Any]:
     """What each sampler needs for the mean share that ``name`` reaches with ``trainings`` (or all it had)."""
-    most = min(min(curve.full[-1] for curve in plain[name]), trainings)
-    level = float(np.mean([curve.at_trainings(most) for curve in plain[name]]))
+    most = int(min(trainings, *(curve.last("trainings") for curve in plain[name])))
+    level = float(np.mean([curve.at("trainings", most) for curve in plain[name]]))
     found = [vars(needs(curves, level)) for other, curves in plain.items() if other != name]
     return {"of": name, "trainings": most, "within": within, "level": level, "needs": found}
 
@@ -261,9 +250,9 @@ def _saved(curves: Sequence[Curve], with_rungs: Sequence[Curve]) -> dict[str, An
     Looked at where full trainings alone have spent as much as the replays with rungs did, or all they have.
     ``parts`` is the mean, with a bootstrap over seeds.
     """
-    at = min(*(curve.spent[-1] for curve in curves), *(curve.spent[-1] for curve in with_rungs))
-    level = float(np.mean([curve.at_spent(at) for curve in curves]))
-    need = needs(with_rungs, level, seconds=True)
+    at = min(curve.last("seconds") for curve in (*curves, *with_rungs))
+    level = float(np.mean([curve.at("seconds", at) for curve in curves]))
+    need = needs(with_rungs, level, "seconds")
 
     def part(value: float | None) -> float | None:
         return None if value is None else value / at
@@ -275,7 +264,7 @@ def _saved(curves: Sequence[Curve], with_rungs: Sequence[Curve]) -> dict[str, An
         "part": part(need.trainings),
         "low": part(need.low),
         "high": part(need.high),
-        "reached_in_the_end": float(np.mean([curve.at_spent(at) for curve in with_rungs])),
+        "reached_in_the_end": float(np.mean([curve.at("seconds", at) for curve in with_rungs])),
     }
 
 

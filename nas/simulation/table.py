@@ -14,7 +14,7 @@ from typing import Any
 
 import pandas as pd
 
-from nas.core.files import write_whole
+from nas.core.files import write_text, write_whole
 from nas.core.units import format_seconds
 from nas.simulation.validate_table import (
     COSTS,
@@ -106,8 +106,7 @@ def write_table(table: Table, path: Path) -> None:
     content = content.replace_schema_metadata({**(content.schema.metadata or {}), METADATA: text})
     try:
         write_whole(path, lambda to: pq.write_table(content, to, compression="zstd"))
-        beside = path.with_name(path.name + ".md")
-        write_whole(beside, lambda to: _write(to, card_markdown(table)))
+        write_text(path.with_name(path.name + ".md"), card_markdown(table))
     except OSError as error:
         raise TableError(f"{path}: cannot be written ({error.strerror or error})") from error
 
@@ -189,7 +188,3 @@ def card_markdown(table: Table) -> str:
         )
     plan = json.dumps(table.rungs[-1]["plan"], sort_keys=True)
     return "\n".join([*lines, "", f"Plan of the longest rung: `{plan}`", ""])
-
-
-def _write(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")

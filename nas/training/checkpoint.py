@@ -63,8 +63,20 @@ def load_described(path: Path) -> tuple[Genotype, int, nn.Module]:
     return genotype, about["scale"], network
 
 
-def put_weights(network: nn.Module, weights: Mapping[str, Tensor], path: Path) -> None:
-    """Put ``weights``, which were read from ``path``, in. Raises CheckpointError where they do not fit."""
+def put_weights(
+    network: nn.Module, weights: Mapping[str, Tensor], path: Path, name: str = "the network"
+) -> None:
+    """Load weights into a network.
+
+    Args:
+        network: The network, which is changed.
+        weights: All of its parameters and buffers by name.
+        path: The file that they were read from, for messages.
+        name: What messages call the network.
+
+    Raises:
+        CheckpointError: The weights do not fit.
+    """
     own = network.state_dict()
     missing, strange = sorted(own.keys() - weights.keys()), sorted(weights.keys() - own.keys())
     other = [name for name in own if name in weights and own[name].shape != weights[name].shape]
@@ -74,8 +86,11 @@ def put_weights(network: nn.Module, weights: Mapping[str, Tensor], path: Path) -
         if names
     ]
     if problems:
-        raise CheckpointError(f"{path}: does not fit the network: {'; '.join(problems)}")
-    network.load_state_dict(weights)
+        raise CheckpointError(f"{path}: does not fit {name}: {'; '.join(problems)}")
+    try:
+        network.load_state_dict(weights)
+    except (RuntimeError, SafetensorError) as error:
+        raise CheckpointError(f"{path}: does not fit {name} ({str(error).splitlines()[0]})") from error
 
 
 def save_state(path: Path, state: Mapping[str, Any]) -> None:

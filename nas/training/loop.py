@@ -48,23 +48,17 @@ def train(job: Job, report: Report | None = None) -> Outcome:
     job = ranks.own(job)
     check(job, ranks.world())
     with _settings(job):
-        try:
-            return _attempt(job, report, accumulate=1)
-        except Exception as error:
-            reason = out_of_memory(error)
-            if reason is None:
-                raise
-        # Outside of the handler: its traceback held everything that the attempt had allocated.
-        _free(job.device)
-        if job.plan.batch == 1 or ranks.world() > 1:
-            raise OutOfMemoryError(reason)
-        try:
-            return _attempt(job, report, accumulate=2)
-        except Exception as error:
-            reason = out_of_memory(error)
-            if reason is None:
-                raise
-        _free(job.device)
+        for accumulate in (1, 2):
+            try:
+                return _attempt(job, report, accumulate=accumulate)
+            except Exception as error:
+                reason = out_of_memory(error)
+                if reason is None:
+                    raise
+            # Outside of the handler: its traceback held everything that the attempt had allocated.
+            _free(job.device)
+            if job.plan.batch == 1 or ranks.world() > 1:
+                raise OutOfMemoryError(reason)
         raise OutOfMemoryError(f"{reason} (at half the batch as well)")
 
 

@@ -19,6 +19,8 @@ import platform
 import statistics
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import nas.search.session
@@ -57,6 +59,35 @@ class Instant:
         return []
 
 
+@contextmanager
+def stopwatch() -> Iterator[tuple[list[float], list[float]]]:
+    """Seconds of every proposal, and of every counting of a cost, while it is open."""
+    asking: list[float] = []
+    pricing: list[float] = []
+    ask = Proposer.ask
+
+    def timed(proposer: Proposer) -> object:
+        start = time.perf_counter()
+        try:
+            return ask(proposer)
+        finally:
+            asking.append(time.perf_counter() - start)
+
+    def priced(genotype: Genotype, scale: int) -> Cost:
+        start = time.perf_counter()
+        cost = cost_of(genotype, scale)
+        pricing.append(time.perf_counter() - start)
+        return cost
+
+    Proposer.ask = timed  # type: ignore[assignment, method-assign]
+    nas.search.session.cost_of = priced  # type: ignore[attr-defined]
+    try:
+        yield asking, pricing
+    finally:
+        Proposer.ask = ask  # type: ignore[method-assign]
+        nas.search.session.cost_of = cost_of  # type: ignore[attr-defined]
+
+
 def measure(sampler: str, trials: int, url: str, folder: Path) -> None:
     recipe = make_recipe(
         {
@@ -69,26 +100,6 @@ def measure(sampler: str, trials: int, url: str, folder: Path) -> None:
             "seed": trials,
         }
     )
-    asking: list[float] = []
-    ask = Proposer.ask
-
-    def timed(proposer: Proposer) -> object:
-        start = time.perf_counter()
-        try:
-            return ask(proposer)
-        finally:
-            asking.append(time.perf_counter() - start)
-
-    Proposer.ask = timed  # type: ignore[assignment, method-assign]
-    pricing: list[float] = []
-
-    def priced(genotype: Genotype, scale: int) -> Cost:
-        start = time.perf_counter()
-        cost = cost_of(genotype, scale)
-        pricing.append(time.perf_counter() - start)
-        return cost
-
-    nas.search.session.cost_of = priced  # type: ignore[attr-defined]
     marks: list[tuple[int, int]] = []
     moments: list[float] = []
 
@@ -97,23 +108,19 @@ def measure(sampler: str, trials: int, url: str, folder: Path) -> None:
             moments.append(time.perf_counter())
             marks.append((len(asking), len(pricing)))
 
-    try:
-        with Store(url) as store:
-            search = SearchSession(recipe, store, folder, "cpu", listen)
-            search.prepare()
-            search.run()
-            last = max(2, min(100, trials // 2))
-            asked, counted = marks[-last - 1]
-            thinking, counting = sum(asking[asked:]), sum(pricing[counted:])
-            own = (moments[-1] - moments[-last - 1] - thinking - counting) / last
-            again = SearchSession(recipe, store, folder, "cpu", listen)
-            start = time.perf_counter()
-            again.prepare()
-            again.run()
-            resumed = time.perf_counter() - start
-    finally:
-        Proposer.ask = ask  # type: ignore[method-assign]
-        nas.search.session.cost_of = cost_of  # type: ignore[attr-defined]
+    with stopwatch() as (asking, pricing), Store(url) as store:
+        search = SearchSession(recipe, store, folder, "cpu", listen)
+        search.prepare()
+        search.run()
+        last = max(2, min(100, trials // 2))
+        asked, counted = marks[-last - 1]
+        thinking, counting = sum(asking[asked:]), sum(pricing[counted:])
+        own = (moments[-1] - moments[-last - 1] - thinking - counting) / last
+        again = SearchSession(recipe, store, folder, "cpu", listen)
+        start = time.perf_counter()
+        again.prepare()
+        again.run()
+        resumed = time.perf_counter() - start
     median, longest = statistics.median(asking[-last:]), max(asking[-last:])
     print(
         f"  {sampler:<10}{trials:>7} trials   own {own * 1e3:>6.1f} ms a candidate   "

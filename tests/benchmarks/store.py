@@ -24,7 +24,7 @@ from typing import Any
 
 from sqlalchemy import insert, text
 
-from leaderboard.store import Protocol, Store
+from leaderboard.store import NewEvaluation, NewTrial, Protocol, Store
 from leaderboard.store.schema import CostRow, EvaluationRow, EventRow, GenotypeRow, TrialRow
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -64,17 +64,18 @@ RESULT: dict[str, Any] = {
 }
 
 
-def proposal(name: str) -> dict[str, Any]:
-    return {
-        "stage": "search",
-        "genotype_id": name,
-        "space": "lightweight",
-        "choices": CHOICES,
-        "scale": 4,
-        "cost": COST,
-        "seed": 0,
-        "protocol_id": PROXY.id,
-    }
+def waiting(name: str) -> NewTrial:
+    return NewTrial(
+        stage="search",
+        state="waiting",
+        genotype_id=name,
+        space="lightweight",
+        choices=CHOICES,
+        scale=4,
+        cost=COST,
+        seed=0,
+        protocol_id=PROXY.id,
+    )
 
 
 def put_in(store: Store, study_id: int, first: int, last: int) -> None:
@@ -137,10 +138,10 @@ def put_in(store: Store, study_id: int, first: int, last: int) -> None:
 
 def one_trial(store: Store, study_id: int, name: str) -> None:
     assert store.known(name, PROXY.id, 0) is None
-    trial = store.propose(study_id, **proposal(name), state="waiting")
+    trial = store.propose(study_id, waiting(name))
     assert store.claim(study_id, "parent", 600.0) is not None
     assert store.renew("parent", [trial.id], 600.0) == {trial.id}
-    store.record(trial.id, owner="parent", genotype_id=name, **RESULT)
+    store.record(trial.id, NewEvaluation(genotype_id=name, **RESULT), owner="parent")
 
 
 def timed(call: Callable[[], object]) -> float:
@@ -156,7 +157,7 @@ def claim_all(url: str, owner: str, together: Barrier, record: bool) -> None:
         together.wait(300)
         while (trial := store.claim(study.id, owner, 600.0)) is not None:
             if record:
-                store.record(trial.id, owner=owner, genotype_id=trial.genotype_id, **RESULT)
+                store.record(trial.id, NewEvaluation(genotype_id=trial.genotype_id, **RESULT), owner=owner)
         together.wait(300)
 
 
@@ -165,7 +166,7 @@ def claims(url: str, jobs: int, record: bool, processes: int) -> float:
     with Store(url) as store:
         study = store.open_study("claims", **OPENING)
         for number in range(jobs):
-            store.propose(study.id, **proposal(f"{processes}{record}{number}"), state="waiting")
+            store.propose(study.id, waiting(f"{processes}{record}{number}"))
     context = multiprocessing.get_context("spawn")
     together = context.Barrier(processes + 1)
     workers = [

@@ -7,6 +7,8 @@ import random
 from pathlib import Path
 from typing import Any
 
+from new_records import propose, record
+
 from leaderboard.store import Store
 from leaderboard.store.records import Calibration, Measurement, Protocol, Runtime
 
@@ -177,15 +179,14 @@ def _search(store: Store, name: str, seed: int, which: range, rungs: tuple[str, 
 
 
 def _propose(store: Store, study_id: int, index: int, protocol_id: str, **changes: Any) -> int:
-    values = {"stage": "search", "space": "lightweight", "scale": 4, "seed": 0, "state": "running"}
+    values: dict[str, Any] = {"stage": "search", "space": "lightweight", "scale": 4, "seed": 0}
     values |= {
         "name": {3: "imdn", 8: "rfdn"}.get(index),
         "protocol_id": protocol_id,
         **network(index),
         **changes,
     }
-    leased = {"owner": "node:0", "seconds": 3600.0} if values["state"] == "running" else {}
-    return store.propose(study_id, **(values | leased)).id
+    return propose(store, study_id, owner="node:0", **values).id
 
 
 def _train(
@@ -210,7 +211,8 @@ def _train(
         [step, 0.02 + 0.3 / (1 + step / 90) + 0.001 * (index % 7), None]
         for step in range(25, steps, steps // 20)
     ]
-    store.record(
+    record(
+        store,
         trial,
         owner="node:0",
         worker=WORKERS[index % 2],
@@ -220,9 +222,6 @@ def _train(
         psnr_db=psnr,
         ssim=0.81 + (psnr - 28.4) * 0.03,
         train_seconds=30.0 * 4**rung + index % 5,
-        device="NVIDIA H200",
-        torch_version="2.9.0",
-        code_version="0.1.0",
         checkpoint=f"many/{index}-{protocol_id}-{seed}/weights.safetensors",
         curve=[*curve, [steps, 0.021, psnr]],
         per_image={"astronaut": [psnr, 0.82]},

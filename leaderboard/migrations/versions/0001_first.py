@@ -14,6 +14,11 @@ STAMP = sa.DateTime(timezone=True)
 
 
 def upgrade() -> None:
+    _create_networks()
+    _create_trials()
+
+
+def _create_networks() -> None:
     op.create_table(
         "study",
         sa.Column("id", sa.Integer, nullable=False),
@@ -57,6 +62,9 @@ def upgrade() -> None:
         sa.Column("created_at", STAMP, nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_protocol"),
     )
+
+
+def _create_trials() -> None:
     op.create_table(
         "evaluation",
         sa.Column("id", sa.Integer, nullable=False),

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from new_records import new_evaluation, propose, record
 
 from leaderboard.errors import LeaderboardError
 from leaderboard.page import make_app, serve
@@ -156,7 +157,7 @@ def test_a_page_that_may_not_queue_has_no_callback_that_writes(filled: Path) -> 
 
 
 def test_pictures_come_only_from_the_index_inside_the_runs_folder(
-    tmp_path: Path, store: Store, fill_store: Any, make_outcome: Any, make_proposal: Any
+    tmp_path: Path, store: Store, fill_store: Any
 ) -> None:
     study = fill_store(store, "pictured", trials=3)
     secret = tmp_path / "secret"
@@ -171,10 +172,10 @@ def test_pictures_come_only_from_the_index_inside_the_runs_folder(
     }
     index = {"metric": "y_float", "crops": [{"image": "a", "box": [0, 0, 9, 9], **names}]}
     (folder / "pictures" / "index.json").write_text(json.dumps(index))
-    trial = store.propose(study.id, **make_proposal(500))
-    store.record(trial.id, **make_outcome(500, checkpoint="pictured/n/weights.safetensors"))
-    name = make_outcome(500)["genotype_id"]
-    protocol = make_outcome(500)["protocol_id"]
+    trial = propose(store, study.id, 500)
+    record(store, trial.id, 500, checkpoint="pictured/n/weights.safetensors")
+    name = new_evaluation(500).genotype_id
+    protocol = new_evaluation(500).protocol_id
     assert gather(store, runs, "pictured", name, protocol).crops == ()
     (folder / "pictures" / "index.json").unlink()
     (folder / "pictures").rmdir()
@@ -249,20 +250,18 @@ def test_what_is_no_cost_is_named(text: str) -> None:
 # What is read
 
 
-def test_frames_are_kept_until_something_happens(
-    tmp_path: Path, fill_store: Any, make_proposal: Any, make_outcome: Any
-) -> None:
+def test_frames_are_kept_until_something_happens(tmp_path: Path, fill_store: Any) -> None:
     path, kept = tmp_path / "results.db", Kept()
     with Store.at(path) as store:
         study = fill_store(store, "s", trials=10)
         with CachedStore(sqlite_url(path), kept) as reading:
             first = reading.frame("s")
             assert reading.frame("s") is first
-            trial = store.propose(study.id, **make_proposal(100))
-            store.record(trial.id, **make_outcome(100))
+            trial = propose(store, study.id, 100)
+            record(store, trial.id, 100)
             later = reading.frame("s")
             assert len(later) == len(first) + 1
-            assert make_outcome(100)["genotype_id"] in set(later.loc[later["psnr_db"].notna(), "genotype"])
+            assert new_evaluation(100).genotype_id in set(later.loc[later["psnr_db"].notna(), "genotype"])
 
 
 def test_the_table_has_the_front_first_and_the_best_before_others(filled: Path) -> None:

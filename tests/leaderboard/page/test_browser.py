@@ -14,6 +14,7 @@ from typing import Any, Self
 
 import pytest
 from browser import MISSING, Browser, programs
+from new_records import new_evaluation, propose, record
 from selenium.webdriver import ActionChains, Keys
 
 from leaderboard.page.cached_store import CachedStore, Kept, networks_of
@@ -315,7 +316,7 @@ def test_a_link_shows_the_same_after_a_reload(browser: Browser, board: str) -> N
 
 
 def test_a_result_arrives_while_the_page_is_open_and_the_zoom_stays(
-    browser: Browser, runs: Path, tmp_path: Path, fill_store: Any, make_proposal: Any, make_outcome: Any
+    browser: Browser, runs: Path, tmp_path: Path, fill_store: Any
 ) -> None:
     with Store.at(tmp_path / "results.db") as store:
         study = fill_store(store, "running", trials=20)
@@ -343,10 +344,10 @@ def test_a_result_arrives_while_the_page_is_open_and_the_zoom_stays(
             asked = browser.run(ticks)
             browser.until(lambda: browser.run(ticks) >= asked + 2, "two looks at the database")
             assert browser.run("return window.drawn") == 0  # nothing new: nothing was drawn
-            trial = store.propose(study.id, **make_proposal(1000))
-            store.record(trial.id, **make_outcome(1000))
+            trial = propose(store, study.id, 1000)
+            record(store, trial.id, 1000)
             browser.until(lambda: len(points(browser)) == before + 1, "the new network")
-            assert make_outcome(1000)["genotype_id"] in points(browser)
+            assert new_evaluation(1000).genotype_id in points(browser)
             browser.until(lambda: browser.run(zoom) == zoomed, "the zoom again")
             browser.run("return new Promise((done) => setTimeout(done, 500))")
             assert browser.run(zoom) == zoomed

@@ -14,6 +14,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from new_records import OWNER, propose, record
 
 from leaderboard.store import Store, Study
 
@@ -36,7 +37,7 @@ def join(*processes: BaseProcess) -> None:
     assert [process.exitcode for process in processes] == [0] * len(processes)
 
 
-def work(url: str, owner: str, lease: float, result: dict[str, Any], together: Barrier | None = None) -> None:
+def work(url: str, owner: str, lease: float, together: Barrier | None = None) -> None:
     """Claims and records until all trials are over."""
     with Store(url) as store:
         study = store.study("demo")
@@ -45,8 +46,7 @@ def work(url: str, owner: str, lease: float, result: dict[str, Any], together: B
         while True:
             trial = store.claim(study.id, owner, lease)
             if trial is not None:
-                own = {"owner": owner, "genotype_id": trial.genotype_id, "seed": trial.seed}
-                store.record(trial.id, **{**result, **own})
+                record(store, trial.id, genotype_id=trial.genotype_id, seed=trial.seed, owner=owner)
             elif all(each.finished_at for each in store.trials(study.id)):
                 return
             else:
@@ -63,13 +63,13 @@ def hold(url: str, owner: str, lease: float, count: int) -> None:
 
 
 @pytest.fixture
-def prepare(url: str, make_proposal: Any, make_protocol: Any) -> Callable[[int], Study]:
+def prepare(url: str, make_protocol: Any) -> Callable[[int], Study]:
     def put(count: int) -> Study:
         with Store(url) as store:
             study = store.open_study("demo", **OPENING)
             store.ensure_protocol(make_protocol())
             for index in range(count):
-                store.propose(study.id, **make_proposal(index, state="waiting"))
+                propose(store, study.id, index, state="waiting")
             return study
 
     return put
@@ -90,12 +90,12 @@ def times(events: pd.DataFrame, kind: str) -> list[int]:
 
 
 def test_eight_processes_take_five_hundred_jobs_each_exactly_once(
-    url: str, prepare: Callable[[int], Study], make_outcome: Any
+    url: str, prepare: Callable[[int], Study]
 ) -> None:
     prepare(500)
     together = SPAWN.Barrier(8)
     names = [f"worker {number}" for number in range(8)]
-    join(*(start(work, url, name, HOUR, make_outcome(), together) for name in names))
+    join(*(start(work, url, name, HOUR, together) for name in names))
     events = events_of(url)
     assert times(events, "started") == [1] * 500
     assert times(events, "finished") == [1] * 500
@@ -105,7 +105,7 @@ def test_eight_processes_take_five_hundred_jobs_each_exactly_once(
 
 
 def test_jobs_of_a_killed_process_are_taken_up_again_and_end_exactly_once(
-    url: str, prepare: Callable[[int], Study], make_outcome: Any
+    url: str, prepare: Callable[[int], Study]
 ) -> None:
     prepare(20)
     victim = start(hold, url, "victim", 3.0, 5)
@@ -117,7 +117,7 @@ def test_jobs_of_a_killed_process_are_taken_up_again_and_end_exactly_once(
             time.sleep(0.02)
     assert victim.pid is not None
     os.kill(victim.pid, signal.SIGKILL)
-    join(*(start(work, url, f"worker {number}", HOUR, make_outcome()) for number in range(3)))
+    join(*(start(work, url, f"worker {number}", HOUR) for number in range(3)))
     events = events_of(url)
     assert times(events, "started") == [2] * 5 + [1] * 15
     assert times(events, "taken_over") == [1] * 5 + [0] * 15
@@ -130,12 +130,12 @@ def test_jobs_of_a_killed_process_are_taken_up_again_and_end_exactly_once(
 
 @pytest.mark.thorough
 def test_processes_killed_at_any_moment_leave_nothing_half_done(
-    url: str, prepare: Callable[[int], Study], make_outcome: Any
+    url: str, prepare: Callable[[int], Study]
 ) -> None:
     study = prepare(150)
     draw = random.Random(5)  # noqa: S311
     for number in range(4):
-        victims = [start(work, url, f"victim {number}.{each}", 0.3, make_outcome()) for each in range(2)]
+        victims = [start(work, url, f"victim {number}.{each}", 0.3) for each in range(2)]
         with Store(url) as store:
             before = len(store.events("demo"))
             until = time.monotonic() + PATIENCE
@@ -148,7 +148,7 @@ def test_processes_killed_at_any_moment_leave_nothing_half_done(
     # A job can be hit at most twice here and still be done: three times gives it up, as it should.
     with Store(url) as store:
         store.reap(study.id)
-    join(start(work, url, "last", HOUR, make_outcome()))
+    join(start(work, url, "last", HOUR))
     events = events_of(url)
     assert times(events, "finished") == [1] * 150
     started, over = times(events, "started"), times(events, "taken_over")
@@ -157,25 +157,24 @@ def test_processes_killed_at_any_moment_leave_nothing_half_done(
         assert [trial.attempt for trial in store.trials(study.id)] == started
 
 
-def propose_all(url: str, name: str, result: dict[str, Any], proposals: list[dict[str, Any]]) -> None:
+def propose_all(url: str, name: str, indices: list[int]) -> None:
     with Store(url) as store:
         study = store.open_study(name, **OPENING)
-        for proposal in proposals:
-            trial = store.propose(study.id, **proposal)
-            assert store.renew(proposal["owner"], [trial.id], HOUR) == {trial.id}
-            own = {"genotype_id": trial.genotype_id, "seed": trial.seed, "owner": trial.owner}
-            store.record(trial.id, **{**result, **own})
+        for index in indices:
+            trial = propose(store, study.id, index)
+            assert store.renew(OWNER, [trial.id], HOUR) == {trial.id}
+            record(store, trial.id, genotype_id=trial.genotype_id)
 
 
 def test_searches_of_the_same_networks_at_once_share_results_and_no_numbers(
-    url: str, make_proposal: Any, make_outcome: Any, make_protocol: Any
+    url: str, make_protocol: Any
 ) -> None:
     with Store(url) as store:
         store.ensure_protocol(make_protocol())
-    overlapping = [[make_proposal(first + index % 40) for index in range(50)] for first in (0, 30, 0, 10)]
+    overlapping = [[first + index % 40 for index in range(50)] for first in (0, 30, 0, 10)]
     names = ["one", "one", "two", "two"]
     both = zip(names, overlapping, strict=True)
-    join(*(start(propose_all, url, name, make_outcome(), each) for name, each in both))
+    join(*(start(propose_all, url, name, each) for name, each in both))
     with Store(url, read_only=True) as store:
         for name in ("one", "two"):
             assert [trial.number for trial in store.trials(store.study(name).id)] == list(range(100))
@@ -187,11 +186,9 @@ def test_searches_of_the_same_networks_at_once_share_results_and_no_numbers(
     assert frame["psnr_db"].notna().all()
 
 
-def test_reading_goes_on_while_others_write(
-    url: str, prepare: Callable[[int], Study], make_outcome: Any
-) -> None:
+def test_reading_goes_on_while_others_write(url: str, prepare: Callable[[int], Study]) -> None:
     prepare(120)
-    writers = [start(work, url, f"worker {number}", HOUR, make_outcome()) for number in range(2)]
+    writers = [start(work, url, f"worker {number}", HOUR) for number in range(2)]
     seen = [0]
     with Store(url, read_only=True) as reader:
         while any(writer.is_alive() for writer in writers):
@@ -208,6 +205,6 @@ def test_reading_goes_on_while_others_write(
 
 def test_several_that_open_a_new_database_at_once_take_turns(tmp_path: Any, postgres: Any) -> None:
     for url in (f"sqlite:///{tmp_path}/new.db", postgres.new_database()):
-        join(*(start(propose_all, url, "demo", {}, []) for _ in range(3)))
+        join(*(start(propose_all, url, "demo", []) for _ in range(3)))
         with Store(url, read_only=True) as store:
             assert [study.name for study in store.studies()] == ["demo"]

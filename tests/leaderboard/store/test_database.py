@@ -12,6 +12,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from new_records import propose, record
 from sqlalchemy import event
 
 from leaderboard.errors import NewerSchemaError, StoreError
@@ -148,7 +149,7 @@ def test_a_log_that_cannot_be_read_in_its_place_is_one_line_and_never_left_out(
 
 
 def test_a_writer_writes_while_a_reader_is_in_the_middle_of_a_frame(
-    url: str, fill_store: Any, make_proposal: Any, make_outcome: Any, monkeypatch: pytest.MonkeyPatch
+    url: str, fill_store: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(database, "BUSY_SECONDS", 0.0)  # whoever is kept waiting fails
     with Store(url) as writer, Store(url, read_only=True) as reader:
@@ -157,8 +158,8 @@ def test_a_writer_writes_while_a_reader_is_in_the_middle_of_a_frame(
 
         def write(*arguments: Any) -> None:
             if "trial" in arguments[2] and not written:
-                trial = writer.propose(study.id, **make_proposal(77))
-                writer.record(trial.id, **make_outcome(77))
+                trial = propose(writer, study.id, 77)
+                record(writer, trial.id, 77)
                 written.append(trial.id)
 
         event.listen(reader._engine, "after_cursor_execute", write)

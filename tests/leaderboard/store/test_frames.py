@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from new_records import new_trial, propose, record
 from sqlalchemy.exc import IntegrityError
 
 import leaderboard
@@ -66,8 +67,7 @@ def test_every_frame_has_its_documented_columns_and_the_same_dtypes_without_rows
         if kind == "parts":
             arguments = ["0000", 4]
             change = {"genotype_id": "0000", "cost": COST, "parts": PARTS, "state": "rejected"}
-            base = {"stage": "search", "space": "s", "choices": {}, "scale": 4, "seed": 0}
-            store.propose(store.study("empty").id, **{**base, **change})
+            propose(store, store.study("empty").id, **change)
         full = getattr(store, kind)(*arguments)
     with Store("sqlite://") as store:
         store.open_study("x4-300k", **OPENING)
@@ -100,63 +100,59 @@ def test_a_frame_of_chosen_columns_is_those_of_the_whole_one(filled: Path) -> No
 
 
 def test_names_digests_and_parts_are_kept_and_filled_in_where_they_were_missing(
-    store: Store, make_proposal: Any, make_outcome: Any, make_protocol: Any
+    store: Store, make_protocol: Any
 ) -> None:
     study = store.open_study("demo", **OPENING)
     store.ensure_protocol(make_protocol())
     own = {"genotype_id": "0000", "cost": COST}
-    first = store.propose(study.id, **make_proposal(**own))
+    first = propose(store, study.id, **own)
     assert store.parts("0000", 4).empty
     assert store.frame()["name"].tolist() == [None]
     over = {"state": "rejected", "excess": {"params": 0.1}}
-    store.propose(study.id, **make_proposal(**own, **over, name="imdn", parts=PARTS))
-    store.propose(study.id, **make_proposal(**own, **over, name="another"))  # takes nothing away
+    propose(store, study.id, **own, **over, name="imdn", parts=PARTS)
+    propose(store, study.id, **own, **over, name="another")  # takes nothing away
     assert set(store.frame()["name"]) == {"imdn"}
     assert store.parts("0000", 4).to_dict("records") == PARTS
     assert store.parts("0000", 2).empty
-    done = store.record(
-        first.id, **make_outcome(genotype_id="0000", checkpoint="demo/a/w.st", checkpoint_sha256=DIGEST)
-    )
+    done = record(store, first.id, genotype_id="0000", checkpoint="demo/a/w.st", checkpoint_sha256=DIGEST)
     assert done.checkpoint_sha256 == DIGEST
     row = store.frame().iloc[0]
     assert (row["checkpoint_sha256"], row["folder"], row["code_version"]) == (DIGEST, "demo/a", "0.1.0")
     assert (row["torch_version"], row["data_digest"]) == ("2.9.0", "9f0c")
-    store.propose(study.id, **make_proposal(genotype_id="0000", cost={**COST, "params": 101}, **over))
+    propose(store, study.id, genotype_id="0000", cost={**COST, "params": 101}, **over)
     assert store.parts("0000", 4).empty  # those of a counting that is not the newest are not its parts
 
 
 def test_parts_that_do_not_add_up_and_digests_that_are_none_are_refused(
-    store: Store, make_proposal: Any, make_outcome: Any, make_protocol: Any
+    store: Store, make_protocol: Any
 ) -> None:
     study = store.open_study("demo", **OPENING)
     store.ensure_protocol(make_protocol())
     with pytest.raises(StoreError, match="the parts have 90 params together, the network has 100"):
-        store.propose(study.id, **make_proposal(cost=COST, parts=PARTS[:2]))
+        propose(store, study.id, cost=COST, parts=PARTS[:2])
     with pytest.raises(StoreError, match="a part has part, copies; it needs part, copies, uses"):
-        store.propose(study.id, **make_proposal(cost=COST, parts=[{"part": "head", "copies": 1}]))
-    trial = store.propose(study.id, **make_proposal())
+        propose(store, study.id, cost=COST, parts=[{"part": "head", "copies": 1}])
+    trial = propose(store, study.id)
     with pytest.raises(StoreError, match="'0123' is no SHA-256"):
-        store.record(trial.id, **make_outcome(checkpoint_sha256="0123"))
+        record(store, trial.id, checkpoint_sha256="0123")
     with pytest.raises(StoreError, match="'0123' is no SHA-256"):
         store.record_measurement(measurement(checkpoint_sha256="0123"))
     assert store.trials(study.id) == [trial]
 
 
-def test_curves_and_images_are_those_of_each_training_once(
-    store: Store, make_proposal: Any, make_outcome: Any, make_protocol: Any
-) -> None:
+def test_curves_and_images_are_those_of_each_training_once(store: Store, make_protocol: Any) -> None:
     study, other = store.open_study("demo", **OPENING), store.open_study("other", **OPENING)
     for name in ("proxy", "full"):
         store.ensure_protocol(make_protocol(name))
     curve = [(0, float("nan"), None), (100, 0.25, 29.5)]
     images = {"baby": (31.5, 0.875), "flat": (math.inf, 1.0)}
     for index, plan, stage in ((1, "proxy", "search"), (2, "proxy", "search"), (1, "full", "retrain")):
-        trial = store.propose(study.id, **make_proposal(index, stage=stage, rung=index - 1))
-        made = make_outcome(index, curve=curve, per_image=images, protocol_id=make_protocol(plan).id)
-        done = store.record(trial.id, **made)
-        store.propose(study.id, **make_proposal(index, state="repeated", evaluation_id=done.id))
-    store.propose(other.id, **make_proposal(1, state="repeated", evaluation_id=done.id))
-    ids = [make_proposal(index)["genotype_id"] for index in (1, 2)]
+        trial = propose(store, study.id, index, stage=stage, rung=index - 1)
+        own = {"curve": curve, "per_image": images, "protocol_id": make_protocol(plan).id}
+        done = record(store, trial.id, index, **own)
+        propose(store, study.id, index, state="repeated", evaluation_id=done.id)
+    propose(store, other.id, 1, state="repeated", evaluation_id=done.id)
+    ids = [new_trial(index).genotype_id for index in (1, 2)]
     curves = store.curves("demo")
     assert len(curves) == 6
     assert curves.iloc[:2].to_dict("list") == {
@@ -222,18 +218,18 @@ def test_a_runtime_that_cannot_be_is_refused_by_the_store_and_by_the_tables(stor
 
 
 def test_a_measurement_says_how_its_weights_were_trained_where_their_file_is_known(
-    store: Store, make_proposal: Any, make_outcome: Any, make_protocol: Any
+    store: Store, make_protocol: Any
 ) -> None:
     study = store.open_study("demo", **OPENING)
     for name in ("proxy", "full"):
         store.ensure_protocol(make_protocol(name))
     digests = {"search": "1" * 64, "retrain": "2" * 64}
     for stage, plan in (("search", "proxy"), ("retrain", "full")):
-        trial = store.propose(study.id, **make_proposal(1, stage=stage, name="ours"))
-        made = make_outcome(1, protocol_id=make_protocol(plan).id, checkpoint_sha256=digests[stage])
-        done = store.record(trial.id, **made)
-        store.propose(study.id, **make_proposal(1, state="repeated", evaluation_id=done.id))
-    genotype = make_proposal(1)["genotype_id"]
+        trial = propose(store, study.id, 1, stage=stage, name="ours")
+        own = {"protocol_id": make_protocol(plan).id, "checkpoint_sha256": digests[stage]}
+        done = record(store, trial.id, 1, **own)
+        propose(store, study.id, 1, state="repeated", evaluation_id=done.id)
+    genotype = new_trial(1).genotype_id
     store.record_measurement(measurement(network="bicubic", weights="", ssim=0.81))
     for stage, digest in [*digests.items(), ("foreign", "3" * 64), ("unknown", None)]:
         store.record_measurement(
@@ -244,7 +240,7 @@ def test_a_measurement_says_how_its_weights_were_trained_where_their_file_is_kno
     assert frame.loc["retrain", ["stage", "plan"]].tolist() == ["retrain", "full"]
     for weights in ("", "foreign", "unknown"):
         assert frame.loc[weights, ["stage", "plan"]].tolist() == [None, None]
-    assert frame.loc["search", "params"] == make_proposal(1)["cost"]["params"]
+    assert frame.loc["search", "params"] == new_trial(1).cost["params"]
     assert frame.loc["search", "name"] == "ours"
     assert math.isnan(frame.loc["", "params"])
     assert math.isnan(frame.loc["search", "ssim"])

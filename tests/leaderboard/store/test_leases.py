@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from new_records import propose, record
 
 from leaderboard.errors import LeaseLostError, StoreError, StudyTakenError
 from leaderboard.store import Store, Study, Trial
@@ -23,14 +24,11 @@ def study(store: Store, make_protocol: Callable[..., Any]) -> Study:
 
 
 @pytest.fixture
-def wait_for(store: Store, study: Study, make_proposal: Callable[..., dict[str, Any]]) -> Any:
+def wait_for(store: Store, study: Study) -> Any:
     """Puts waiting trials in."""
 
     def put(count: int = 1, first: int = 0, **changes: Any) -> list[Trial]:
-        return [
-            store.propose(study.id, **make_proposal(first + index, state="waiting", **changes))
-            for index in range(count)
-        ]
+        return [propose(store, study.id, first + index, state="waiting", **changes) for index in range(count)]
 
     return put
 
@@ -186,57 +184,55 @@ def test_one_wanted_trial_is_claimed_when_it_is_free(store: Store, study: Study,
 
 
 def test_a_late_writer_is_refused_and_changes_nothing(
-    store: Store, study: Study, wait_for: Any, make_outcome: Any, make_protocol: Any
+    store: Store, study: Study, wait_for: Any, make_protocol: Any
 ) -> None:
     [trial] = wait_for(1)
     store.claim(study.id, "late", SHORT)
     time.sleep(2 * SHORT)
     store.reap(study.id)
     with pytest.raises(LeaseLostError, match="waits to be taken up again; nothing more is taken from late"):
-        store.record(trial.id, **make_outcome(owner="late"))
+        record(store, trial.id, owner="late")
     store.claim(study.id, "prompt", HOUR)
     before, events = store.trial(trial.id), kinds(store)
     with pytest.raises(LeaseLostError, match=r"is leased to prompt by now \(attempt 2\)"):
-        store.record(trial.id, **make_outcome(owner="late"))
+        record(store, trial.id, owner="late")
     with pytest.raises(LeaseLostError, match="nothing more is taken from late"):
         store.fail(trial.id, "too late", owner="late")
     assert store.renew("late", [trial.id], HOUR) == set()
     assert store.release("late", [trial.id]) == set()
     assert (store.trial(trial.id), kinds(store)) == (before, events)
     assert store.known(trial.genotype_id, make_protocol().id, 0) is None
-    done = store.record(trial.id, **make_outcome(owner="prompt", worker="prompt's worker"))
+    done = record(store, trial.id, owner="prompt", worker="prompt's worker")
     with pytest.raises(LeaseLostError, match="is finished, not running"):
-        store.record(trial.id, **make_outcome(owner="late", psnr_db=1.0))
+        record(store, trial.id, owner="late", psnr_db=1.0)
     kept = store.trial(trial.id)
     assert (kept.evaluation, kept.owner, kept.worker) == (done, "prompt", "prompt's worker")
 
 
-def test_a_result_said_twice_by_its_owner_is_kept_once(
-    store: Store, study: Study, wait_for: Any, make_outcome: Any
-) -> None:
+def test_a_result_said_twice_by_its_owner_is_kept_once(store: Store, study: Study, wait_for: Any) -> None:
     [trial] = wait_for(1)
     store.claim(study.id, "me", HOUR)
-    values = make_outcome(owner="me", curve=[(1, float("nan"), None)])
-    first, kept = store.record(trial.id, **values), store.trial(trial.id)
-    assert store.record(trial.id, **values) == first
+    values: dict[str, Any] = {"owner": "me", "curve": [(1, float("nan"), None)]}
+    first, kept = record(store, trial.id, **values), store.trial(trial.id)
+    assert record(store, trial.id, **values) == first
     assert store.trial(trial.id) == kept
     assert kinds(store, trial.id) == ["proposed", "started", "finished"]
     with pytest.raises(LeaseLostError):
-        store.record(trial.id, **{**values, "psnr_db": 1.0})
+        record(store, trial.id, **values, psnr_db=1.0)
     with pytest.raises(LeaseLostError):
-        store.record(trial.id, **{**values, "owner": "you"})
+        record(store, trial.id, **{**values, "owner": "you"})
 
 
 def test_a_result_under_another_protocol_than_proposed_is_refused(
-    store: Store, study: Study, wait_for: Any, make_outcome: Any, make_protocol: Any
+    store: Store, study: Study, wait_for: Any, make_protocol: Any
 ) -> None:
     store.ensure_protocol(make_protocol("full"))
     [trial] = wait_for(1, protocol_id=make_protocol("full").id, rung=2)
     assert (trial.protocol_id, trial.rung) == ("full-81c2e0", 2)
     store.claim(study.id, "me", HOUR)
     with pytest.raises(StoreError, match="under protocol 'full-81c2e0', not 'proxy-81c2e0'"):
-        store.record(trial.id, **make_outcome(owner="me"))
-    store.record(trial.id, **make_outcome(owner="me", protocol_id="full-81c2e0"))
+        record(store, trial.id, owner="me")
+    record(store, trial.id, owner="me", protocol_id="full-81c2e0")
     row = store.frame("demo").iloc[0]
     assert (row["rung"], row["attempt"], row["plan"], row["worker"]) == (2, 1, "full", "me")
 
@@ -314,17 +310,15 @@ def test_a_process_is_gone_when_it_ended_and_unknown_elsewhere() -> None:
     assert is_gone(f"{mine}0"), "a number that now belongs to a younger process"
 
 
-def test_events_tell_the_whole_story_in_order(
-    store: Store, study: Study, wait_for: Any, make_proposal: Any, make_outcome: Any
-) -> None:
+def test_events_tell_the_whole_story_in_order(store: Store, study: Study, wait_for: Any) -> None:
     assert store.events("demo").empty
     store.own_study(study.id, "me", HOUR)
     [trial, lost] = wait_for(2, rung=1)
-    store.propose(study.id, **make_proposal(7, state="rejected", excess={"params": 0.25}))
+    propose(store, study.id, 7, state="rejected", excess={"params": 0.25})
     store.claim(study.id, "me", HOUR)
     store.claim(study.id, "me", HOUR)
-    done = store.record(trial.id, **make_outcome(owner="me", worker="gpu 1"))
-    store.propose(study.id, **make_proposal(state="repeated", evaluation_id=done.id))
+    done = record(store, trial.id, owner="me", worker="gpu 1")
+    propose(store, study.id, state="repeated", evaluation_id=done.id)
     store.fail(lost.id, "no memory", owner="me", failure="out_of_memory", worker="gpu 2", device="H200")
     store.add_event(study.id, "rung", trial_id=trial.id, details={"promoted": True, "to": 2})
     with pytest.raises(StoreError, match="unknown event 'rungs'; did you mean 'rung'"):

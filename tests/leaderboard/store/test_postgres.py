@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from new_records import propose, record
 from postgres_server import PostgresServer
 from sqlalchemy.engine import make_url
 
@@ -24,29 +25,26 @@ from leaderboard.store import Store
 OPENING: dict[str, Any] = {"recipe": {}, "space_digest": "5d1f", "code_version": "0.1.0"}
 
 
-def write(url: str, name: str, count: int, proposal: dict[str, Any], result: dict[str, Any]) -> None:
+def write(url: str, name: str, count: int) -> None:
     """Proposes, claims and records `count` jobs of its own stage and seed."""
     with Store(url) as store:
         study = store.open_study("demo", **OPENING)
         for index in range(count):
-            own = {"genotype_id": f"{name}-{index}"}
-            trial = store.propose(study.id, **{**proposal, **own})
+            genotype_id = f"{name}-{index}"
+            trial = propose(store, study.id, genotype_id=genotype_id, state="waiting")
             assert store.claim_this(trial.id, name, 600.0) is not None
-            store.record(trial.id, **{**result, **own, "owner": name})
+            record(store, trial.id, genotype_id=genotype_id, owner=name)
 
 
 def test_a_server_restarted_in_the_middle_of_four_writers_loses_and_doubles_nothing(
-    postgres: PostgresServer, address: str, make_proposal: Any, make_outcome: Any, make_protocol: Any
+    postgres: PostgresServer, address: str, make_protocol: Any
 ) -> None:
     count, names = 80, [f"writer {number}" for number in range(4)]
     context = multiprocessing.get_context("spawn")
     with Store(address, read_only=True) as reader, Store(address) as store:
         store.ensure_protocol(make_protocol())
         store.open_study("demo", **OPENING)
-        plan = (make_proposal(state="waiting"), make_outcome())
-        writers = [
-            context.Process(target=write, args=(address, name, count, *plan), daemon=True) for name in names
-        ]
+        writers = [context.Process(target=write, args=(address, name, count), daemon=True) for name in names]
         for writer in writers:
             writer.start()
         for mode, reached in (("fast", 40), ("immediate", 160)):
@@ -133,7 +131,7 @@ def wire(postgres: PostgresServer) -> Iterator[Wire]:
 
 @pytest.mark.parametrize("moment", ["before", "after"])
 def test_a_connection_lost_at_the_commit_keeps_every_change_once(
-    wire: Wire, address: str, moment: str, make_proposal: Any, make_outcome: Any, make_protocol: Any
+    wire: Wire, address: str, moment: str, make_protocol: Any
 ) -> None:
     through = make_url(address).set(port=wire.port).render_as_string()
     with Store(through) as store:
@@ -141,12 +139,12 @@ def test_a_connection_lost_at_the_commit_keeps_every_change_once(
         wire.cut = moment
         study = store.open_study("demo", **OPENING)
         wire.cut = moment
-        trial = store.propose(study.id, **make_proposal(state="waiting"))
+        trial = propose(store, study.id, state="waiting")
         wire.cut = moment
         claimed = store.claim(study.id, "me", 600.0)
         assert claimed is not None
         wire.cut = moment
-        done = store.record(trial.id, **make_outcome(owner="me"))
+        done = record(store, trial.id, owner="me")
         wire.cut = moment
         store.own_study(study.id, "me", 600.0)
     assert wire.cuts == 5
@@ -248,11 +246,11 @@ def test_the_examples_of_the_page_on_databases_run(
     assert "finished" in said
 
 
-def test_leases_follow_the_clock_of_the_server(address: str, make_proposal: Any) -> None:
+def test_leases_follow_the_clock_of_the_server(address: str) -> None:
     """A worker whose own clock is a day ahead takes nothing that is still leased."""
     with Store(address) as store:
         study = store.open_study("demo", **OPENING)
-        store.propose(study.id, **make_proposal(state="waiting"))
+        propose(store, study.id, state="waiting")
         held = store.claim(study.id, "here", 3600.0)
     assert held is not None
     code = (

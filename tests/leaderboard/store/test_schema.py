@@ -12,6 +12,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from new_records import record
 from sqlalchemy import CheckConstraint, MetaData, create_engine, inspect, select
 from sqlalchemy.dialects import sqlite
 
@@ -110,7 +111,7 @@ def test_an_old_database_opens_with_all_its_rows(old: Path) -> None:
         assert_nothing_lost(before[table], after[table], table)
 
 
-def test_an_old_database_is_searched_and_shown_on(old: Path, make_outcome: Any, make_protocol: Any) -> None:
+def test_an_old_database_is_searched_and_shown_on(old: Path, make_protocol: Any) -> None:
     with Store.at(old) as store:
         study = store.study("demo")
         frame = store.frame("demo")
@@ -125,7 +126,7 @@ def test_an_old_database_is_searched_and_shown_on(old: Path, make_outcome: Any, 
         taken = store.claim(study.id, "me", 60.0, stage="search")
         assert taken is not None
         own = {"owner": "me", "genotype_id": taken.genotype_id}
-        store.record(taken.id, **make_outcome(40, **own))
+        record(store, taken.id, 40, **own)
         assert store.trial(taken.id).state == "finished"
         assert store.events("demo")["kind"].tolist()[told:] == ["started", "finished"]
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from new_records import new_evaluation, new_trial, propose, record
 from sqlalchemy import event
 
 from leaderboard.errors import StoreError, StudyMismatchError, UnknownStudyError
@@ -68,22 +69,20 @@ def test_an_unknown_study_is_named_with_the_nearest(store: Store) -> None:
         store.frame("x4-30k")
 
 
-def test_a_trial_goes_from_proposal_to_result(
-    store: Store, make_proposal: Any, make_outcome: Any, make_protocol: Any
-) -> None:
+def test_a_trial_goes_from_proposal_to_result(store: Store, make_protocol: Any) -> None:
     study = store.open_study("demo", recipe={}, **OPENING)
     store.ensure_protocol(make_protocol())
     store.ensure_protocol(make_protocol())
     assert store.protocol(make_protocol().id) == make_protocol()
-    proposed = store.propose(study.id, **make_proposal(3))
+    proposed = propose(store, study.id, 3)
     assert (proposed.number, proposed.state, proposed.evaluation) == (0, "running", None)
     assert (proposed.owner, proposed.attempt, proposed.worker) == ("somewhere:1", 1, None)
     assert proposed.finished_at is None
     key = (proposed.genotype_id, make_protocol().id, 0)
     assert store.known(*key) is None
-    done = store.record(proposed.id, **make_outcome(3))
+    done = record(store, proposed.id, 3)
     assert store.known(*key) == done
-    assert done.curve == make_outcome(3)["curve"]
+    assert done.curve == new_evaluation(3).curve
     [trial] = store.trials(study.id)
     assert trial.evaluation == done
     assert trial == replace(
@@ -103,11 +102,11 @@ def test_a_trial_goes_from_proposal_to_result(
         trial.state = "running"  # type: ignore[misc]
 
 
-def test_numbers_count_from_zero_in_each_stage(store: Store, make_proposal: Any) -> None:
+def test_numbers_count_from_zero_in_each_stage(store: Store) -> None:
     study = store.open_study("demo", recipe={}, **OPENING)
     wanted = {"retrain": 2, "search": 3, "seeds": 1}
     numbers = {
-        stage: [store.propose(study.id, **make_proposal(i, stage=stage)).number for i in range(count)]
+        stage: [propose(store, study.id, i, stage=stage).number for i in range(count)]
         for stage, count in wanted.items()
     }
     assert numbers == {"retrain": [0, 1], "search": [0, 1, 2], "seeds": [0]}
@@ -117,61 +116,59 @@ def test_numbers_count_from_zero_in_each_stage(store: Store, make_proposal: Any)
     assert [t.number for t in store.trials(study.id, "retrain")] == [0, 1]
 
 
-def test_an_earlier_opening_is_continued(tmp_path: Path, fill_store: Any, make_proposal: Any) -> None:
+def test_an_earlier_opening_is_continued(tmp_path: Path, fill_store: Any) -> None:
     path = tmp_path / "deep" / "folder" / "results.db"
     with Store.at(path) as first:
         study = fill_store(first, trials=20)
         before = first.trials(study.id)
     with Store.at(path) as second:
         assert second.trials(study.id) == before
-        assert second.propose(study.id, **make_proposal(99)).number == len(before)
+        assert propose(second, study.id, 99).number == len(before)
 
 
-def test_one_network_under_one_protocol_and_seed_is_recorded_once(
-    store: Store, make_proposal: Any, make_outcome: Any, make_protocol: Any
-) -> None:
+def test_one_network_under_one_protocol_and_seed_is_recorded_once(store: Store, make_protocol: Any) -> None:
     study = store.open_study("demo", recipe={}, **OPENING)
     store.ensure_protocol(make_protocol())
     first, second, other = (
-        store.propose(study.id, **make_proposal(seed=0)),
-        store.propose(study.id, **make_proposal(seed=0)),
-        store.propose(study.id, **make_proposal(seed=1)),
+        propose(store, study.id, seed=0),
+        propose(store, study.id, seed=0),
+        propose(store, study.id, seed=1),
     )
-    done = store.record(first.id, **make_outcome())
-    assert store.record(second.id, **make_outcome(psnr_db=99.0)) == done
+    done = record(store, first.id)
+    assert record(store, second.id, psnr_db=99.0) == done
     assert [(trial.state, trial.evaluation) for trial in store.trials(study.id)[:2]] == [
         ("finished", done),
         ("repeated", done),
     ]
     before = store.trials(study.id)
     with pytest.raises(StoreError, match="is finished, not running"):
-        store.record(first.id, **make_outcome(psnr_db=99.0))
+        record(store, first.id, psnr_db=99.0)
     with pytest.raises(StoreError, match="with seed 1, not of"):
-        store.record(other.id, **make_outcome())
+        record(store, other.id)
     with pytest.raises(StoreError, match="NaN is no result"):
-        store.record(other.id, **make_outcome(seed=1, psnr_db=float("nan")))
+        record(store, other.id, seed=1, psnr_db=float("nan"))
     with pytest.raises(StoreError, match=r"(?i)foreign key"):
-        store.record(other.id, **make_outcome(seed=1, protocol_id="nowhere"))
+        record(store, other.id, seed=1, protocol_id="nowhere")
     assert store.trials(study.id) == before
-    store.record(other.id, **make_outcome(seed=1))
+    record(store, other.id, seed=1)
 
 
-def test_states_that_make_no_sense_are_refused(store: Store, make_proposal: Any) -> None:
+def test_states_that_make_no_sense_are_refused(store: Store) -> None:
     study = store.open_study("demo", recipe={}, **OPENING)
     with pytest.raises(StoreError, match="evaluation_when_done"):
-        store.propose(study.id, **make_proposal(state="repeated"))
+        propose(store, study.id, state="repeated")
     with pytest.raises(StoreError, match=r"unknown state 'wating'; did you mean 'waiting'\? \(known: rej"):
-        store.propose(study.id, **make_proposal(state="wating"))
+        propose(store, study.id, state="wating")
     with pytest.raises(StoreError, match="waiting has owner 'me' for 5 s; a running one needs both"):
-        store.propose(study.id, **make_proposal(state="waiting", owner="me", seconds=5))
+        store.propose(study.id, new_trial(state="waiting"), owner="me", seconds=5)
     with pytest.raises(StoreError, match="running has owner 'me' for None s"):
-        store.propose(study.id, **make_proposal(seconds=None, owner="me"))
+        store.propose(study.id, new_trial(), owner="me")
     with pytest.raises(StoreError, match="unknown stage 'serch'; did you mean 'search'"):
-        store.propose(study.id, **make_proposal(stage="serch"))
+        propose(store, study.id, stage="serch")
     with pytest.raises(StoreError, match="no study with id 77"):
-        store.propose(77, **make_proposal())
+        propose(store, 77)
     with pytest.raises(StoreError, match="it needs params, multi_adds"):
-        store.propose(study.id, **make_proposal(cost={"params": 1}))
+        propose(store, study.id, cost={"params": 1})
     with pytest.raises(StoreError, match="no trial with id 5"):
         store.fail(5, "lost", owner="me")
     with pytest.raises(StoreError, match="unknown failure 'eror'; did you mean 'error'"):
@@ -179,15 +176,13 @@ def test_states_that_make_no_sense_are_refused(store: Store, make_proposal: Any)
     assert store.trials(study.id) == []
 
 
-def test_rejected_repeated_and_failed_trials_are_over(
-    store: Store, make_proposal: Any, make_outcome: Any, make_protocol: Any
-) -> None:
+def test_rejected_repeated_and_failed_trials_are_over(store: Store, make_protocol: Any) -> None:
     study = store.open_study("demo", recipe={}, **OPENING)
     store.ensure_protocol(make_protocol())
-    rejected = store.propose(study.id, **make_proposal(1, state="rejected", excess={"params": 0.25}))
-    done = store.record(store.propose(study.id, **make_proposal()).id, **make_outcome())
-    repeated = store.propose(study.id, **make_proposal(state="repeated", evaluation_id=done.id))
-    lost = store.propose(study.id, **make_proposal(2))
+    rejected = propose(store, study.id, 1, state="rejected", excess={"params": 0.25})
+    done = record(store, propose(store, study.id).id)
+    repeated = propose(store, study.id, state="repeated", evaluation_id=done.id)
+    lost = propose(store, study.id, 2)
     store.fail(lost.id, "out of memory", owner=lost.owner, failure="out_of_memory")
     store.fail(lost.id, "out of memory", owner=lost.owner, failure="out_of_memory")  # said twice, kept once
     failed = store.trials(study.id)[-1]
@@ -197,27 +192,25 @@ def test_rejected_repeated_and_failed_trials_are_over(
     assert all(trial.finished_at for trial in (rejected, repeated, failed))
 
 
-def test_numbers_that_are_not_finite_survive_as_none_in_curves(
-    store: Store, make_proposal: Any, make_outcome: Any, make_protocol: Any
-) -> None:
+def test_numbers_that_are_not_finite_survive_as_none_in_curves(store: Store, make_protocol: Any) -> None:
     study = store.open_study("demo", recipe={}, **OPENING)
     store.ensure_protocol(make_protocol())
-    trial = store.propose(study.id, **make_proposal())
-    values = make_outcome(curve=[(1, float("nan"), None)], per_image={"flat": (float("inf"), 1.0)})
-    done = store.record(trial.id, **values)
+    trial = propose(store, study.id)
+    curve, images = [(1, float("nan"), None)], {"flat": (float("inf"), 1.0)}
+    done = record(store, trial.id, curve=curve, per_image=images)
     assert done.curve == [[1, None, None]]
     assert done.per_image == {"flat": [None, 1.0]}
 
 
-def test_a_genotype_is_found_by_the_start_of_its_id(store: Store, make_proposal: Any) -> None:
+def test_a_genotype_is_found_by_the_start_of_its_id(store: Store) -> None:
     study = store.open_study("demo", recipe={}, **OPENING)
     for name in ("abc1", "abc2", "abc", "a%c", "ABC9"):
-        store.propose(study.id, **make_proposal(genotype_id=name))
+        propose(store, study.id, genotype_id=name)
     assert [found[0] for found in store.find_genotype("abc")] == ["abc"]
     assert [found[0] for found in store.find_genotype("ab")] == ["abc", "abc1", "abc2"]
     assert [found[0] for found in store.find_genotype("a%")] == ["a%c"]
     assert store.find_genotype("zz") == []
-    assert store.find_genotype("abc1")[0][2] == make_proposal()["choices"]
+    assert store.find_genotype("abc1")[0][2] == new_trial().choices
 
 
 def test_all_trials_come_in_one_query(store: Store, fill_store: Any) -> None:

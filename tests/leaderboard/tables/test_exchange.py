@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from new_records import new_trial, propose, record
 
 from leaderboard.errors import LeaderboardError, StoreError, StudyMismatchError, UnknownStudyError
 from leaderboard.store import Measurement, Runtime, Store
@@ -20,21 +21,21 @@ DIGEST = "0123456789abcdef" * 4
 
 
 @pytest.fixture
-def make_source(fill_store: Any, make_proposal: Any, make_outcome: Any) -> Callable[[Store], None]:
+def make_source(fill_store: Any) -> Callable[[Store], None]:
     """Fills a store with one of everything: two studies, names and parts, a measurement, a runtime."""
 
     def fill(store: Store) -> None:
         study = fill_store(store, 'odd, "name"\n\'', trials=25, retrained=2)
         other = fill_store(store, "x4", trials=4)
-        parts = {"copies": 1, "uses": 1, "part": "whole", **make_proposal(90)["cost"]}
-        named = make_proposal(90, stage="seeds", seed=3, name="imdn, the net", parts=[parts], rung=1)
-        trial = store.propose(study.id, **named)
-        made = make_outcome(90, seed=3, checkpoint_sha256=DIGEST, curve=[(0, 0.1 + 0.2, None)])
-        store.record(trial.id, **made, worker="somebody")
-        store.propose(study.id, **make_proposal(91))
-        store.propose(other.id, **make_proposal(92, state="waiting"))
+        parts = {"copies": 1, "uses": 1, "part": "whole", **new_trial(90).cost}
+        named = {"stage": "seeds", "seed": 3, "name": "imdn, the net", "parts": [parts], "rung": 1}
+        trial = propose(store, study.id, 90, **named)
+        own = {"seed": 3, "checkpoint_sha256": DIGEST, "curve": [(0, 0.1 + 0.2, None)]}
+        record(store, trial.id, 90, **own, worker="somebody")
+        propose(store, study.id, 91)
+        propose(store, other.id, 92, state="waiting")
         store.add_event(study.id, "rung", trial_id=trial.id, details={"to": 1})
-        genotype = named["genotype_id"]
+        genotype = trial.genotype_id
         store.record_measurement(measurement(genotype_id=genotype))
         store.record_runtime(runtime(genotype_id=genotype))
 
@@ -87,7 +88,7 @@ def events_of_unfinished(shown: dict[str, pd.DataFrame], ids: set[str]) -> dict[
 
 
 def test_a_database_is_taken_into_an_empty_one_whole_and_twice_is_once(
-    store: Store, tmp_path: Path, make_source: Any, make_proposal: Any
+    store: Store, tmp_path: Path, make_source: Any
 ) -> None:
     path = tmp_path / "there.db"
     with Store.at(path) as source:
@@ -98,7 +99,7 @@ def test_a_database_is_taken_into_an_empty_one_whole_and_twice_is_once(
     assert first.unfinished == 2
     assert first.different == [] and first.new["studies"] == 2 and first.new["runtimes"] == 1
     assert first.new["trials"] == len(there["trials"])
-    unfinished = {make_proposal(index)["genotype_id"] for index in (91, 92)}
+    unfinished = {new_trial(index).genotype_id for index in (91, 92)}
     here = everything(store)
     assert_same(here, events_of_unfinished(there, unfinished))
     second = import_results(store, str(path))
@@ -196,7 +197,7 @@ def test_nested_columns_of_a_file_are_json(filled: Path, tmp_path: Path) -> None
 
 
 def test_results_of_the_same_network_are_kept_once_and_differing_ones_are_told(
-    store: Store, tmp_path: Path, make_proposal: Any, make_outcome: Any, make_protocol: Any
+    store: Store, tmp_path: Path, make_protocol: Any
 ) -> None:
     opening = {"recipe": {}, "space_digest": "5d1f", "code_version": "0.1.0"}
     with Store.at(tmp_path / "there.db") as there:
@@ -204,12 +205,12 @@ def test_results_of_the_same_network_are_kept_once_and_differing_ones_are_told(
             study = here.open_study(name, **opening)
             here.ensure_protocol(make_protocol())
             for index, value in ((1, psnr), (2, 29.5)):
-                trial = here.propose(study.id, **make_proposal(index))
-                here.record(trial.id, **make_outcome(index, psnr_db=value))
+                trial = propose(here, study.id, index)
+                record(here, trial.id, index, psnr_db=value)
             here.record_measurement(measurement(psnr_db=psnr))
             here.record_runtime(runtime(median_ms=12.0 + psnr / 30))
     merged = import_results(store, str(tmp_path / "there.db"))
-    ids = [make_proposal(index)["genotype_id"] for index in (1, 2)]
+    ids = [new_trial(index).genotype_id for index in (1, 2)]
     assert merged.new["trials"] == 2 and merged.same["evaluations"] == 1
     assert len(merged.different) == 3
     assert f"{ids[0]} under proxy-81c2e0, seed 0: 29.0000 dB" in merged.different[0]
@@ -242,20 +243,20 @@ def test_a_run_of_the_same_name_with_another_recipe_is_refused_whole(
 
 
 def test_a_run_that_went_on_is_taken_in_again_where_its_recipe_may_change(
-    store: Store, tmp_path: Path, make_proposal: Any, make_outcome: Any, make_protocol: Any
+    store: Store, tmp_path: Path, make_protocol: Any
 ) -> None:
     path = tmp_path / "there.db"
     opening = {"space_digest": "5d1f", "code_version": "0.1.0"}
     with Store.at(path) as there:
         study = there.open_study("demo", recipe={"trials": 1, "scale": 4}, **opening)
         there.ensure_protocol(make_protocol())
-        first = there.propose(study.id, **make_proposal(1))
+        first = propose(there, study.id, 1)
         assert import_results(store, str(path), name="mine").unfinished == 1
-        there.record(first.id, **make_outcome(1))
+        record(there, first.id, 1)
         there.open_study(
             "demo", recipe={"trials": 2, "scale": 4}, may_change=frozenset({"trials"}), **opening
         )
-        there.propose(study.id, **make_proposal(2, state="rejected", excess={"params": 0.5}))
+        propose(there, study.id, 2, state="rejected", excess={"params": 0.5})
     with pytest.raises(StudyMismatchError, match="trials was 1, now 2"):
         import_results(store, str(path), name="mine")
     merged = import_results(store, str(path), name="mine", may_change=frozenset({"trials"}))
@@ -263,27 +264,23 @@ def test_a_run_that_went_on_is_taken_in_again_where_its_recipe_may_change(
     assert store.frame("mine")["state"].tolist() == ["finished", "rejected"]
 
 
-def test_trials_of_two_machines_with_one_name_get_numbers_of_their_own(
-    store: Store, tmp_path: Path, make_proposal: Any
-) -> None:
+def test_trials_of_two_machines_with_one_name_get_numbers_of_their_own(store: Store, tmp_path: Path) -> None:
     opening = {"recipe": {}, "space_digest": "5d1f", "code_version": "0.1.0"}
     path = tmp_path / "there.db"
     with Store.at(path) as there:
         for here, indices in ((store, (1, 2)), (there, (2, 3, 4))):
             study = here.open_study("demo", **opening)
             for index in indices:
-                here.propose(study.id, **make_proposal(index, state="rejected", excess={"params": 0.5}))
+                propose(here, study.id, index, state="rejected", excess={"params": 0.5})
     import_results(store, str(path))
     assert import_results(store, str(path)).new == {}
     frame = store.frame("demo")
     assert frame["number"].tolist() == [0, 1, 2, 3, 4]
-    assert sorted(frame["genotype"]) == sorted(
-        make_proposal(index)["genotype_id"] for index in (1, 2, 2, 3, 4)
-    )
+    assert sorted(frame["genotype"]) == sorted(new_trial(index).genotype_id for index in (1, 2, 2, 3, 4))
 
 
 def test_one_id_for_two_networks_or_two_protocols_is_refused(
-    store: Store, tmp_path: Path, make_proposal: Any, make_protocol: Any
+    store: Store, tmp_path: Path, make_protocol: Any
 ) -> None:
     opening = {"recipe": {}, "space_digest": "5d1f", "code_version": "0.1.0"}
     over = {"state": "rejected", "excess": {"params": 0.5}}
@@ -292,10 +289,10 @@ def test_one_id_for_two_networks_or_two_protocols_is_refused(
         with Store.at(path) as there:
             study = there.open_study("demo", **opening)
             there.ensure_protocol(make_protocol())
-            there.propose(study.id, **make_proposal(1, protocol_id=make_protocol().id, **over))
+            propose(there, study.id, 1, protocol_id=make_protocol().id, **over)
         if kind == "network":
             study = store.open_study("ours", **opening)
-            store.propose(study.id, **make_proposal(1, choices={"width": 7}, **over))
+            propose(store, study.id, 1, choices={"width": 7}, **over)
         else:
             with store._writing.begin() as connection:
                 connection.exec_driver_sql("DELETE FROM event")

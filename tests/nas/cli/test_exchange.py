@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from new_records import propose, record
 
 from leaderboard.store import Protocol, Store
 from nas.cli import main
@@ -39,19 +40,11 @@ def fill(path: Path, name: str, psnr_db: float = 29.0, recipe: dict[str, Any] | 
         study = store.open_study(name, recipe=recipe or {}, space_digest="5d", code_version="1")
         store.ensure_protocol(PROXY)
         for genotype in ("aaaa", "bbbb"):
-            trial = store.propose(
-                study.id,
-                **{"stage": "search", "genotype_id": genotype, "space": "s", "choices": {"width": 8}},
-                **{"scale": 4, "cost": COST, "seed": 0, "state": "running", "owner": "me", "seconds": 60.0},
-            )
+            network = {"genotype_id": genotype, "space": "s", "choices": {"width": 8}}
+            trial = propose(store, study.id, **network, cost=COST)
             if genotype == "aaaa":
-                store.record(
-                    trial.id,
-                    **{"owner": "me", "genotype_id": genotype, "protocol_id": "proxy-1", "seed": 0},
-                    **{"psnr_db": psnr_db, "ssim": 0.8, "train_seconds": 1.0, "device": "cpu"},
-                    **{"torch_version": "2", "code_version": "1", "checkpoint": None, "curve": []},
-                    per_image={},
-                )
+                result = {"psnr_db": psnr_db, "ssim": 0.8, "checkpoint": None}
+                record(store, trial.id, genotype_id=genotype, protocol_id="proxy-1", **result)
 
 
 def test_another_database_is_taken_in_and_what_came_of_it_is_said(tmp_path: Path, nas: Any) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from new_records import propose
 from PIL import Image
 
 from leaderboard.store import Store
@@ -73,11 +74,12 @@ def keep_cost(tmp_path: Path, scale: int) -> None:
         known = {study.name for study in store.studies()}
         if "run" not in known:
             store.open_study("run", recipe={}, space_digest="s", code_version="0")
-        store.propose(
+        propose(
+            store,
             store.study("run").id,
-            **{"stage": "search", "genotype_id": TINY.id, "space": TINY.space, "choices": TINY.to_dict()},
-            **{"scale": scale, "cost": cost_of(TINY, scale).to_dict(), "seed": 0, "state": "rejected"},
-            excess={"params": 1.0},
+            **{"genotype_id": TINY.id, "space": TINY.space, "choices": TINY.to_dict()},
+            **{"scale": scale, "cost": cost_of(TINY, scale).to_dict()},
+            **{"state": "rejected", "excess": {"params": 1.0}},
         )
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from new_records import propose
 
 from leaderboard.store import Store
 from nas.cli import main
@@ -68,11 +69,12 @@ def test_networks_are_chosen_by_their_ids_or_how_they_begin(recipe: Recipe, tmp_
             f"run 'small' has no network '{ids[0][:-1]}zz'; did you mean {ids[0]}?"
         )
         same = store.study("small")
-        store.propose(
+        propose(
+            store,
             same.id,
-            **{"stage": "search", "genotype_id": ids[0][:4] + "0000", "space": "lightweight", "scale": 2},
-            **{"choices": trained[0].choices, "cost": trained[0].cost, "seed": 0, "state": "rejected"},
-            excess={"params": 0.5},
+            **{"genotype_id": ids[0][:4] + "0000", "space": "lightweight", "scale": 2},
+            **{"choices": trained[0].choices, "cost": trained[0].cost},
+            **{"state": "rejected", "excess": {"params": 0.5}},
         )
         with pytest.raises(RunError, match=f"'{ids[0][:4]}' is the beginning of 2 networks of run 'small': "):
             choose_ids(store, recipe, [ids[0][:4]])

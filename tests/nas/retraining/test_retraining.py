@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from new_records import propose
 from PIL import Image
 from troubled import Troubled
 
@@ -143,11 +144,11 @@ def test_what_another_machine_trains_is_left_to_it(ids: list[str], retrain: Nas,
     with Store.at(tmp_path / "results.db") as store:
         trials, other = store.trials(store.study("small").id, "search"), ids[1]
         choices = next(trial.choices for trial in trials if trial.genotype_id == other)
-        store.propose(
+        propose(
+            store,
             store.study("small").id,
             **{"stage": "retrain", "genotype_id": other, "space": row.space, "choices": choices},
-            **{"scale": 2, "cost": row.cost, "seed": 0, "state": "running", "protocol_id": row.protocol_id},
-            **{"owner": "elsewhere:7:0", "seconds": 600},
+            **{"scale": 2, "cost": row.cost, "protocol_id": row.protocol_id, "owner": "elsewhere:7:0"},
         )
     status, said = retrain("--ids", other)
     assert status == 0 and f"{other} is trained by elsewhere:7:0 already, and left to it" in said

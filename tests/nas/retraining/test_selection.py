@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from new_records import propose, record
 
 from leaderboard.store import Store
 from leaderboard.store.records import Protocol
@@ -47,24 +48,12 @@ def fill(store: Store, recipe: Recipe, results: list[tuple[int, float, int]], ru
     store.ensure_protocol(PROTOCOL)
     for width, psnr_db, multi_adds in results:
         genotype = network(width)
-        trial = store.propose(
-            study.id,
-            **{"stage": "search", "genotype_id": genotype.id, "space": genotype.space, "scale": 2},
-            choices=genotype.to_dict(),
-            cost={"multi_adds": multi_adds, "params": multi_adds // 1000}
-            | {"conv_multi_adds": multi_adds, "activations": 1},
-            seed=rung,
-            rung=rung,
-            state="running",
-            owner="me",
-            seconds=60,
-        )
-        store.record(
-            trial.id,
-            **{"owner": "me", "genotype_id": genotype.id, "protocol_id": "p", "seed": rung},
-            **{"psnr_db": psnr_db, "ssim": 0.9, "train_seconds": 1.0, "device": "cpu"},
-            **{"torch_version": "0", "code_version": "0", "checkpoint": None, "curve": [], "per_image": {}},
-        )
+        cost = {"multi_adds": multi_adds, "params": multi_adds // 1000}
+        cost |= {"conv_multi_adds": multi_adds, "activations": 1}
+        same = {"genotype_id": genotype.id, "seed": rung}
+        own = {"space": genotype.space, "choices": genotype.to_dict(), "scale": 2, "rung": rung}
+        trial = propose(store, study.id, **same, **own, cost=cost)
+        record(store, trial.id, **same, protocol_id="p", psnr_db=psnr_db, ssim=0.9, checkpoint=None)
 
 
 @pytest.fixture

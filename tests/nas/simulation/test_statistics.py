@@ -16,12 +16,11 @@ from nas.simulation.comparison_report import lines_of, markdown_of, write_report
 from nas.simulation.replays import AnswerSource, Curve, Spec, Task, parse_specs, run_tasks, source_of
 from nas.simulation.sampler_comparison import gather, one_sampler
 from nas.simulation.statistics import (
-    by_seconds,
-    by_trainings,
     compare,
     holm,
     marks_up_to,
     mean_interval,
+    means_at,
     needs,
     rank_samplers,
 )
@@ -62,12 +61,12 @@ def test_holm_corrects_as_a_hand_does() -> None:
 
 def test_shares_are_read_off_at_trainings_and_at_seconds() -> None:
     slow = curve([0.1, 0.2, 0.3, 0.4], pace=2.0)
-    assert [slow.at_trainings(mark) for mark in (1, 4)] == [0.1, 0.4]
-    assert math.isnan(slow.at_trainings(5))
-    assert [slow.at_spent(mark) for mark in (0.5, 2, 3.9, 8)] == [0, 0.1, 0.1, 0.4]
-    assert math.isnan(slow.at_spent(10))
-    assert [point.mark for point in by_trainings([slow, slow], [1, 4, 9])] == [1, 4]
-    assert [point.mean for point in by_seconds([slow, slow], [4, 100])] == [0.2]
+    assert [slow.at("trainings", mark) for mark in (1, 4)] == [0.1, 0.4]
+    assert math.isnan(slow.at("trainings", 5))
+    assert [slow.at("seconds", mark) for mark in (0.5, 2, 3.9, 8)] == [0, 0.1, 0.1, 0.4]
+    assert math.isnan(slow.at("seconds", 10))
+    assert [point.mark for point in means_at([slow, slow], "trainings", [1, 4, 9])] == [1, 4]
+    assert [point.mean for point in means_at([slow, slow], "seconds", [4, 100])] == [0.2]
     assert marks_up_to(60) == [16, 30, 50, 60] and marks_up_to(5) == [2, 4, 5]
 
 
@@ -79,7 +78,7 @@ def test_how_many_trainings_are_needed_is_where_the_mean_gets_there() -> None:
     assert (never.trainings, never.most) == (None, 4)
     sometimes = needs(curves, 0.69)
     assert sometimes.trainings == 4 and sometimes.high is None  # not for those of the second seed alone
-    assert needs([curve([0.1, 0.5], pace=3.0)], 0.5, seconds=True).trainings == pytest.approx(6)
+    assert needs([curve([0.1, 0.5], pace=3.0)], 0.5, "seconds").trainings == pytest.approx(6)
 
 
 def test_ranks_are_friedmans_and_pairs_are_wilcoxons() -> None:
