@@ -6,12 +6,14 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from forked import Forker
 from PIL import Image
 
 from nas.recipes.recipe import Recipe, make_recipe
@@ -59,20 +61,9 @@ def small_recipe(images: Path) -> Callable[..., Recipe]:
 
 
 @pytest.fixture
-def nas(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Runs the real command in a folder of its own."""
-
-    def run(*arguments: str, timeout: float = 240) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "nas", *arguments],
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            check=False,
-        )
-
-    return run
+def nas(tmp_path: Path, forker: Forker) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs the real command in a process and a folder of its own."""
+    return partial(forker.run_nas, cwd=tmp_path)
 
 
 @pytest.fixture(scope="session")
