@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import tomli_w
+from forked import Forker, Process
 
 from leaderboard.store import Store
 from nas._version import __version__
@@ -211,7 +212,7 @@ def test_a_database_of_a_newer_schema_is_left_alone(nas: Nas, tmp_path: Path) ->
         assert done.stderr.count("\n") == 1
 
 
-def wait_for_results(path: Path, count: int, process: subprocess.Popen[str]) -> None:
+def wait_for_results(path: Path, count: int, process: Process) -> None:
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         if path.exists():
@@ -228,14 +229,11 @@ def wait_for_results(path: Path, count: int, process: subprocess.Popen[str]) -> 
 
 @pytest.mark.parametrize("blow", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_a_killed_search_goes_on_by_the_same_command(
-    nas: Nas, tmp_path: Path, images: Path, blow: signal.Signals
+    nas: Nas, forker: Forker, tmp_path: Path, images: Path, blow: signal.Signals
 ) -> None:
     path = tmp_path / "long.toml"
     path.write_text(RECIPE.format(images=images, trials=5, steps=60))
-    command = [sys.executable, "-m", "nas", "search", "long.toml"]
-    process = subprocess.Popen(
-        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    process = forker.nas("search", "long.toml", cwd=tmp_path)
     database = tmp_path / "runs" / "results.db"
     wait_for_results(database, 2, process)
     os.kill(process.pid, blow)
@@ -273,16 +271,12 @@ def test_a_killed_search_goes_on_by_the_same_command(
         assert not budget.excess(cost)
 
 
-def test_a_second_search_of_one_run_is_refused(nas: Nas, tmp_path: Path, images: Path) -> None:
+def test_a_second_search_of_one_run_is_refused(
+    nas: Nas, forker: Forker, tmp_path: Path, images: Path
+) -> None:
     path = tmp_path / "long.toml"
     path.write_text(RECIPE.format(images=images, trials=3, steps=400))
-    first = subprocess.Popen(
-        [sys.executable, "-m", "nas", "search", "long.toml"],
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    first = forker.nas("search", "long.toml", cwd=tmp_path)
     try:
         wait_for_results(tmp_path / "runs" / "results.db", 1, first)
         second = nas("search", "long.toml")
@@ -327,7 +321,7 @@ def test_a_terminal_gets_bars(tmp_path: Path, recipe: Path) -> None:
         assert word in told
 
 
-def test_the_live_page_answers_on_loopback(nas: Nas, tmp_path: Path, recipe: Path) -> None:
+def test_the_live_page_answers_on_loopback(nas: Nas, forker: Forker, tmp_path: Path, recipe: Path) -> None:
     import socket
     import urllib.request
 
@@ -335,12 +329,7 @@ def test_the_live_page_answers_on_loopback(nas: Nas, tmp_path: Path, recipe: Pat
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "nas", "board", "--port", str(port)],
-        cwd=tmp_path,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-    )
+    process = forker.nas("board", "--port", str(port), cwd=tmp_path)
     try:
         deadline = time.monotonic() + 60
         while True:

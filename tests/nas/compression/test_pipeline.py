@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import pytest
 import torch
+from forked import Forker
 from small_networks import SMALL, source, trained_weights
 
 from leaderboard.errors import StudyMismatchError
@@ -383,20 +384,16 @@ def stages_of(told: str) -> list[tuple[str, str, float]]:
 
 
 def test_a_pipeline_that_is_killed_goes_on_with_the_same_command(
-    images: Path, trained: dict[str, Path], tmp_path: Path, nas: Nas, whole: Whole
+    images: Path, trained: dict[str, Path], tmp_path: Path, nas: Nas, forker: Forker, whole: Whole
 ) -> None:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "nas", *command(images, trained, "killed")],
-        cwd=tmp_path,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    process = forker.nas(*command(images, trained, "killed"), cwd=tmp_path)
     stages = tmp_path / "runs" / "killed" / "stages"
     deadline = time.monotonic() + 120
     while not (stages / "2-distilled" / WEIGHTS).exists() and time.monotonic() < deadline:
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
     finished = {path: path.stat().st_mtime_ns for path in stages.rglob(STAGE)}
     assert len(finished) in (2, 3)
     done = nas(*command(images, trained, "killed", "--json"))

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from forked import Forker, Process
 from postgres_server import PostgresServer
 
 from leaderboard.errors import StudyMismatchError
@@ -43,19 +42,16 @@ batch = 2
 lr_patch = 12
 """
 
-Start = Callable[..., "subprocess.Popen[str]"]
+Start = Callable[..., Process]
 
 
 @pytest.fixture
-def start(tmp_path: Path) -> Iterator[Start]:
+def start(tmp_path: Path, forker: Forker) -> Iterator[Start]:
     """Start a `nas search` of the recipe; whatever still runs at the end of the test is ended."""
-    running: list[subprocess.Popen[str]] = []
+    running: list[Process] = []
 
-    def begin(*arguments: str) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "nas", "search", *arguments]
-        process = subprocess.Popen(
-            command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
+    def begin(*arguments: str) -> Process:
+        process = forker.nas("search", *arguments, cwd=tmp_path)
         running.append(process)
         return process
 
@@ -79,7 +75,7 @@ def seen(tmp_path: Path, url: str = "") -> pd.DataFrame:
         return pd.DataFrame({"state": [], "owner": []})
 
 
-def wait_until(ready: Callable[[], bool], *processes: subprocess.Popen[str]) -> None:
+def wait_until(ready: Callable[[], bool], *processes: Process) -> None:
     deadline = time.monotonic() + 120
     while not ready():
         assert time.monotonic() < deadline, "it did not come"
@@ -88,7 +84,7 @@ def wait_until(ready: Callable[[], bool], *processes: subprocess.Popen[str]) -> 
         time.sleep(0.1)
 
 
-def ended_well(process: subprocess.Popen[str]) -> str:
+def ended_well(process: Process) -> str:
     told, errors = process.communicate(timeout=240)
     assert process.returncode == 0, errors
     return told
@@ -98,7 +94,7 @@ def pid_of(owner: str) -> int:
     return int(owner.split(":")[1])
 
 
-def running_by(tmp_path: Path, process: subprocess.Popen[str]) -> bool:
+def running_by(tmp_path: Path, process: Process) -> bool:
     frame = seen(tmp_path)
     owners = frame[frame["state"] == "running"]["owner"]
     return any(pid_of(owner) == process.pid for owner in owners)

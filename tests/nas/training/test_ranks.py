@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from forked import Forker
 
 from leaderboard.store import Store
 from leaderboard.store.records import Evaluation
@@ -61,19 +62,11 @@ def result(runs: Path) -> tuple[Evaluation, dict[str, torch.Tensor]]:
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory, images: Path) -> Path:
+def finished(tmp_path_factory: pytest.TempPathFactory, images: Path, forker: Forker) -> Path:
     folder = tmp_path_factory.mktemp("search")
     (folder / "tiny.toml").write_text(RECIPE.format(images=images))
-    command = [
-        sys.executable,
-        "-m",
-        "nas",
-        "search",
-        str(folder / "tiny.toml"),
-        "--runs",
-        str(folder / "runs"),
-    ]
-    subprocess.run(command, capture_output=True, check=True, timeout=240)
+    done = forker.run_nas("search", str(folder / "tiny.toml"), "--runs", str(folder / "runs"))
+    assert done.returncode == 0, done.stderr
     return folder / "runs"
 
 
