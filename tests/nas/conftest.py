@@ -18,7 +18,14 @@ from PIL import Image
 
 from nas.recipes.recipe import Recipe, make_recipe
 
-ROOT = Path(__file__).parents[2]
+QUICK_SPACE: dict[str, list[Any]] = {
+    "width": [16, 24],
+    "blocks": [1, 2],
+    "block": ["residual", "rlfb", "imdb", "safm"],
+    "transformers": [0, 1],
+    "transformer": ["window", "channel"],
+}
+"""Networks whose cost is counted in moments: others take up to two seconds each, before their training."""
 
 
 def write_images(folder: Path, count: int = 5, side: int = 64) -> Path:
@@ -50,7 +57,7 @@ def small_recipe(images: Path) -> Callable[..., Recipe]:
             "data": f"folder:{images}",
             "trials": 5,
             "device": "cpu",
-            "space": {"only": {"width": [16, 24], "blocks": [1, 2], "transformers": [0, 1]}},
+            "space": {"only": QUICK_SPACE},
             "budget": {"params": "30k", "multi_adds": "8G"},
             "proxy": {"plan": "quick", "steps": 3, "batch": 2, "lr_patch": 12},
             "retrain": {"plan": "longer", "steps": 6, "batch": 2, "lr_patch": 12},
