@@ -7,7 +7,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test thorough soak lint graph format clean help
+.PHONY: demo test thorough nightly soak lint graph format clean help
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -30,6 +30,9 @@ test: $(STAMP)
 
 thorough: $(STAMP)
 	$(BIN)/python -m pytest -m thorough -n 2
+
+nightly: $(STAMP)
+	PARETOSR_SOAK=100 $(BIN)/python -m pytest -m nightly -n 2
 
 soak: $(STAMP)
 	PARETOSR_SOAK=100 $(BIN)/python -m pytest -m thorough tests/nas/search/test_soak.py
