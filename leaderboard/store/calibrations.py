@@ -18,7 +18,7 @@ from leaderboard.store.schema import EventRow, StudyRow
 from leaderboard.store.transactions import Database, moment
 
 KIND = "calibrated"
-LADDER = "ladder"
+SWEEP = "ladder"
 """The key of a recipe whose study calibrates: only their events are looked at."""
 
 
@@ -91,7 +91,7 @@ def _told(session: Session) -> list[tuple[str, Mapping[str, Any]]]:
 def _ladders(session: Session) -> dict[int, str]:
     """The names of the studies that calibrate, by their ids."""
     rows = session.execute(select(StudyRow.id, StudyRow.name, StudyRow.recipe))
-    return {row.id: row.name for row in rows if LADDER in row.recipe}
+    return {row.id: row.name for row in rows if SWEEP in row.recipe}
 
 
 _NUMBERS = ("tau", "tau_low", "tau_high", "resolves_db")

@@ -47,7 +47,7 @@ class JoinedWorkers(Database):
             )
         )
 
-    def partners(self, study_id: int, after: int) -> list[News]:
+    def remote_workers(self, study_id: int, after: int) -> list[News]:
         """Who joined and who left, oldest first, of the events of a study with an id above `after`."""
         query = select(EventRow).where(EventRow.study_id == study_id, EventRow.id > after)
         query = query.where(EventRow.kind.in_(("joined", "left"))).order_by(EventRow.id)

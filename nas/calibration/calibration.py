@@ -14,9 +14,9 @@ from pathlib import Path
 from leaderboard.store import Store
 from nas.calibration.calibration_report import Report, analyse, calibration_of
 from nas.calibration.design import spread
-from nas.calibration.fidelities import Level, make_levels
+from nas.calibration.fidelities import Fidelity, make_fidelities
 from nas.calibration.rank_correlation import LEAST
-from nas.calibration.sweep import Ladder, read_ladder
+from nas.calibration.sweep import SweepSession, read_sweep
 from nas.calibration.zero_cost import look_at, zero_cost
 from nas.errors import RecipeError, unknown
 from nas.recipes.recipe import Recipe
@@ -32,7 +32,7 @@ VARIANTS: dict[str, Callable[[Plan], Plan]] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked:
+class CalibrationPlan:
     """What a calibration is asked for.
 
     ``rungs`` are lengths of the recipe's proxy plan in steps; ``seeds`` those of each rung from the cheapest
@@ -49,7 +49,7 @@ class Asked:
     wanted_tau: float = 0.7
     variants: tuple[str, ...] = ()
 
-    def levels(self, recipe: Recipe) -> list[Level]:
+    def fidelities(self, recipe: Recipe) -> list[Fidelity]:
         """The trainings of each architecture. Raises RecipeError for what cannot be meant."""
         if self.architectures < LEAST:
             raise RecipeError(f"architectures = {self.architectures}: at least {LEAST} are needed to rank")
@@ -58,7 +58,7 @@ class Asked:
         if len(self.seeds) > len(self.rungs):
             raise RecipeError(f"seeds for {len(self.seeds)} rungs, and there are {len(self.rungs)}")
         seeds = dict(zip(self.rungs, self.seeds, strict=False))
-        levels = make_levels(
+        fidelities = make_fidelities(
             recipe,
             self.rungs,
             seeds,
@@ -66,45 +66,46 @@ class Asked:
             reference_name=self.reference_name,
             reference_seeds=self.reference_seeds,
         )
-        cheapest = levels[0]
+        cheapest = fidelities[0]
         for word in self.variants:
             if word not in VARIANTS:
                 raise unknown("ablation", word, VARIANTS)
             changed = VARIANTS[word](cheapest.plan)
-            levels.append(replace(cheapest, plan=changed, name=f"{cheapest.name}, {word}", kind="variant"))
-        return levels
+            name = f"{cheapest.name}, {word}"
+            fidelities.append(replace(cheapest, plan=changed, name=name, kind="variant"))
+        return fidelities
 
 
 def calibrate(
     recipe: Recipe,
-    asked: Asked,
+    asked: CalibrationPlan,
     *,
     store: Store,
     runs: Path,
     device: str = "cpu",
     listen: Listener = lambda event: None,
-    begin: Callable[[Ladder, Sequence[Genotype]], None] = lambda ladder, genotypes: None,
+    begin: Callable[[SweepSession, Sequence[Genotype]], None] = lambda sweep, genotypes: None,
 ) -> Report:
     """Train what is left to train, look at it, and keep what was found; the same call goes on after a stop.
 
-    The study is ``recipe.name``. ``begin`` is told of the ladder and the architectures before the first
-    training. Raises what ``spread``, ``make_levels`` and ``Ladder`` raise.
+    The study is ``recipe.name``. ``begin`` is told of the sweep and the architectures before the first
+    training. Raises what ``spread``, ``make_fidelities`` and ``SweepSession`` raise.
     """
-    levels = asked.levels(recipe)
+    fidelities = asked.fidelities(recipe)
     genotypes = spread(
         recipe.search_space(), recipe.scale, asked.architectures, budget=recipe.limits(), seed=recipe.seed
     )
-    ladder = Ladder(recipe, levels, store, runs, device, listen)
-    ladder.prepare()
-    begin(ladder, genotypes)
-    ladder.run(genotypes)
+    sweep = SweepSession(recipe, fidelities, store, runs, device, listen)
+    sweep.prepare()
+    begin(sweep, genotypes)
+    sweep.run(genotypes)
     listen(Event(kind="note", text="Scoring the untrained networks"))
-    scores = _scores(recipe, levels[0].plan, genotypes)
-    frame = read_ladder(store, recipe.name, per_image=True)
+    scores = _scores(recipe, fidelities[0].plan, genotypes)
+    frame = read_sweep(store, recipe.name, per_image=True)
     frame = frame[frame["genotype_id"].isin([one.id for one in genotypes])]
     report = analyse(
         frame,
-        [(level, protocol.id) for level, protocol in zip(levels, ladder.protocols, strict=True)],
+        [(fidelity, protocol.id) for fidelity, protocol in zip(fidelities, sweep.protocols, strict=True)],
         scores,
         study=recipe.name,
         data=recipe.data,
@@ -112,7 +113,7 @@ def calibrate(
         wanted_tau=asked.wanted_tau,
     )
     found = [calibration_of(report, rung) for rung in report.rungs]
-    store.record_calibrations(ladder.study.id, found, report.to_dict())
+    store.record_calibrations(sweep.study.id, found, report.to_dict())
     return report
 
 

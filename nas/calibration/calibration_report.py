@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leaderboard.store.records import Calibration
-from nas.calibration.fidelities import Level
+from nas.calibration.fidelities import Fidelity
 from nas.calibration.rank_correlation import (
     LEAST,
     Agreement,
@@ -74,7 +74,7 @@ class Report:
 
     ``by_seeds``: (seeds, tau of their mean) at the cheapest rung. ``by_images``: (images, sigma between
     architectures that share a seed, in dB, tau) there. ``shortest`` is the first rung whose tau reaches
-    ``wanted_tau``, None where none does. ``failed`` architectures have no results at some level.
+    ``wanted_tau``, None where none does. ``failed`` architectures have no results at some fidelity.
     """
 
     study: str
@@ -112,7 +112,7 @@ class Report:
 
 def analyse(
     frame: pd.DataFrame,
-    levels: Sequence[tuple[Level, str]],
+    fidelities: Sequence[tuple[Fidelity, str]],
     scores: Mapping[str, Mapping[str, float]],
     *,
     study: str,
@@ -120,14 +120,14 @@ def analyse(
     first_seed: int,
     wanted_tau: float,
 ) -> Report:
-    """What the results of a ladder say: ``frame`` as ``read_ladder(..., per_image=True)`` gives it.
+    """What the results of a sweep say: ``frame`` as ``read_sweep(..., per_image=True)`` gives it.
 
-    ``levels`` come with the id of their protocol, ``scores`` map an architecture's id to its numbers that
+    ``fidelities`` come with the id of their protocol, ``scores`` map an architecture's id to its numbers that
     cost no training. Only architectures with the reference's result are looked at. Raises RecipeError where
     fewer than LEAST have one.
     """
-    place = next(at for at, (level, _) in enumerate(levels) if level.kind == "reference")
-    judge, judged_by = levels[place]
+    place = next(at for at, (fidelity, _) in enumerate(fidelities) if fidelity.kind == "reference")
+    judge, judged_by = fidelities[place]
     long = frame[frame["protocol"] == judged_by]
     reference = long.groupby("genotype_id")["psnr_db"].mean().sort_index()
     if len(reference) < LEAST:
@@ -136,11 +136,11 @@ def analyse(
         )
     about = frame.drop_duplicates("genotype_id").set_index("genotype_id").loc[reference.index]
     rungs = [
-        _rung(frame[frame["protocol"] == protocol], level, protocol, reference)
-        for level, protocol in levels
-        if level.kind != "reference"
+        _rung(frame[frame["protocol"] == protocol], fidelity, protocol, reference)
+        for fidelity, protocol in fidelities
+        if fidelity.kind != "reference"
     ]
-    cheapest, protocol = levels[0]
+    cheapest, protocol = fidelities[0]
     short = frame[frame["protocol"] == protocol]
     table = _table(short, reference, cheapest.seeds, first_seed)
     images = _image_scores(short, reference, cheapest.seeds, first_seed)
@@ -170,19 +170,19 @@ def analyse(
     )
 
 
-def _rung(rows: pd.DataFrame, level: Level, protocol: str, reference: pd.Series) -> Rung:
+def _rung(rows: pd.DataFrame, fidelity: Fidelity, protocol: str, reference: pd.Series) -> Rung:
     first = int(rows["seed"].min()) if len(rows) else 0
-    table = _table(rows, reference, level.seeds, first)
+    table = _table(rows, reference, fidelity.seeds, first)
     noise = noise_of(table)
     return Rung(
-        plan=level.name,
-        steps=level.plan.steps,
+        plan=fidelity.name,
+        steps=fidelity.plan.steps,
         protocol=protocol,
         architectures=int((~np.isnan(table).any(axis=1)).sum()),
         noise=noise,
         resolves_db=noise.resolved_db,
         seconds=float(rows["train_seconds"].mean()) if len(rows) else math.nan,
-        variant=level.kind == "variant",
+        variant=fidelity.kind == "variant",
         **_agreements(table, reference),
     )
 

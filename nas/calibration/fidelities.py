@@ -1,4 +1,4 @@
-"""The levels of a ladder: how long, with how many seeds, and by which plan everybody is trained."""
+"""The fidelities of a sweep: plan, length and number of seeds of every training."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ Kind = Literal["rung", "reference", "variant"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Level:
+class Fidelity:
     """One length of training for all: under ``plan``, called ``name``, with ``seeds`` seeds.
 
-    Seeds count up from the recipe's. ``kind``: a rung of the ladder, the reference that rungs are judged by,
+    Seeds count up from the recipe's. ``kind``: a rung of the sweep, the reference that rungs are judged by,
     or a variant of a rung's plan.
     """
 
@@ -26,13 +26,13 @@ class Level:
     seeds: int = 1
     kind: Kind = "rung"
 
-    def continues(self, other: Level) -> bool:
+    def continues(self, other: Fidelity) -> bool:
         """Whether this training goes on from the state of ``other``: the same plan, but longer."""
         same = replace(other.plan, steps=self.plan.steps) == self.plan
         return same and self.plan.can_go_on and other.plan.steps < self.plan.steps
 
 
-def make_levels(
+def make_fidelities(
     recipe: Recipe,
     rungs: Sequence[int],
     seeds: int | Mapping[int, int] = 1,
@@ -40,8 +40,8 @@ def make_levels(
     *,
     reference_name: str = "reference",
     reference_seeds: int = 1,
-) -> list[Level]:
-    """The levels of a ladder: the recipe's proxy plan at ``rungs`` (steps, growing), then the reference.
+) -> list[Fidelity]:
+    """The fidelities of a sweep: the recipe's proxy plan at ``rungs`` (steps, growing), then the reference.
 
     ``seeds`` for each rung, or by rung; rungs it does not name have one. ``reference`` is another plan, or a
     number of steps of the same one. Raises RecipeError for rungs that do not grow, and for a reference that
@@ -58,13 +58,14 @@ def make_levels(
             raise RecipeError(f"seeds of rung {rung}: there is none (rungs: {', '.join(map(str, rungs))})")
         if count < 1:
             raise RecipeError(f"seeds = {count}: at least 1 is needed")
-    levels = [Level(plan=replace(plan, steps=n), name=name, seeds=by_rung.get(n, 1)) for n in rungs]
+    fidelities = [Fidelity(plan=replace(plan, steps=n), name=name, seeds=by_rung.get(n, 1)) for n in rungs]
     if isinstance(reference, int):
         if reference <= rungs[-1]:
             raise RecipeError(f"reference = {reference} steps: more than the longest rung's {rungs[-1]}")
         reference, reference_name = replace(plan, steps=reference), name
     if reference is not None:
-        if reference in [level.plan for level in levels]:
+        if reference in [fidelity.plan for fidelity in fidelities]:
             raise RecipeError(f"the reference is the rung of {reference.steps} steps: it would judge itself")
-        levels.append(Level(plan=reference, name=reference_name, seeds=reference_seeds, kind="reference"))
-    return levels
+        longest = Fidelity(plan=reference, name=reference_name, seeds=reference_seeds, kind="reference")
+        fidelities.append(longest)
+    return fidelities

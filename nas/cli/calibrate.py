@@ -12,10 +12,10 @@ import typer
 from nas.cli.options import Db, Device, Runs, again, between_commas, open_store
 
 if TYPE_CHECKING:
-    from nas.calibration.calibration import Asked
+    from nas.calibration.calibration import CalibrationPlan
     from nas.calibration.calibration_report import Baseline, Report, Rung
     from nas.calibration.rank_correlation import Agreement
-    from nas.calibration.sweep import Ladder
+    from nas.calibration.sweep import SweepSession
     from nas.cli.stop import Stop
     from nas.recipes.recipe import Recipe
     from nas.search.progress import Event
@@ -69,7 +69,7 @@ def calibrate(
 
     own = _recipe(recipe, name, plan, changes or [], workers, executor, device)
     asked = _asked(own, architectures, seeds, rungs, reference, reference_seeds, wanted_tau, ablate)
-    asked.levels(own)
+    asked.fidelities(own)
     where = ",".join(pick_device(word.strip()) for word in own.device.split(","))
     with watch_signals() as stop, open_store(runs, db) as store, _Display(stop, as_json) as display:
         try:
@@ -124,13 +124,13 @@ def _asked(
     reference_seeds: int,
     wanted_tau: float,
     ablate: str,
-) -> Asked:
-    from nas.calibration.calibration import Asked
+) -> CalibrationPlan:
+    from nas.calibration.calibration import CalibrationPlan
 
     steps = recipe.plan("proxy").steps
     lengths = sorted({max(1, steps // 3), steps}) if rungs is None else _counts("--rungs", rungs)
     judge, called = _reference(recipe, reference)
-    return Asked(
+    return CalibrationPlan(
         architectures=architectures,
         rungs=tuple(lengths),
         seeds=tuple(_counts("--seeds", seeds)),
@@ -171,7 +171,7 @@ class _Display:
 
         self.stop, self.quiet = stop, quiet
         self._display = TrainingDisplay()
-        self._ladder: Ladder | None = None
+        self._sweep: SweepSession | None = None
         self._done = 0
 
     def __enter__(self) -> _Display:
@@ -183,26 +183,26 @@ class _Display:
         if not self.quiet:
             self._display.__exit__(*ending)
 
-    def begin(self, ladder: Ladder, genotypes: Sequence[Genotype]) -> None:
+    def begin(self, sweep: SweepSession, genotypes: Sequence[Genotype]) -> None:
         """The first line."""
-        self._ladder = ladder
+        self._sweep = sweep
         if self.quiet:
             return
         trained = " + ".join(
             f"{level.seeds if level.seeds > 1 else ''}{'x' if level.seeds > 1 else ''}{level.plan.steps}"
-            for level in ladder.levels
+            for level in sweep.fidelities
         )
         self._display.say(
-            f"Run {ladder.recipe.name!r}: {len(genotypes)} architectures, each trained {trained} steps "
-            f"({len(genotypes) * ladder.steps:,} steps in all)"
+            f"Run {sweep.recipe.name!r}: {len(genotypes)} architectures, each trained {trained} steps "
+            f"({len(genotypes) * sweep.steps:,} steps in all)"
         )
 
     def hear(self, event: Event) -> None:
-        """One event of the ladder."""
+        """One event of the sweep."""
         from nas.core.units import format_seconds
 
         self.stop.check()
-        if self.quiet or self._ladder is None:
+        if self.quiet or self._sweep is None:
             return
         if event.kind == "note":
             self._display.say(event.text)
@@ -212,10 +212,10 @@ class _Display:
             self._display.bar("training", now.step, now.steps, note)
         if event.kind in ("finished", "failed", "repeated") and event.genotype is not None:
             self._done += event.kind != "repeated"
-            left = f"[{self._done:>{len(str(self._ladder.left))}}/{self._ladder.left}]"
+            left = f"[{self._done:>{len(str(self._sweep.left))}}/{self._sweep.left}]"
             what = "known   " if event.kind == "repeated" else left
             psnr = "failed" if event.psnr_db is None else f"{event.psnr_db:.3f} dB"
-            level = self._ladder.levels[event.rung]
+            level = self._sweep.fidelities[event.rung]
             self._display.say(
                 f"{what} {psnr}  {event.genotype.id}  {level.name}, {level.plan.steps} steps  {event.text}"
             )

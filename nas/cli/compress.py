@@ -12,7 +12,7 @@ from nas.cli.options import Db, Device, Runs, again, between_commas, has_store, 
 
 if TYPE_CHECKING:
     from nas.compression.pipeline import Compressing
-    from nas.compression.source import Source
+    from nas.compression.source import CompressionSource
     from nas.compression.stages import Compression, Stage
     from nas.data.benchmarks import BenchmarkSet
     from nas.training import Plan
@@ -163,9 +163,11 @@ class _Finder:
     def __init__(self, runs: Path, db: str | None) -> None:
         self.runs, self.db = runs, db
 
-    def network(self, word: str, scale: int | None, weights: Path | None, *, fresh: bool) -> Source:
+    def network(
+        self, word: str, scale: int | None, weights: Path | None, *, fresh: bool
+    ) -> CompressionSource:
         """A network with its weights; ``fresh``: a published name may come without."""
-        from nas.compression.source import Source
+        from nas.compression.source import CompressionSource
         from nas.errors import RecipeError
         from nas.evaluation.benchmark_sets import SCALE, Network, load_network
         from search_spaces.named import genotype_of
@@ -177,7 +179,7 @@ class _Finder:
             genotype, at = genotype_of(word, PUBLISHED[word]), scale or SCALE
             module = genotype.build(at)
             network = Network(name=word, source="fresh", scale=at, module=module, genotype=genotype)
-            return Source.of(network, trained=False)
+            return CompressionSource.of(network, trained=False)
         there = has_store(self.runs, self.db)
         network = load_network(
             word,
@@ -186,7 +188,7 @@ class _Finder:
             runs=self.runs,
             open_store=(lambda: open_store(self.runs, self.db, read_only=True)) if there else None,
         )
-        return Source.of(network, trained=True)
+        return CompressionSource.of(network, trained=True)
 
 
 class _Display:

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from leaderboard.tables.front import words
 from nas import training
 from nas.core.units import format_count, format_seconds
-from nas.search.progress import Event, Tally
+from nas.search.progress import Event, SearchProgress
 
 PLAIN_SECONDS = 15.0
 """Seconds between two plain lines about one training."""
@@ -67,11 +67,11 @@ class SearchDisplay(_Bars):
 
     def __init__(self) -> None:
         super().__init__()
-        self.tally: Tally | None = None
+        self.search_progress: SearchProgress | None = None
         self._done_before: int | None = None
 
     def show(self, event: Event) -> None:
-        """Show one event of the search whose tally is set."""
+        """Show one event; ``search_progress`` must be set."""
         if event.kind == "note":
             self.say(event.text)
         elif event.kind in ("finished", "repeated", "failed"):
@@ -83,14 +83,14 @@ class SearchDisplay(_Bars):
             self._overall()
 
     def _line(self, event: Event) -> str:
-        assert self.tally is not None and event.cost is not None and event.genotype is not None
-        tally, cost = self.tally, event.cost
-        done = f"[{len(tally.results):>{len(str(tally.wanted))}}/{tally.wanted}]"
+        assert self.search_progress is not None and event.cost is not None and event.genotype is not None
+        progress, cost = self.search_progress, event.cost
+        done = f"[{len(progress.results):>{len(str(progress.wanted))}}/{progress.wanted}]"
         psnr = f"{event.psnr_db:6.3f} dB" if event.psnr_db is not None else "failed".rjust(9)
         size = f"{format_count(cost.params):>6} params  {format_count(cost.multi_adds):>6} Multi-Adds"
         what = "known already" if event.kind == "repeated" else event.text
-        rung = f"rung {event.rung + 1}  " if len(tally.rungs) > 1 else ""
-        state = f"{rung}front {len(tally.front())}  rejected {tally.rejected}"
+        rung = f"rung {event.rung + 1}  " if len(progress.rungs) > 1 else ""
+        state = f"{rung}front {len(progress.front())}  rejected {progress.rejected}"
         clock = "" if self.live else f"  {self._clock()}"
         told = f"  {what}" if what else ""
         return (
@@ -99,23 +99,24 @@ class SearchDisplay(_Bars):
         )
 
     def _overall(self) -> None:
-        assert self.tally is not None
-        tally = self.tally
+        assert self.search_progress is not None
+        progress = self.search_progress
         if self._done_before is None:
-            self._done_before = len(tally.results)
-        best = "" if tally.best_psnr_db is None else f"best {tally.best_psnr_db:.2f} dB  "
-        longer = sum(len(results) for results in tally.rungs[1:])
-        promoted = f"promoted {longer}  " if len(tally.rungs) > 1 else ""
-        note = f"{best}{promoted}front {len(tally.front())}  rejected {tally.rejected}  {self._clock()}"
-        self.bar("search", len(tally.results), tally.wanted, note)
+            self._done_before = len(progress.results)
+        best = "" if progress.best_psnr_db is None else f"best {progress.best_psnr_db:.2f} dB  "
+        longer = sum(len(results) for results in progress.rungs[1:])
+        promoted = f"promoted {longer}  " if len(progress.rungs) > 1 else ""
+        note = f"{best}{promoted}front {len(progress.front())}  rejected {progress.rejected}  {self._clock()}"
+        self.bar("search", len(progress.results), progress.wanted, note)
 
     def _clock(self) -> str:
-        assert self.tally is not None
-        done = len(self.tally.results) - (self._done_before or 0)
+        progress = self.search_progress
+        assert progress is not None
+        done = len(progress.results) - (self._done_before or 0)
         elapsed = f"elapsed {format_seconds(self.elapsed)}"
-        if done <= 0 or len(self.tally.rungs) > 1:  # how many will be promoted, nobody knows
+        if done <= 0 or len(progress.rungs) > 1:  # how many will be promoted, nobody knows
             return elapsed
-        left = (self.tally.wanted - len(self.tally.results)) * self.elapsed / done
+        left = (progress.wanted - len(progress.results)) * self.elapsed / done
         return f"{elapsed}  left about {format_seconds(left)}"
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from leaderboard.store import Store
     from nas.data.benchmarks import BenchmarkSet
     from nas.recipes.recipe import Recipe
-    from nas.retraining.fixed_set import Retrained, Retraining
+    from nas.retraining.retraining import Retrained, RetrainingSession
     from nas.retraining.selection import Chosen
     from nas.search.progress import Event
 
@@ -31,8 +31,8 @@ class Longer:
         self._hint = ""
         self._display = TrainingDisplay()
         self._names: dict[int, str] = {}
-        self._left: list[tuple[Retraining, Retrained]] = []
-        self._retraining: Retraining | None = None
+        self._left: list[tuple[RetrainingSession, Retrained]] = []
+        self._retraining: RetrainingSession | None = None
         self.unmeasured = 0
         """How many results could not be measured on the benchmark sets."""
 
@@ -71,14 +71,14 @@ class Longer:
                 "these names (docs/data.md), and the same command measures what is trained"
             )
 
-    def train(self, recipe: Recipe, chosen: Sequence[Chosen]) -> Retraining:
+    def train(self, recipe: Recipe, chosen: Sequence[Chosen]) -> RetrainingSession:
         """Train the chosen under the recipe's plan, and measure each; the bars and lines belong to it."""
         from nas.core.device import pick_device
-        from nas.retraining.fixed_set import Retraining
+        from nas.retraining.retraining import RetrainingSession
 
         words = recipe.device.split(",")
         device = ",".join(pick_device(word.strip()) for word in words[: 1 if recipe.workers == 1 else None])
-        retraining = Retraining(
+        retraining = RetrainingSession(
             recipe,
             self.store,
             self.runs,
@@ -99,7 +99,7 @@ class Longer:
         for retraining, done in left:
             self.unmeasured += not self._measure(retraining, done)
 
-    def _announce(self, retraining: Retraining, count: int) -> None:
+    def _announce(self, retraining: RetrainingSession, count: int) -> None:
         from nas.training import ranks
 
         plan, recipe, together = retraining.plan, retraining.recipe, ranks.world()
@@ -144,7 +144,7 @@ class Longer:
         if ranks.world() == 1:
             self.measure_left()
 
-    def _measure(self, retraining: Retraining, done: Retrained) -> bool:
+    def _measure(self, retraining: RetrainingSession, done: Retrained) -> bool:
         """Measure one result on what it was not measured on yet, and print all; False where it failed."""
         import torch
 

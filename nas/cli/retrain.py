@@ -66,7 +66,7 @@ def retrain(
     from nas.cli.longer import Longer
     from nas.cli.stop import watch_signals
     from nas.errors import Interrupted
-    from nas.retraining.fixed_set import follow
+    from nas.retraining.retraining import follow
     from nas.training import ranks
 
     choice = _Choice(

@@ -12,7 +12,7 @@ from nas.cli.options import Db, Device, Runs, between_commas
 
 if TYPE_CHECKING:
     from nas.recipes.recipe import Recipe
-    from nas.search.pareto_search import Search
+    from nas.search.session import SearchSession
 
 BUDGET = (
     *("params", "multi_adds", "conv_multi_adds", "min_params", "min_multi_adds"),
@@ -172,7 +172,7 @@ def _join(name: str, given: dict[str, Any], runs: Path, db: str | None) -> None:
     from nas.core.device import pick_device
     from nas.errors import Interrupted, RecipeError
     from nas.recipes.recipe import make_recipe
-    from nas.search.join import Joined
+    from nas.search.join import JoinedSearch
     from nas.search.progress import Event
 
     if strange := sorted(given.keys() - {*WHERE, "name"}):
@@ -188,18 +188,18 @@ def _join(name: str, given: dict[str, Any], runs: Path, db: str | None) -> None:
             stop.check()
             display.show(event)
 
-        joined = Joined(recipe, store, runs, _devices(recipe, pick_device), listen)
-        display.tally = joined.tally
+        joined = JoinedSearch(recipe, store, runs, _devices(recipe, pick_device), listen)
+        display.search_progress = joined.progress
         joined.prepare()
         try:
             joined.run()
         except Interrupted:
             display.say(
-                f"Stopped. {len(joined.tally.results)} results from here are kept; the search goes on."
+                f"Stopped. {len(joined.progress.results)} results from here are kept; the search goes on."
             )
             raise typer.Exit(stop.status) from None
-    tally = joined.tally
-    typer.echo(f"The search of {name!r} ended; {len(tally.results)} candidates were measured here.")
+    progress = joined.progress
+    typer.echo(f"The search of {name!r} ended; {len(progress.results)} candidates were measured here.")
 
 
 def _devices(recipe: Recipe, pick: Callable[[str], str]) -> str:
@@ -212,7 +212,8 @@ def _run(recipe: Recipe, runs: Path, db: str | None) -> None:
     from nas.cli.stop import watch_signals
     from nas.core.device import pick_device
     from nas.errors import Interrupted
-    from nas.search.pareto_search import Event, Search
+    from nas.search.progress import Event
+    from nas.search.session import SearchSession
 
     device = _devices(recipe, pick_device)
     with open_store(runs, db) as store, SearchDisplay() as display, watch_signals() as stop:
@@ -221,8 +222,8 @@ def _run(recipe: Recipe, runs: Path, db: str | None) -> None:
             stop.check()
             display.show(event)
 
-        search = Search(recipe, store, runs, device, listen)
-        display.tally = search.tally
+        search = SearchSession(recipe, store, runs, device, listen)
+        display.search_progress = search.progress
         search.prepare()
         folder = runs / recipe.name
         folder.mkdir(parents=True, exist_ok=True)
@@ -231,7 +232,7 @@ def _run(recipe: Recipe, runs: Path, db: str | None) -> None:
         try:
             search.run()
         except Interrupted:
-            done = len(search.tally.results)
+            done = len(search.progress.results)
             display.say(f"Stopped. {done} of {recipe.trials} results are kept; the same command goes on.")
             raise typer.Exit(stop.status) from None
         if recipe.seeds_for_front > 1:
@@ -239,7 +240,7 @@ def _run(recipe: Recipe, runs: Path, db: str | None) -> None:
     _report(recipe, search, runs, db)
 
 
-def _headline(recipe: Recipe, search: Search, device: str) -> str:
+def _headline(recipe: Recipe, search: SearchSession, device: str) -> str:
     from nas.core.units import format_count
 
     words = {name: f"{name} at most" for name in search.budget.limits()}
@@ -264,40 +265,40 @@ def _headline(recipe: Recipe, search: Search, device: str) -> str:
     return "\n".join(lines)
 
 
-def _spread(recipe: Recipe, search: Search) -> str:
+def _spread(recipe: Recipe, search: SearchSession) -> str:
     """Mean and spread of the front's members over their seeds."""
     lines = [f"The front with {recipe.seeds_for_front} seeds each, mean and standard deviation:"]
     lines += [
         f"  {one.genotype_id}  {one.mean_db:.3f} dB +- {one.deviation_db:.3f}  ({len(one.psnr_db)} seeds)"
-        for one in search.spread()
+        for one in search.seed_results()
     ]
     return "\n".join(lines)
 
 
-def _report(recipe: Recipe, search: Search, runs: Path, db: str | None) -> None:
+def _report(recipe: Recipe, search: SearchSession, runs: Path, db: str | None) -> None:
     from nas.cli.front import print_front
     from nas.cli.options import again
 
-    tally = search.tally
-    limits = ", ".join(f"{name}: {count}" for name, count in tally.rejected_by.items())
+    progress = search.progress
+    limits = ", ".join(f"{name}: {count}" for name, count in progress.rejected_by.items())
     typer.echo(
-        f"\n{len(tally.results)} candidates measured, {tally.rejected} rejected before training"
+        f"\n{len(progress.results)} candidates measured, {progress.rejected} rejected before training"
         + (f" ({limits})" if limits else "")
-        + f", {tally.repeated} known already, {tally.failed} failed."
+        + f", {progress.repeated} known already, {progress.failed} failed."
     )
-    for rung, (plan, results) in enumerate(zip(search.plans, tally.rungs, strict=True), start=1):
+    for rung, (plan, results) in enumerate(zip(search.plans, progress.rungs, strict=True), start=1):
         if len(search.plans) > 1:
             typer.echo(f"  rung {rung}: {len(results)} trained for {plan.steps} steps")
-    if tally.top:
+    if progress.top:
         # Memory was counted and not measured: a front of it is printed by Multi-Adds.
-        cost = "multi_adds" if tally.cost == "memory" else tally.cost
-        print_front(recipe.name, runs, db, search.protocols[tally.longest].id, cost)
-    if tally.best_psnr_db is not None:
-        best, bicubic = tally.best_psnr_db, tally.bicubic_psnr_db
-        area = tally.hypervolume(search.budget.limits().get(tally.cost))
+        cost = "multi_adds" if progress.cost == "memory" else progress.cost
+        print_front(recipe.name, runs, db, search.protocols[progress.longest].id, cost)
+    if progress.best_psnr_db is not None:
+        best, bicubic = progress.best_psnr_db, progress.bicubic_psnr_db
+        area = progress.hypervolume(search.budget.limits().get(progress.cost))
         typer.echo(
             f"Best candidate {best:.3f} dB, bicubic {bicubic:.3f} dB ({best - bicubic:+.3f}); "
-            f"hypervolume over bicubic {area:.3g} dB {tally.unit}."
+            f"hypervolume over bicubic {area:.3g} dB {progress.unit}."
         )
     typer.echo("Next:")
     longer = again("retrain", recipe.name, "--top", "1", runs=runs, db=db)

@@ -180,7 +180,7 @@ def _train(
             raise typer.Exit(stop.status) from None
         table = tabulation.table(sets)
         write_table(table, path)
-        failed = len(tabulation.ladder.failed)
+        failed = len(tabulation.sweep.failed)
     _told(table, path)
     if failed:
         typer.echo(f"{failed} trainings failed and are not in it")

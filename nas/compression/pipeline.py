@@ -22,8 +22,8 @@ from torch import nn
 from leaderboard.store import Store
 from leaderboard.store.records import Protocol
 from nas._version import __version__
-from nas.compression.records import Rows
-from nas.compression.source import Source
+from nas.compression.records import outcome_of_stage, request_of_stage, runtime_of_stage
+from nas.compression.source import CompressionSource
 from nas.compression.stages import (
     FLOAT,
     INT8,
@@ -48,6 +48,8 @@ from nas.export.onnx import OnnxNetwork, write_onnx
 from nas.export.onnx_int8 import quantise_onnx
 from nas.pruning.structured import Target, describe, prune
 from nas.recipes.protocol import protocol_of
+from nas.search.database_recorder import DatabaseRecorder
+from nas.search.heartbeat import Heartbeat
 from nas.training import Job, Plan, Progress, train, validate
 from nas.training.adversarial import NOT_ADVERSARIAL
 from nas.training.checkpoint import WEIGHTS, load_described, save_weights
@@ -86,8 +88,8 @@ class Pipeline:
         self,
         name: str,
         compression: Compression,
-        source: Source,
-        teacher: Source | None,
+        source: CompressionSource,
+        teacher: CompressionSource | None,
         *,
         store: Store,
         runs: Path,
@@ -110,7 +112,15 @@ class Pipeline:
             code_version=__version__,
             may_change=frozenset({"compress.max_drop_db"}),
         )
-        self.rows = Rows(store, study, self.protocol, runs, seed=compression.seed, output=compression.output)
+        self._recorder = DatabaseRecorder(
+            store,
+            study,
+            [self.protocol],
+            runs,
+            "lead",
+            claims=False,
+        )
+        self._heartbeat = Heartbeat(self._recorder.renew, seconds=self._recorder.lease_seconds / 4)
 
     def _check(self) -> None:
         plan, teacher = self.compression.plan, self.teacher
@@ -169,32 +179,46 @@ class Pipeline:
         those that were finished before. Raises leaderboard's StudyTakenError while another process is at it.
         """
         self._report = report
-        self.rows.begin()
+        self._recorder.begin()
         reason = "stopped"
         try:
-            result = self._stages(tell)
+            with self._heartbeat:
+                result = self._stages(tell)
             reason = "stopped by max_drop_db" if result.stopped else "finished"
             return result
         finally:
-            self.rows.end(reason)
+            self._recorder.end(reason)
 
     def _stages(self, tell: Callable[[Stage], None]) -> Compressing:
         found: list[Stage] = []
+        recorded = {row.genotype_id for row in self._recorder.past() if row.evaluation is not None}
         for number, step in enumerate(self._steps()):
             folder = self.folder / "stages" / f"{number}-{step.name.replace(' ', '-').replace('/', '-of-')}"
             network = next((stage for stage in reversed(found) if stage.name != TEACHER), None)
             stage = load_stage(folder)
             if stage is None:
-                self.rows.renew()
+                self._heartbeat.check()
                 stage = step.make(folder, network)
                 stage.save()
-            self.rows.record(stage)
+            if stage.genotype.id not in recorded:
+                self._record(stage)
+                recorded.add(stage.genotype.id)
             found.append(stage)
             tell(stage)
             result = Compressing(stages=tuple(found), max_drop_db=self.compression.max_drop_db)
             if result.stopped:
                 break
         return result
+
+    def _record(self, stage: Stage) -> None:
+        """A row of the study; repeated where another study has the very same."""
+        entry = self._recorder.enter(request_of_stage(stage, self.compression.seed))
+        if entry.state == "running":
+            assert entry.trial is not None
+            self._recorder.record(entry.trial, outcome_of_stage(stage), self._recorder.owner)
+        runtime = runtime_of_stage(stage, self.scale, self.compression.output)
+        if runtime is not None:
+            self.store.record_runtime(runtime, space=stage.genotype.space, choices=stage.genotype.to_dict())
 
     def _steps(self) -> Iterator[Step]:
         asked = self.compression
@@ -219,7 +243,7 @@ class Pipeline:
         if asked.quantise == "int8":
             yield Step(name="int8", make=self._quantised)
 
-    def _measured(self, source: Source, folder: Path, before: Stage | None) -> Stage:
+    def _measured(self, source: CompressionSource, folder: Path, before: Stage | None) -> Stage:
         """A network as it came."""
         weights = source.save(folder / WEIGHTS)
         module = load_described(weights)[2].to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -300,7 +324,7 @@ class Pipeline:
         """Train, or read what a training that ended before an interruption found."""
 
         def report(progress: Progress) -> None:
-            self.rows.renew()
+            self._heartbeat.check()
             self._report(name, progress)
 
         teacher = None
@@ -390,7 +414,7 @@ class Pipeline:
         )
         device = "cpu" if in_integers else self.device
         for one in self.benchmarks:
-            self.rows.renew()
+            self._heartbeat.check()
             images = read_benchmark(one, self.scale)
             scores = measure_network(network, images, asked.metric, torch.device(device))
             measurement = measurement_of(

@@ -14,7 +14,7 @@ from search_spaces.published import PUBLISHED
 
 
 @dataclass(frozen=True, kw_only=True)
-class Source:
+class CompressionSource:
     """A network to begin with or to learn from; ``trained``: whether its weights mean anything."""
 
     network: Network
@@ -22,7 +22,7 @@ class Source:
     trained: bool
 
     @classmethod
-    def of(cls, network: Network, *, trained: bool) -> Source:
+    def of(cls, network: Network, *, trained: bool) -> CompressionSource:
         """Raises CompressError for a network that no genotype describes."""
         genotype = network.genotype
         if genotype is None and network.name in PUBLISHED:

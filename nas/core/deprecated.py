@@ -16,11 +16,11 @@ NAMES = DeprecatedNames(
         "nas.cost.measure": "nas.cost.counting.measure",
         "nas.device.cpu_threads": "nas.core.device.cpu_threads",
         "nas.imresize.imresize": "nas.imaging.bicubic.imresize",
-        "nas.ladder.read_ladder": "nas.calibration.sweep.read_ladder",
+        "nas.ladder.read_ladder": "nas.calibration.sweep.read_sweep",
         "nas.metrics.METRICS": "nas.metrics.fidelity.METRICS",
         "nas.metrics.to_uint8": "nas.metrics.fidelity.to_uint8",
         "nas.networks.load_network": "nas.networks.loading.load_network",
-        "nas.search.search": "nas.search.pareto_search.search",
+        "nas.search.search": "nas.search.session.search",
         "nas.shipped.DEFAULT": "nas.networks.pretrained.DEFAULT",
     }
 )

@@ -12,7 +12,8 @@ from nas.executors.inline import Inline
 from nas.executors.pool import Done, Executor, Pool, Result, Watch, Work
 from nas.executors.processes import Processes
 from nas.executors.ray import Ray
+from nas.training import Job
 
-EXECUTORS: dict[str, Callable[[Pool], Executor]] = {"inline": Inline, "processes": Processes, "ray": Ray}
+EXECUTORS: dict[str, Callable[[Pool], Executor[Job]]] = {"inline": Inline, "processes": Processes, "ray": Ray}
 
 __all__ = ["EXECUTORS", "Done", "Executor", "Pool", "Result", "Watch", "Work"]

@@ -6,7 +6,7 @@ import os
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import torch
 
@@ -147,7 +147,10 @@ class Done:
     result: Result
 
 
-class Executor(Protocol):
+AnyJob = TypeVar("AnyJob", contravariant=True)
+
+
+class Executor(Protocol[AnyJob]):
     """Takes jobs and gives their results back in the order in which they end, each exactly once."""
 
     capacity: int
@@ -156,7 +159,7 @@ class Executor(Protocol):
     attempts: int
     """How often it begins a job whose worker is lost, before WorkerLostError is the job's result."""
 
-    def submit(self, key: int, job: Job) -> None:
+    def submit(self, key: int, job: AnyJob) -> None:
         """Queue ``job`` under ``key``, which no other job that is under way has."""
 
     def next_result(self, watch: Watch) -> Done:

@@ -121,6 +121,8 @@ class Recipe(_Section):
         self.plan("retrain")
 
     def _check_objectives(self) -> None:
+        from nas.samplers import SAMPLERS
+
         allowed = (*QUALITY_OBJECTIVES, *COST_OBJECTIVES, *MEASURED_OBJECTIVES)
         for name in self.objectives:
             if name not in allowed:
@@ -131,15 +133,17 @@ class Recipe(_Section):
             raise RecipeError(f"objectives = {told}: two or three different ones are needed")
         if not qualities or len(qualities) == len(self.objectives) or self.objectives[0] not in qualities:
             raise RecipeError(f"objectives = {told}: first a quality (psnr_db, ssim), and at least one cost")
-        if self.sampler in ("surrogate", "evolution") and len(qualities) > 1:
+        kind = SAMPLERS[self.sampler]
+        if kind.max_qualities is not None and len(qualities) > kind.max_qualities:
             raise RecipeError(
                 f"objectives = {told}: sampler {self.sampler!r} knows one quality; tpe takes two"
             )
         measured = [name for name in self.objectives if name in MEASURED_OBJECTIVES]
-        if self.sampler in ("surrogate", "evolution") and measured:
+        if kind.wants_costs and measured:
+            *others, last = [name for name, other in SAMPLERS.items() if not other.wants_costs]
             raise RecipeError(
                 f"objectives = {told}: sampler {self.sampler!r} wants to know the costs of thousands, and "
-                f"{measured[0]} takes time to find; tpe, nsga2, nsga3, gp and random take it"
+                f"{measured[0]} takes time to find; {', '.join(others)} and {last} take it"
             )
 
     def rung_plans(self) -> list[Plan]:

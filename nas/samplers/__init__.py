@@ -1,8 +1,8 @@
 """Who proposes the next candidate: Optuna samplers by name.
 
-To add one, write a function from a :class:`Setting` to a BaseSampler and put it in SAMPLERS. Every one of
-them may be told of a rejected candidate as PRUNED with its constraints set: TPE learns from it, the genetic
-samplers take it as never asked, and the others propose nothing that is over the budget.
+To add one, write a function from a :class:`Setting` to a BaseSampler and put it in SAMPLERS with what it can
+do. A rejected candidate reaches a sampler as PRUNED with its constraints set: TPE learns from it, the genetic
+samplers ignore it, and the others propose nothing over the budget.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from nas.samplers.proposing import RUNGS
 from nas.samplers.starts import STARTS, start_points
 from search_spaces import Genotype, Option, Space
 
-__all__ = ["RUNGS", "SAMPLERS", "Listed", "RandomChooser", "Setting", "spread_starts"]
+__all__ = ["RUNGS", "SAMPLERS", "Listed", "RandomChooser", "Sampler", "Setting", "spread_starts"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,12 +134,36 @@ def make_surrogate(setting: Setting) -> BaseSampler:
     )
 
 
-SAMPLERS: dict[str, Callable[[Setting], BaseSampler]] = {
-    "surrogate": make_surrogate,
-    "tpe": make_tpe,
-    "evolution": make_evolution,
-    "nsga2": make_nsga2,
-    "nsga3": make_nsga3,
-    "gp": make_gp,
-    "random": make_random,
+@dataclass(frozen=True, kw_only=True)
+class Sampler:
+    """A sampler by name, and what it can do; called with a :class:`Setting`.
+
+    Attributes:
+        make: Gives Optuna's sampler.
+        handles_rungs: Whether it learns from results of every rung; others receive the first rung's.
+        wants_costs: Whether it computes the costs of thousands of candidates for one proposal, so that a cost
+            that has to be measured cannot be an objective.
+        max_qualities: How many qualities (PSNR, SSIM) may be objectives; None for any number.
+        uses_results: Whether results change what it proposes.
+    """
+
+    make: Callable[[Setting], BaseSampler]
+    handles_rungs: bool = False
+    wants_costs: bool = False
+    max_qualities: int | None = None
+    uses_results: bool = True
+
+    def __call__(self, setting: Setting) -> BaseSampler:
+        """Optuna's sampler for one search."""
+        return self.make(setting)
+
+
+SAMPLERS: dict[str, Sampler] = {
+    "surrogate": Sampler(make=make_surrogate, handles_rungs=True, wants_costs=True, max_qualities=1),
+    "tpe": Sampler(make=make_tpe),
+    "evolution": Sampler(make=make_evolution, wants_costs=True, max_qualities=1),
+    "nsga2": Sampler(make=make_nsga2),
+    "nsga3": Sampler(make=make_nsga3),
+    "gp": Sampler(make=make_gp),
+    "random": Sampler(make=make_random, uses_results=False),
 }

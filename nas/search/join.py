@@ -1,82 +1,110 @@
-"""More workers for a search that runs elsewhere: they train what it leaves waiting in the database.
-
-Whoever joins proposes nothing, so that a study has one sampler; it ends when the search ends.
-"""
+"""More workers for a search that another process leads: they train what it leaves waiting."""
 
 from __future__ import annotations
 
-import time
-from contextlib import suppress
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
-from leaderboard.errors import LeaderboardError, StudyMismatchError
+from leaderboard.errors import StudyMismatchError
+from leaderboard.store import Store
 from nas.errors import RunError
-from nas.executors import Executor
-from nas.search.loop import Runner
-from nas.search.progress import Event
-from nas.training import Progress
+from nas.recipes.recipe import Recipe
+from nas.search.database_recorder import DatabaseRecorder
+from nas.search.loop import Loop
+from nas.search.progress import Event, Listener, SearchProgress
+from nas.search.requests import Action, Observation, Pause, Train, request_of
+from nas.search.training_setup import TrainingSetup
 
-LOOK_SECONDS = 0.5
-"""Seconds between two looks for something to train."""
 
+class Follower:
+    """A scheduler that requests nothing: waiting trials are claimed until the search ends; see ``Scheduler``.
 
-class Joined(Runner):
-    """Trains for the search of the recipe's name; where and with how many workers, the recipe says.
-
-    ``tally`` counts what was trained here.
+    Args:
+        progress: Counts what is trained here.
+        is_led: Whether another process still leads the search.
     """
+
+    def __init__(self, progress: SearchProgress, is_led: Callable[[], bool]) -> None:
+        self.progress, self._is_led = progress, is_led
+
+    def restore(self, past: Sequence[Observation], pending: Sequence[Train]) -> None:
+        """The leader keeps the account of what is past."""
+
+    def next(self, elapsed: float) -> Action:
+        """Wait for trials to claim, while the search is led."""
+        return Pause.WAIT if self._is_led() else Pause.OVER
+
+    def on_result(self, observation: Observation) -> None:
+        """Count a result."""
+        if observation.request.stage == "search":
+            self.progress.count(observation)
+
+    def on_failure(self, observation: Observation) -> None:
+        """Count a failure."""
+        self.on_result(observation)
+
+    def on_elsewhere(self, request: Train) -> None:
+        """Another process has taken it over."""
+
+
+class JoinedSearch:
+    """Trains for the search of the recipe's name; see ``nas search --join``.
+
+    Args:
+        recipe: The search's recipe, with executor and workers of this process.
+        store: The results database of the search.
+        runs: The folder of all runs.
+        device: Device, or devices separated by commas.
+        listen: Receives events; may raise Interrupted.
+    """
+
+    def __init__(self, recipe: Recipe, store: Store, runs: Path, device: str, listen: Listener) -> None:
+        self.recipe, self.store, self.listen = recipe, store, listen
+        self.setup = TrainingSetup.of_search(recipe, runs, device)
+        self.progress = self.setup.progress(recipe.trials)
 
     def prepare(self) -> None:
         """Check that this process would train the same; nothing is trained yet.
 
-        Raises RunError where nobody searches under that name, and StudyMismatchError where the space, the
-        data or the training here are others than the search's.
+        Raises RunError where no process leads a search of that name, and StudyMismatchError where the space,
+        the data or the training here differ from the search's.
         """
-        self.study = self.store.study(self.recipe.name)
-        if not self.store.is_led(self.study.id):
+        study = self.study = self.store.study(self.recipe.name)
+        if not self.store.is_led(study.id):
             raise RunError(
                 f"run {self.recipe.name!r} is not being searched by anybody, so there is nothing to join; "
                 "leave out --join to go on with it"
             )
-        if self.space.digest != self.study.space_digest:
+        space = self.recipe.search_space()
+        if space.digest != study.space_digest:
             raise StudyMismatchError(
-                f"run {self.recipe.name!r} has another search space (digest {self.study.space_digest}, "
-                f"here {self.space.digest}): the same version of the code is needed to join"
+                f"run {self.recipe.name!r} has another search space (digest {study.space_digest}, "
+                f"here {space.digest}): the same version of the code is needed to join"
             )
-        for protocol in self.protocols:
+        for protocol in self.setup.protocols:
             if not self.store.has_protocol(protocol.id):
                 raise StudyMismatchError(
                     f"run {self.recipe.name!r} trains under other protocols than {protocol.id} (plan "
                     f"{protocol.plan_name}, data digest {protocol.data_digest}): "
                     "joining needs the same images"
                 )
-        self.listen(Event(kind="note", text=f"joins the search of {self.study.owner}"))
+        self.listen(Event(kind="note", text=f"joins the search of {study.owner}"))
 
-    def run(self) -> None:
-        """Train until the search ends and nothing of it waits; Interrupted leaves through here."""
-        self.store.join(self.study.id, self.owner, self.recipe.workers)
-        try:
-            with self._working() as executor:
-                while self._fill(executor):
-                    if self._training:
-                        self._finish(executor.next_result(self._watch), executor)
-                    else:
-                        self._watch(None)
-                        time.sleep(LOOK_SECONDS)
-        finally:
-            with suppress(LeaderboardError):  # what ended the process is the news
-                self.store.leave(self.study.id, self.owner)
-
-    def _fill(self, executor: Executor) -> bool:
-        """Take up what waits, as much as is wanted; False where nothing does and nothing will."""
-        self._executor, self._looked = executor, time.monotonic()
-        led = self.store.is_led(self.study.id)
-        while led and len(self._training) < executor.capacity and (candidate := self._claim()) is not None:
-            self._submit(executor, candidate)
-        return led or bool(self._training)
-
-    def _watch(self, seen: tuple[int, Progress] | None) -> None:
-        """Besides what every process does: look whether there is work for workers that have none."""
-        super()._watch(seen)
-        free = len(self._training) < self._executor.capacity
-        if free and time.monotonic() - self._looked > LOOK_SECONDS:
-            self._fill(self._executor)
+    def run(self) -> SearchProgress:
+        """Train until the search ends and nothing of it waits; call :meth:`prepare` first."""
+        setup, study = self.setup, self.study
+        recorder = DatabaseRecorder(
+            self.store, study, setup.protocols, setup.runs, "join", workers=self.recipe.workers
+        )
+        recorder.begin()
+        genotype, rungs = self.recipe.search_space().genotype, len(setup.plans)
+        loop = Loop(
+            Follower(self.progress, lambda: self.store.is_led(study.id)),
+            recorder,
+            start=setup.start_executor,
+            make_job=setup.job,
+            describe=lambda trial: request_of(trial, genotype.from_dict(trial.choices), rungs),
+            listen=self.listen,
+        )
+        loop.run()
+        return self.progress

@@ -1,241 +1,300 @@
-"""Training what is leased to this process: the part that a search and whoever joins it share."""
+"""The one loop that trains: request, record, train, record, report."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import replace
-from pathlib import Path
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from leaderboard.errors import LeaderboardError, LeaseLostError
-from leaderboard.store import Store
-from leaderboard.store.owners import this_process
-from leaderboard.store.records import Evaluation, Study, Trial
-from leaderboard.store.trials import Stage
-from nas.cost.budget import Cost
+from leaderboard.store.records import Trial
 from nas.errors import DiskError, Interrupted, NasError, RunError, WorkerLostError
-from nas.executors import EXECUTORS, Done, Executor, Pool
-from nas.recipes.jobs import make_job, record_outcome
-from nas.recipes.protocol import make_protocols
-from nas.recipes.recipe import PROXY, Recipe
-from nas.search.progress import Event, Listener, Tally
-from nas.search.proposer import Candidate
-from nas.training import Job, Outcome, Plan, Progress
-from nas.training.checkpoint import STATE
+from nas.executors import Done, Executor
+from nas.search.heartbeat import Heartbeat
+from nas.search.progress import Event, Listener, event_of
+from nas.search.recorder import RecordedRequest, Recorder
+from nas.search.requests import Observation, Pause, Reject, Scheduler, Train, observation_of
+from nas.training import Progress
 
-LEASE_SECONDS = 120.0
-"""How long a process is believed to be alive after it last said so."""
+AnyJob = TypeVar("AnyJob")
 
 ATTEMPTS = 3
-"""Trainings of one candidate whose worker is lost each time, until it is the candidate's fault."""
+"""TrainingSetup of one candidate that may end with a lost worker before the candidate counts as failed."""
 
 FAILURES_IN_A_ROW = 5
-"""Candidates that fail one after another until the process stops: then it is not the candidates."""
+"""Candidates that fail one after another before the process stops: the fault is not the candidates'."""
 
-STAGES: tuple[Stage, ...] = ("search", "seeds")
+CLAIM_SECONDS = 0.5
+"""Seconds between two attempts to claim a waiting trial while others are trained."""
+
+PAUSE_SECONDS = 0.2
+"""Seconds between two looks where nothing is trained here and results of other processes are awaited."""
 
 
-class Runner:
-    """Hands candidates to an executor and records what came of them, while the leases are renewed.
+@dataclass
+class _Running:
+    """A training in the executor; ``attempts`` counts how often this process began it."""
 
-    ``runs`` is the folder of all runs. ``tally`` can be read at any time by the listener. :meth:`_ended` is
-    told of each end after it was recorded. ``lease_seconds`` is how long this process is believed to be alive
-    after it last said so.
+    trial: Trial
+    request: Train
+    attempts: int = 1
+
+
+class Loop(Generic[AnyJob]):
+    """Trains what a scheduler requests, until it requests nothing more.
+
+    Args:
+        scheduler: Decides what is trained.
+        recorder: Records requests before they are trained, results before they are reported.
+        start: Starts the executor; called when the first training is to begin.
+        make_job: The job of a request; the key under which it is recorded comes from the recorder.
+        describe: The request of a trial from the database; None where the run has no such trials.
+        listen: Receives every event; may raise Interrupted, between two steps of a training.
+        after: Called with every result once it is recorded and reported.
+        clock: Seconds; their difference is the elapsed time.
+        fail_fast: Whether a failure is raised instead of recorded.
     """
 
-    study: Study
-    lease_seconds = LEASE_SECONDS
-
-    def __init__(self, recipe: Recipe, store: Store, runs: Path, device: str, listen: Listener) -> None:
-        self.recipe, self.store, self.runs, self.device, self.listen = recipe, store, runs, device, listen
-        self.space = recipe.search_space()
-        name, self.plans = self._plans()
-        self.protocols, self.dataset = make_protocols(recipe, name, self.plans)
-        self.tally = Tally(
-            wanted=recipe.trials,
-            rungs=[{} for _ in self.plans],
-            cost=recipe.price(),
-            bicubic_psnr_db=self.protocols[0].bicubic_psnr_db,
-        )
-        self.owner = this_process()
-        self._training: dict[int, Candidate] = {}
+    def __init__(
+        self,
+        scheduler: Scheduler,
+        recorder: Recorder,
+        *,
+        start: Callable[[], Executor[AnyJob]],
+        make_job: Callable[[Train], AnyJob],
+        describe: Callable[[Trial], Train] | None = None,
+        listen: Listener = lambda event: None,
+        after: Callable[[Observation], None] = lambda observation: None,
+        clock: Callable[[], float] = time.monotonic,
+        fail_fast: bool = False,
+    ) -> None:
+        self.scheduler, self.recorder, self.listen = scheduler, recorder, listen
+        self._start, self._make_job, self._describe = start, make_job, describe
+        self._after, self._clock, self._fail_fast = after, clock, fail_fast
+        self._executor: Executor[AnyJob] | None = None
+        self._running: dict[int, _Running] = {}
+        self._left: dict[int, Train] = {}  # requests of trials that wait for other processes, or run there
         self._failures = 0
-        self._renewed = time.monotonic()
+        self._began = self._claimed = clock()
+        every = recorder.lease_seconds / 4
+        self._heartbeat = Heartbeat(recorder.renew, lambda: list(self._running), seconds=every)
 
-    def _plans(self) -> tuple[str, list[Plan]]:
-        """How candidates are trained: the name of the plan, and the plan at the length of each rung."""
-        return self.recipe.proxy.get("plan", PROXY), self.recipe.rung_plans()
-
-    @contextmanager
-    def _working(self) -> Iterator[Executor]:
-        """The executor; whatever ends this, it is closed, and what was not finished is given back.
-
-        Interrupted lets what runs save its state before.
-        """
-        executor = self._start()
+    def run(self) -> None:
+        """Train until the scheduler is over. Interrupted leaves after every finished result is recorded."""
+        reason = "failed"
         try:
-            yield executor
+            with self._heartbeat:
+                self._restore()
+                for trial in self.recorder.leftovers():
+                    self._submit(self._request_of(trial), trial)
+                self._work()
+            reason = "finished"
         except Interrupted:
-            self._stop(executor)
+            reason = "interrupted"
+            self._save()
             raise
         finally:
-            executor.close(save=False)
-            self._give_back()
+            if self._executor is not None:
+                self._executor.close(save=False)
+            with suppress(LeaderboardError):  # the error that ended the loop is the news; leases run out
+                self.recorder.release(list(self._running))
+            with suppress(LeaderboardError):
+                self.recorder.end(reason)
 
-    def _start(self) -> Executor:
-        """The executor that the recipe names."""
-        return EXECUTORS[self.recipe.executor](self._pool())
+    # Deciding
 
-    def _pool(self) -> Pool:
-        devices = tuple(word.strip() for word in self.device.split(",")) if self.device != "cpu" else ()
-        return Pool(
-            workers=self.recipe.workers,
-            devices=devices,
-            time_limit_seconds=self.recipe.time_limit_seconds,
-            ray_address=self.recipe.ray_address,
-            gpus_per_worker=self.recipe.gpus_per_worker,
-        )
+    def _restore(self) -> None:
+        past, pending = [], []
+        for trial in self.recorder.past():
+            request = self._request_of(trial)
+            if trial.state in ("waiting", "running"):
+                pending.append(request)
+                self._left[trial.id] = request
+            else:
+                past.append(observation_of(trial, request))
+        self.scheduler.restore(past, pending)
 
-    def _stop(self, executor: Executor) -> None:
-        """After an interruption: let what runs save its state, and record what ended meanwhile."""
-        for done in executor.close(save=True):
-            with suppress(Interrupted):
-                self._finish(done)
+    def _work(self) -> None:
+        while True:
+            over = self._fill()
+            if self._running:
+                assert self._executor is not None
+                self._finish(self._executor.next_result(self._watch))
+            elif over:
+                return
+            else:
+                self._watch(None)
+                time.sleep(PAUSE_SECONDS)
 
-    def _give_back(self) -> None:
-        """Let others have what was not finished; what ended the process is the news, and leases run out."""
-        with suppress(LeaderboardError):
-            self.store.release(self.owner, [each.trial.id for each in self._training.values()])
+    def _fill(self) -> bool:
+        """Start trainings until the executor has enough; whether the scheduler is over."""
+        while self._has_room():
+            action = self._enter_next()
+            if isinstance(action, Pause):
+                trial = None if action is Pause.OVER else self.recorder.claim()
+                if trial is None:
+                    return action is Pause.OVER
+                self._submit(self._request_of(trial), trial)
+        return False
 
-    def _candidate(self, trial: Trial) -> Candidate:
-        return Candidate(trial, self.space.genotype.from_dict(trial.choices), Cost(**trial.cost))
+    def _has_room(self) -> bool:
+        return self._executor is None or len(self._running) < self._executor.capacity
 
-    def _claim(self) -> Candidate | None:
-        """A trial that waits in the database, leased from now on; the search's own stages in their order."""
-        for stage in STAGES:
-            trial = self.store.claim(self.study.id, self.owner, self.lease_seconds, stage)
-            if trial is not None:
-                return self._candidate(trial)
-        return None
+    def _enter_next(self, *, waiting: bool = False) -> RecordedRequest | Pause:
+        """Enter requests until one is to be trained; the entry, or why there is none."""
+        while True:
+            action = self.scheduler.next(self._clock() - self._began)
+            if action is Pause.SKIPPED:
+                self.breathe()
+            elif isinstance(action, Pause):
+                return action
+            else:
+                entry = self._enter(action, waiting)
+                if entry.state in ("running", "waiting"):
+                    return entry
 
-    def _submit(self, executor: Executor, candidate: Candidate) -> None:
-        self._training[candidate.trial.id] = candidate
-        self._say("started", candidate)
-        executor.submit(candidate.trial.id, self._job(candidate))
+    def _enter(self, request: Train, waiting: bool) -> RecordedRequest:
+        if not isinstance(request, Reject) and not waiting:
+            self._ready()  # before anything is recorded: an executor that cannot start leaves no trace
+        entry = self.recorder.enter(request, waiting=waiting)
+        trial = entry.trial
+        if entry.state == "running":
+            assert trial is not None
+            self._submit(request, trial)
+        elif entry.state == "waiting":
+            assert trial is not None
+            self._left[trial.id] = request
+        elif entry.state == "elsewhere":
+            assert trial is not None
+            seed = f" (seed {request.seed})" if request.stage != "retrain" else ""
+            self._note(f"{request.genotype.id}{seed} is trained by {trial.owner} already, and left to it")
+            self.scheduler.on_elsewhere(request)
+        else:
+            known = entry.evaluation
+            observation = Observation(request=request, state=entry.state, evaluation=known, trial=trial)
+            self.scheduler.on_result(observation)
+            self._report(entry.state, request, trial, psnr_db=None if known is None else known.psnr_db)
+            if known is not None and trial is None:
+                self._after(observation)
+        return entry
 
-    def _job(self, candidate: Candidate) -> Job:
-        """The training of a candidate; on a higher rung it goes on from the state of the rung below."""
-        trial = candidate.trial
-        if trial.stage != "search":
-            return self._job_from(candidate, None)
-        below = trial.rung - 1 if trial.rung else None
-        return replace(self._job_from(candidate, below), keep_state=trial.rung < len(self.plans) - 1)
+    def _request_of(self, trial: Trial) -> Train:
+        """The request of a claimed trial: as it was made here, or as the row has it."""
+        request = self._left.pop(trial.id, None)
+        assert request is not None or self._describe is not None
+        return request or self._describe(trial)  # type: ignore[misc]
 
-    def _job_from(self, candidate: Candidate, below: int | None) -> Job:
-        """The training of a candidate from the state that the rung ``below`` left, or from the start."""
-        trial = candidate.trial
-        before = None if below is None else self._folder(trial, below) / STATE
-        job = make_job(
-            self.recipe,
-            self.plans[trial.rung],
-            candidate.genotype,
-            self._folder(trial, trial.rung),
-            seed=trial.seed,
-            device=self.device.split(",")[0],
-        )
-        return replace(job, begin=before if before is not None and before.exists() else None)
+    # Training
 
-    def _folder(self, trial: Trial, rung: int) -> Path:
-        seed = "" if trial.stage == "search" else f"-seed{trial.seed}"
-        name = f"{trial.genotype_id}-{self.protocols[rung].id}{seed}"
-        return self.runs / self.recipe.name / "candidates" / name
+    def _ready(self) -> Executor[AnyJob]:
+        if self._executor is None:
+            self._executor = self._start()
+        return self._executor
 
-    def _watch(self, seen: tuple[int, Progress] | None) -> None:
-        """Between two steps, or a few times a second: renew; the listener may stop the process."""
-        now = time.monotonic()
-        if now - self._renewed > self.lease_seconds / 4:
-            self._renewed = now
-            self._renew()
-        key, progress = seen or (-1, None)
-        candidate = self._training.get(key)
-        number = -1 if candidate is None else candidate.trial.number
-        self.listen(Event(kind="progress", number=number, progress=progress))
+    def _submit(self, request: Train, trial: Trial) -> None:
+        executor = self._ready()
+        self._running[trial.id] = _Running(trial, request)
+        self._report("started", request, trial)
+        executor.submit(trial.id, self._make_job(request))
 
-    def _renew(self) -> None:
-        self.store.renew(self.owner, list(self._training), self.lease_seconds)
-
-    def _finish(self, done: Done, executor: Executor | None = None) -> None:
-        """Record first, tell second; without an executor nothing is begun again."""
-        candidate, result = self._training[done.key], done.result
+    def _finish(self, done: Done, *, closing: bool = False) -> None:
+        """Record a result first, then report it; while closing nothing is started again."""
+        running, result = self._running[done.key], done.result
         if isinstance(result, DiskError):
             raise result  # the disk's failure and not the candidate's, which is trained again later
-        tries = ATTEMPTS if executor is None else ATTEMPTS // executor.attempts
-        if isinstance(result, WorkerLostError) and candidate.attempts < tries:
-            if executor is not None:
-                candidate.attempts += 1
-                self.listen(Event(kind="note", text=f"trial {candidate.trial.number}: {result}; once more"))
-                executor.submit(done.key, self._job(candidate))
+        if isinstance(result, WorkerLostError) and self._begin_again(running, result, closing=closing):
             return
         try:
-            if isinstance(result, Outcome):
-                self._finished(candidate, result, done.worker)
+            if isinstance(result, NasError):
+                self._failed(running, result, done.worker)
             else:
-                self._failed(candidate, result, done.worker)
+                evaluation = self.recorder.record(running.trial, result, done.worker)
+                self._failures = 0
+                observation = Observation(
+                    request=running.request, state="finished", evaluation=evaluation, trial=running.trial
+                )
+                self.scheduler.on_result(observation)
+                self._report("finished", running.request, running.trial, psnr_db=result.psnr_db)
+                self._after(observation)
         except LeaseLostError as error:
-            self.listen(Event(kind="note", text=f"{error}; this result is not kept"))
-            self._lost(candidate)
+            self._note(f"{error}; this result is not kept")
+            self._left[done.key] = running.request
+            self.recorder.lost(running.trial)
+            self.scheduler.on_elsewhere(running.request)
         finally:
-            del self._training[done.key]
+            del self._running[done.key]
 
-    def _finished(self, candidate: Candidate, outcome: Outcome, worker: str) -> Evaluation:
-        trial = candidate.trial
-        evaluation = record_outcome(
-            self.store,
-            trial,
-            self.protocols[trial.rung].id,
-            outcome,
-            self.runs,
-            owner=self.owner,
-            worker=worker,
-        )
-        self._failures = 0
-        self._ended(candidate, "finished", evaluation)
-        self._say("finished", candidate, psnr_db=outcome.psnr_db)
-        return evaluation
+    def _begin_again(self, running: _Running, error: WorkerLostError, *, closing: bool) -> bool:
+        """Whether a candidate whose worker was lost is left without a result, to be trained again."""
+        assert self._executor is not None
+        if running.attempts >= (ATTEMPTS if closing else ATTEMPTS // self._executor.attempts):
+            return False
+        if not closing:
+            running.attempts += 1
+            self._note(f"trial {running.trial.number}: {error}; once more")
+            self._executor.submit(running.trial.id, self._make_job(running.request))
+        return True
 
-    def _failed(self, candidate: Candidate, error: NasError, worker: str) -> None:
+    def _failed(self, running: _Running, error: NasError, worker: str) -> None:
+        request, trial = running.request, running.trial
         reason = next(iter(str(error).splitlines()), type(error).__name__)
-        self.store.fail(candidate.trial.id, reason, owner=self.owner, failure=error.failure, worker=worker)
+        if self._fail_fast:
+            self.recorder.release([trial.id])
+            raise error
+        self.recorder.fail(trial, error, worker)
         self._failures += 1
-        self._ended(candidate, "failed", None)
-        self._say("failed", candidate, text=f"{error.failure}: {reason}")
+        failed = Observation(request=request, state="failed", trial=trial, reason=reason)
+        self.scheduler.on_failure(failed)
+        self._report("failed", request, trial, text=f"{error.failure}: {reason}")
         if self._failures >= FAILURES_IN_A_ROW:
             raise RunError(f"{self._failures} candidates failed one after another; the last one: {reason}")
-        self._judge(reason)
 
-    def _ended(self, candidate: Candidate, state: str, evaluation: Evaluation | None) -> None:
-        """A trial of ours was recorded as ``state``."""
-        if candidate.trial.stage == "search":
-            self.tally.count(replace(candidate.trial, state=state, evaluation=evaluation))
+    def _save(self) -> None:
+        """After an interruption: let running trainings save their state, and record what has ended."""
+        if self._executor is not None:
+            for done in self._executor.close(save=True):
+                with suppress(Interrupted):
+                    self._finish(done, closing=True)
 
-    def _lost(self, candidate: Candidate) -> None:
-        """Its lease ran out meanwhile."""
+    def _watch(self, seen: tuple[int, Progress] | None) -> None:
+        """Between two steps of a training, or a few times a second: leases, listener, other processes."""
+        self.breathe(seen)
+        for trial in self.recorder.news():
+            self._hear(trial)
+        while self.recorder.wanted():
+            if isinstance(self._enter_next(waiting=True), Pause):
+                break
+        if self._running and self._has_room() and self._clock() - self._claimed > CLAIM_SECONDS:
+            self._claimed = self._clock()
+            if (claimed := self.recorder.claim()) is not None:
+                self._submit(self._request_of(claimed), claimed)
 
-    def _judge(self, reason: str) -> None:
-        """After a failure: raises RunError where going on makes no sense."""
+    def breathe(self, seen: tuple[int, Progress] | None = None) -> None:
+        """Let the listener interrupt, also what takes long in ``after``; raises where a lease was lost."""
+        self._heartbeat.check()
+        key, progress = seen or (-1, None)
+        number = self._running[key].trial.number if key in self._running else -1
+        self.listen(Event(kind="progress", number=number, progress=progress))
 
-    def _say(self, kind: str, candidate: Candidate, *, psnr_db: float | None = None, text: str = "") -> None:
-        trial = candidate.trial
-        told = f"seed {trial.seed}" if trial.stage == "seeds" and not text else text
-        self.listen(
-            Event(
-                kind=kind,
-                number=trial.number,
-                rung=trial.rung,
-                genotype=candidate.genotype,
-                cost=candidate.cost,
-                psnr_db=psnr_db,
-                text=told,
-            )
-        )
+    def _hear(self, trial: Trial) -> None:
+        """Take in what became of a trial in another process."""
+        request = self._request_of(trial)
+        observation = observation_of(trial, request)
+        if trial.state == "failed":
+            self.scheduler.on_failure(observation)
+            self._report("failed", request, trial, text=f"{trial.failure}: {trial.reason}")
+        else:
+            self.scheduler.on_result(observation)
+            psnr_db = None if trial.evaluation is None else trial.evaluation.psnr_db
+            self._report(trial.state, request, trial, psnr_db=psnr_db, text=f"by {trial.worker}")
+
+    def _note(self, text: str) -> None:
+        self.listen(Event(kind="note", text=text))
+
+    def _report(
+        self, kind: str, request: Train, trial: Trial | None, *, psnr_db: float | None = None, text: str = ""
+    ) -> None:
+        number = None if trial is None else trial.number
+        self.listen(event_of(kind, request, number, psnr_db=psnr_db, text=text))

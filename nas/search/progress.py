@@ -1,4 +1,4 @@
-"""Where a search stands: what a listener is told, and the counts that decide when it is over."""
+"""The progress of a search: events for a listener, and the counts that decide when it is over."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from leaderboard.fronts.pareto import hypervolume, pareto_mask
-from leaderboard.store.records import Trial
 from nas.cost.budget import Cost
+from nas.search.requests import Observation, Train
 from nas.training import Progress
 from search_spaces import Genotype
 
@@ -31,6 +31,21 @@ class Event:
     text: str = ""
 
 
+def event_of(
+    kind: str, request: Train, number: int | None, *, psnr_db: float | None = None, text: str = ""
+) -> Event:
+    """The event of a request; ``number`` is its trial's, None where it has no row."""
+    return Event(
+        kind=kind,
+        number=-1 if number is None else number,
+        rung=request.rung,
+        genotype=request.genotype,
+        cost=request.cost,
+        psnr_db=psnr_db,
+        text=f"seed {request.seed}" if request.stage == "seeds" and not text else text,
+    )
+
+
 Listener = Callable[[Event], None]
 """Told of each Event; may raise Interrupted, whereupon the search stops cleanly."""
 
@@ -39,10 +54,18 @@ Results = dict[str, tuple[float, float]]
 
 
 @dataclass(kw_only=True)
-class Tally:
-    """Where a search stands. ``rungs`` holds the results of each rung, the shortest training first.
+class SearchProgress:
+    """The results and counts of a search so far.
 
-    ``cost`` names which cost the front trades PSNR for.
+    Attributes:
+        wanted: How many candidates are to be trained.
+        rungs: The results of each rung, the shortest training first.
+        cost: The cost that the front trades PSNR for.
+        bicubic_psnr_db: PSNR of bicubic interpolation, from which hypervolume counts.
+        rejected: Candidates over budget.
+        rejected_by: Limit -> candidates above it.
+        repeated: Candidates whose result was known.
+        failed: Candidates that failed; ``failed_ids`` are their genotypes.
     """
 
     wanted: int
@@ -80,19 +103,21 @@ class Tally:
         """The best PSNR among the longest trainings so far, in dB."""
         return max((psnr for _, psnr in self.top.values()), default=None)
 
-    def count(self, trial: Trial) -> None:
-        """Take in a trial that is over."""
-        if trial.evaluation is not None:
-            self.rungs[trial.rung][trial.genotype_id] = trial.price(self.cost), trial.evaluation.psnr_db
-        if trial.state == "rejected":
+    def count(self, observation: Observation) -> None:
+        """Take in what became of a request."""
+        genotype_id, evaluation = observation.request.genotype.id, observation.evaluation
+        if evaluation is not None:
+            price = observation.price(self.cost)
+            self.rungs[observation.request.rung][genotype_id] = price, evaluation.psnr_db
+        if observation.state == "rejected":
             self.rejected += 1
-            for name in trial.excess:
+            for name in observation.excess:
                 self.rejected_by[name] = self.rejected_by.get(name, 0) + 1
-        elif trial.state == "repeated":
+        elif observation.state == "repeated":
             self.repeated += 1
-        elif trial.state == "failed":
+        elif observation.state == "failed":
             self.failed += 1
-            self.failed_ids.add(trial.genotype_id)
+            self.failed_ids.add(genotype_id)
 
     def front(self) -> list[str]:
         """The genotype ids that nothing dominates, cheapest first."""

@@ -1,11 +1,11 @@
-"""The Optuna study of a search, in memory: rebuilt from the database, asked for candidates, told results."""
+"""The Optuna study of a search, in memory: proposes candidates, and is rebuilt from recorded results."""
 
 from __future__ import annotations
 
+import random
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import optuna
@@ -17,99 +17,102 @@ from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
 from leaderboard.store.database import said
-from leaderboard.store.records import Evaluation, Trial
-from nas.cost.budget import Budget, Cost
+from leaderboard.store.records import Trial
+from nas.cost.budget import Budget
 from nas.errors import RunError
 from nas.recipes.recipe import Recipe
-from nas.samplers import RUNGS, SAMPLERS, RandomChooser, Setting
+from nas.samplers import RUNGS, SAMPLERS, Listed, RandomChooser, Setting
+from nas.search.requests import Observation, observation_of, request_of
 from search_spaces import Axis, Genotype, Space
 
 QUALITIES = ("psnr_db", "ssim")
 """Objectives that are to be high; all others are costs."""
 
 
-@dataclass
-class Candidate:
-    """A trial between its proposal and its result.
-
-    ``asked`` is Optuna's, when a sampler proposed it; ``attempts`` counts the trainings that this process
-    began.
-    """
-
-    trial: Trial
-    genotype: Genotype
-    cost: Cost
-    asked: optuna.trial.Trial | None = None
-    attempts: int = 1
-
-
 class Proposer:
-    """Asks the sampler, or chance, and tells it what came of it.
+    """Asks a sampler, or chance, for candidates, and tells the sampler what became of them.
 
-    ``objectives`` are names of qualities and costs; ``shares`` the parts of the longest training that each
-    rung is.
+    Args:
+        sampler: A name in SAMPLERS.
+        setting: What the sampler may know of the search.
+        budget: Limits of every candidate.
+        objectives: Names of qualities and costs.
+        shares: The part of the longest training that each rung is.
     """
 
     def __init__(
-        self, sampler: str, setting: Setting, budget: Budget, objectives: list[str], shares: list[float]
+        self,
+        sampler: str,
+        setting: Setting,
+        budget: Budget,
+        objectives: Sequence[str],
+        shares: Sequence[float],
     ) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.space, self.budget, self.objectives, self.shares = setting.space, budget, objectives, shares
-        self._chooser = RandomChooser(setting.seed)
-        # A Gaussian process knows what a rung is; other samplers compare the rung that all have reached.
-        self._knows_rungs = sampler == "surrogate" and len(shares) > 1
-        self._forgets = sampler == "random"  # chance looks at nothing
-        self.study = optuna.create_study(
-            directions=_directions(objectives),
-            sampler=SAMPLERS[sampler](setting),
-        )
+        self._chooser, self._random = RandomChooser(setting.seed), random.Random(setting.seed)  # noqa: S311
+        kind = SAMPLERS[sampler]
+        # Other samplers compare the rung that all candidates have reached.
+        self._tells_rungs = kind.handles_rungs and len(shares) > 1
+        self._uses_results = kind.uses_results
+        self.study = optuna.create_study(directions=_directions(objectives), sampler=kind(setting))
+
+    @property
+    def only_draws(self) -> bool:
+        """Whether every candidate is drawn: at random from a list, each entry with equal probability.
+
+        A random sampler would propose the entry nearest to a random point instead.
+        """
+        return isinstance(self.space, Listed) and not self._uses_results
 
     def ask(self) -> tuple[Genotype, optuna.trial.Trial]:
-        """What the sampler proposes."""
-        asked = self.study.ask()
-        return self.space.suggest(asked), asked
+        """The sampler's proposal, and Optuna's trial for it."""
+        token = self.study.ask()
+        return self.space.suggest(token), token
 
-    def draw(self) -> Genotype:
-        """What chance proposes."""
+    def draw(self, started: Collection[str]) -> Genotype:
+        """A random proposal; from a list, one that is not among the ids ``started``."""
+        if isinstance(self.space, Listed):
+            return self._random.choice([each for each in self.space.entries if each.id not in started])
         return self.space.suggest(self._chooser)
 
-    def forget(self, asked: optuna.trial.Trial) -> None:
-        """End a proposal that came to nothing."""
-        self.study.tell(asked, state=TrialState.FAIL)
+    def forget(self, token: object) -> None:
+        """End a proposal that is not evaluated."""
+        assert isinstance(token, optuna.trial.Trial)
+        self.study.tell(token, state=TrialState.FAIL)
 
-    def tell(self, candidate: Candidate, state: str, evaluation: Evaluation | None) -> None:
-        """Let the sampler know; PRUNED and not FAIL for a rejected one, since samplers forget failures."""
-        rung = candidate.trial.rung
-        if rung and not self._knows_rungs:
+    def tell(self, observation: Observation) -> None:
+        """Tell the sampler; PRUNED and not FAIL for a rejected candidate, since samplers forget failures."""
+        request, evaluation, token = observation.request, observation.evaluation, observation.request.token
+        if request.rung and not self._tells_rungs:
             return
-        values = _values(self.objectives, candidate.trial, evaluation)
-        kind = _STATES.get(state, TrialState.COMPLETE)
+        if token is None and not self._uses_results:
+            return
+        values = _values(self.objectives, observation)
+        state = _STATES.get(observation.state, TrialState.COMPLETE)
         attributes: dict[str, Any] = {}
-        if self._knows_rungs and evaluation is not None:
-            attributes[RUNGS] = [[self.shares[rung], evaluation.psnr_db]]
-            if rung < len(self.shares) - 1:
-                kind, values = TrialState.PRUNED, None
-        constraints = _violations(self.budget, candidate.cost, candidate.trial)
-        asked, candidate.asked = candidate.asked, None
-        if asked is None and self._forgets:
-            return
-        if asked is None or rung:
-            self.study.add_trial(
-                frozen_trial(
-                    self.space,
-                    candidate.genotype,
-                    state=kind,
-                    values=values,
-                    constraints=constraints,
-                    user_attrs=attributes,
-                )
+        if self._tells_rungs and evaluation is not None:
+            attributes[RUNGS] = [[self.shares[request.rung], evaluation.psnr_db]]
+            if request.rung < len(self.shares) - 1:
+                state, values = TrialState.PRUNED, None
+        constraints = _violations(self.budget, observation)
+        if token is None or request.rung:
+            trial = frozen_trial(
+                self.space,
+                request.genotype,
+                state=state,
+                values=values,
+                constraints=constraints,
+                user_attrs=attributes,
             )
+            self.study.add_trial(trial)
             return
+        assert isinstance(token, optuna.trial.Trial)
         for name, violation in constraints.items():
-            asked.set_constraint(name, violation)
+            token.set_constraint(name, violation)
         for name, value in attributes.items():
-            asked.set_user_attr(name, value)
-        self.study.tell(asked, values=values, state=kind)
+            token.set_user_attr(name, value)
+        self.study.tell(token, values=values, state=state)
 
 
 @contextmanager
@@ -137,18 +140,20 @@ def _directions(objectives: Sequence[str]) -> list[StudyDirection]:
     return [up if name in QUALITIES else down for name in objectives]
 
 
-def _values(objectives: Sequence[str], trial: Trial, evaluation: Evaluation | None) -> list[float] | None:
-    """One number an objective; None where nothing was measured."""
+def _values(objectives: Sequence[str], observation: Observation) -> list[float] | None:
+    """One number per objective; None where nothing was measured."""
+    evaluation = observation.evaluation
     if evaluation is None:
         return None
     return [
-        float(getattr(evaluation, name)) if name in QUALITIES else trial.price(name) for name in objectives
+        float(getattr(evaluation, name)) if name in QUALITIES else observation.price(name)
+        for name in objectives
     ]
 
 
-def _violations(budget: Budget, cost: Cost, trial: Trial) -> dict[str, float]:
-    """In one fixed order; what was measured for the trial stands in its row."""
-    return {**budget.violations(cost), **trial.excess}
+def _violations(budget: Budget, observation: Observation) -> dict[str, float]:
+    """Limit -> fraction above it, in one fixed order; measured limits count where they were exceeded."""
+    return {**budget.violations(observation.request.cost), **observation.excess}
 
 
 def frozen_trial(space: Space, genotype: Genotype, **fields: Any) -> optuna.trial.FrozenTrial:
@@ -185,15 +190,16 @@ def export(recipe: Recipe, trials: Sequence[Trial], storage: str) -> int:
             if key not in latest or trial.evaluation is not None:
                 latest[key] = trial
     frozen = []
-    for trial in sorted(latest.values(), key=lambda one: one.id):
-        cost = Cost(**trial.cost)
+    for trial in sorted(latest.values(), key=lambda each: each.id):
+        genotype = space.genotype.from_dict(trial.choices)
+        observation = observation_of(trial, request_of(trial, genotype))
         frozen.append(
             frozen_trial(
                 space,
-                space.genotype.from_dict(trial.choices),
+                genotype,
                 state=_STATES.get(trial.state, TrialState.COMPLETE),
-                values=_values(objectives, trial, trial.evaluation),
-                constraints=_violations(budget, cost, trial),
+                values=_values(objectives, observation),
+                constraints=_violations(budget, observation),
                 user_attrs={"genotype": trial.genotype_id, "rung": trial.rung, **trial.cost},
             )
         )

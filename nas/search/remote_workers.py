@@ -10,7 +10,6 @@ import time
 
 from leaderboard.store import Store
 from leaderboard.store.owners import is_gone
-from nas.search.proposer import Candidate
 
 LOOK_SECONDS = 1.0
 """Seconds between two looks at the database."""
@@ -19,8 +18,8 @@ OVERLAP = 1000
 """Events that are looked at again: on a server, the one with the lower number may be kept later."""
 
 
-class Partners:
-    """Who joined a study, and the candidates that were left to them."""
+class RemoteWorkers:
+    """The processes that joined a study. ``left``: ids of trials that wait for them, or that they train."""
 
     def __init__(self, store: Store, study_id: int) -> None:
         self._store, self._study_id = store, study_id
@@ -28,25 +27,25 @@ class Partners:
         self._states: dict[int, str] = {}
         self._workers: dict[str, int] = {}
         self._looked = 0.0
-        self.left: dict[int, Candidate] = {}
-        """By trial id, what waits for somebody or is trained by somebody else."""
+        self.left: set[int] = set()
 
-    def look(self) -> list[Candidate]:
-        """Those left to others that are over; at most once in LOOK_SECONDS, otherwise none."""
+    def ended(self) -> list[int]:
+        """The trials of ``left`` that ended; looks at most once in LOOK_SECONDS."""
         now = time.monotonic()
         if now - self._looked < LOOK_SECONDS:
             return []
         self._looked = now
         latest = self._store.latest_event(self._study_id)
-        for news in self._store.partners(self._study_id, self._since):
-            workers = int(news.details.get("workers", 0)) if news.kind == "joined" else 0
-            self._workers[news.worker or ""] = workers
+        for event in self._store.remote_workers(self._study_id, self._since):
+            workers = int(event.details.get("workers", 0)) if event.kind == "joined" else 0
+            self._workers[event.worker or ""] = workers
         self._since = max(self._since, latest - OVERLAP)
         if not self.left:
             return []
-        self._states = self._store.states(list(self.left))
-        over = [key for key, state in self._states.items() if state not in ("waiting", "running")]
-        return [self.left.pop(key) for key in over]
+        self._states = self._store.states(sorted(self.left))
+        ended = [key for key, state in self._states.items() if state not in ("waiting", "running")]
+        self.left.difference_update(ended)
+        return ended
 
     @property
     def workers(self) -> int:
@@ -54,6 +53,6 @@ class Partners:
         return sum(count for name, count in self._workers.items() if count and not is_gone(name))
 
     def wanted(self) -> int:
-        """How many more candidates are to be left to them, so that nobody has to wait for one."""
+        """How many more trials to leave to them, so that none of their workers is idle."""
         waiting = sum(self._states.get(key, "waiting") == "waiting" for key in self.left)
         return max(0, self.workers - waiting)

@@ -1,19 +1,19 @@
-"""Further seeds for the members of a front: which is next, and what they spread over."""
+"""Further seeds for the members of a front: which are missing, and their results."""
 
 from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from leaderboard.store.records import Trial
-from nas.search.progress import Tally
+from nas.search.progress import SearchProgress
 
 
 @dataclass(frozen=True, kw_only=True)
-class Spread:
-    """What one network reaches with several seeds, in dB."""
+class SeedResults:
+    """The PSNR of one network with several seeds, in dB."""
 
     genotype_id: str
     psnr_db: tuple[float, ...]
@@ -29,18 +29,19 @@ class Spread:
         return statistics.stdev(self.psnr_db) if len(self.psnr_db) > 1 else math.nan
 
 
-def missing_seeds(front: Iterable[str], seeds: range, trials: Iterable[Trial]) -> list[tuple[str, int]]:
-    """Genotype id and seed of every member that was not begun with that seed; ``trials`` were."""
-    begun = {(trial.genotype_id, trial.seed) for trial in trials}
+def missing_seeds(
+    front: Iterable[str], seeds: range, started: Collection[tuple[str, int]]
+) -> list[tuple[str, int]]:
+    """Genotype id and seed of every member of the front that was not ``started`` with that seed."""
     wanted = ((genotype_id, seed) for genotype_id in front for seed in seeds)
-    return [pair for pair in wanted if pair not in begun]
+    return [pair for pair in wanted if pair not in started]
 
 
-def spread(tally: Tally, trials: Iterable[Trial]) -> list[Spread]:
-    """What the members of the front reach with all their seeds, cheapest first."""
-    found = {genotype_id: [tally.top[genotype_id][1]] for genotype_id in tally.front()}
+def seed_results(progress: SearchProgress, trials: Iterable[Trial]) -> list[SeedResults]:
+    """The PSNR of every member of the front with all its seeds, cheapest network first."""
+    results = {genotype_id: [progress.top[genotype_id][1]] for genotype_id in progress.front()}
     for trial in trials:
-        ended = trial.evaluation is not None and trial.rung == tally.longest
-        if ended and trial.evaluation is not None and trial.genotype_id in found:
-            found[trial.genotype_id].append(trial.evaluation.psnr_db)
-    return [Spread(genotype_id=name, psnr_db=tuple(values)) for name, values in found.items()]
+        ended = trial.evaluation is not None and trial.rung == progress.longest
+        if ended and trial.evaluation is not None and trial.genotype_id in results:
+            results[trial.genotype_id].append(trial.evaluation.psnr_db)
+    return [SeedResults(genotype_id=name, psnr_db=tuple(values)) for name, values in results.items()]

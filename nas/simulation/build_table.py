@@ -22,7 +22,7 @@ import torch
 from leaderboard.store import Store
 from nas._version import __version__
 from nas.calibration.design import spread
-from nas.calibration.sweep import Ladder, make_levels, read_ladder
+from nas.calibration.sweep import SweepSession, make_fidelities, read_sweep
 from nas.cost.latency import processor
 from nas.data.benchmarks import BenchmarkSet
 from nas.errors import RecipeError, RunError
@@ -88,7 +88,7 @@ class Sampling:
 class Tabulation:
     """Trains a sample and gives its table; ``recipe.name`` is the name of both, and of the study.
 
-    Raises what :class:`nas.calibration.sweep.Ladder` and :func:`nas.calibration.design.spread` raise.
+    Raises what :class:`nas.calibration.sweep.SweepSession` and :func:`nas.calibration.design.spread` raise.
     """
 
     def __init__(
@@ -105,8 +105,8 @@ class Tabulation:
         self.name, self.sampling, self.licence = recipe.name, sampling, licence
         self.recipe = recipe.model_copy(update={"name": recipe.name + sampling.shard.suffix})
         self.store, self.runs, self.device = store, runs, device
-        levels = make_levels(recipe, list(sampling.rungs), dict(sampling.seeds))
-        self.ladder = Ladder(self.recipe, levels, store, runs, device, listen)
+        fidelities = make_fidelities(recipe, list(sampling.rungs), dict(sampling.seeds))
+        self.sweep = SweepSession(self.recipe, fidelities, store, runs, device, listen)
         whole = spread(
             recipe.search_space(),
             recipe.scale,
@@ -128,8 +128,8 @@ class Tabulation:
 
     def train(self) -> None:
         """Train what is left."""
-        self.ladder.prepare()
-        self.ladder.run(self.genotypes)
+        self.sweep.prepare()
+        self.sweep.run(self.genotypes)
 
     def measure(
         self,
@@ -138,8 +138,8 @@ class Tabulation:
         tell: Callable[[str], None] = lambda text: None,
     ) -> None:
         """Measure the weights of the longest rung on benchmark sets, each once."""
-        top = self.ladder.protocols[-1].id
-        for trial in self.store.trials(self.ladder.study.id, curves=False):
+        top = self.sweep.protocols[-1].id
+        for trial in self.store.trials(self.sweep.study.id, curves=False):
             evaluation = trial.evaluation
             if evaluation is None or evaluation.protocol_id != top:
                 continue
@@ -158,9 +158,9 @@ class Tabulation:
 
     def table(self, sets: Sequence[BenchmarkSet] = ()) -> Table:
         """What is there so far. Raises RunError where nothing is."""
-        frame = read_ladder(self.store, self.recipe.name)
+        frame = read_sweep(self.store, self.recipe.name)
         known = {one.id for one in self.genotypes}
-        rungs = {protocol.id: rung for rung, protocol in enumerate(self.ladder.protocols)}
+        rungs = {protocol.id: rung for rung, protocol in enumerate(self.sweep.protocols)}
         rows = [
             _row(row, rungs[row["protocol"]])
             for row in frame.to_dict("records")
@@ -175,7 +175,7 @@ class Tabulation:
     def _add_scores(self, rows: list[dict[str, Any]], names: Sequence[str]) -> None:
         """PSNR and SSIM on benchmark sets, for the rows whose weights were measured."""
         digests = {}
-        for trial in self.store.trials(self.ladder.study.id, curves=False):
+        for trial in self.store.trials(self.sweep.study.id, curves=False):
             if (made := trial.evaluation) is not None:
                 digests[made.genotype_id, made.protocol_id, made.seed] = made.checkpoint_sha256
         for row in rows:
@@ -192,8 +192,8 @@ class Tabulation:
                     row[f"ssim_{one.benchmark}"] = float("nan") if one.ssim is None else one.ssim
 
     def _card(self) -> dict[str, Any]:
-        protocols, space = self.ladder.protocols, self.ladder.space
-        levels = self.ladder.levels
+        protocols, space = self.sweep.protocols, self.sweep.space
+        fidelities = self.sweep.fidelities
         return {
             "version": VERSION,
             "name": self.name,
@@ -208,7 +208,7 @@ class Tabulation:
             "rungs": [
                 {"steps": one.plan["steps"], "protocol": one.id, "plan": one.plan} for one in protocols
             ],
-            "goes_on": all(later.continues(before) for before, later in pairwise(levels)),
+            "goes_on": all(later.continues(before) for before, later in pairwise(fidelities)),
             "budget": self.recipe.limits().limits(),
             "sample": self.sampling.words(),
             "wanted": self.sampling.architectures,

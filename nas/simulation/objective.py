@@ -1,7 +1,7 @@
-"""What a replay asks instead of training: costs, PSNR at each rung and seed, and how long it would take.
+"""Objectives: what a simulation asks instead of training. Costs, PSNR at each rung and seed, and seconds.
 
-A surface is a subclass of :class:`Surface`. Made-up ones are in ``nas/simulation/synthetic_landscape.py``; a
-table of recorded trainings is one, too (``nas/simulation/tabular_objective.py``).
+Synthetic ones are in ``nas/simulation/synthetic_landscape.py`` and ``synthetic_bottleneck.py``, tables of
+recorded trainings in ``nas/simulation/tabular_objective.py``.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from nas.cost.budget import Budget, Cost
 from search_spaces import Genotype, Space
 
 
-class Surface(ABC):
+class Objective(ABC):
     """Answers for every genotype that ``space`` gives.
 
     ``shares``: which part of the longest training each rung is, growing, the last one 1. ``goes_on``: a
@@ -81,16 +81,16 @@ class Surface(ABC):
 
     def share(self, trained: Iterable[Genotype]) -> float:
         """The true hypervolume of what was trained, as a share of the best front's."""
-        covered = Covered(self)
+        covered = Coverage(self)
         for genotype in trained:
             covered.add(genotype)
         return covered.share
 
 
-class Covered:
+class Coverage:
     """The share of the best front's hypervolume that is covered by genotypes added one by one."""
 
-    def __init__(self, surface: Surface) -> None:
+    def __init__(self, surface: Objective) -> None:
         self._surface, self.share = surface, 0.0
         self._costs: Sequence[float] = ()
         self._qualities: Sequence[float] = ()
@@ -110,7 +110,7 @@ class Covered:
         return self.share
 
 
-class MadeUp(Surface):
+class Synthetic(Objective):
     """A surface by formula: a subclass gives ``cost`` and ``truth_db``, here are noise, rungs and time.
 
     A short training falls short of the longest by an amount that differs between networks, and is noisier;

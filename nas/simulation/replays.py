@@ -24,11 +24,11 @@ from nas._version import __version__
 from nas.core.files import sha256_of, write_whole
 from nas.errors import RecipeError, unknown
 from nas.samplers import SAMPLERS
-from nas.simulation.executor import Plan, Replay, full_seconds
-from nas.simulation.objective import Surface
+from nas.simulation.objective import Objective
+from nas.simulation.simulation import SimulationPlan, full_seconds, simulate
 from nas.simulation.synthetic_landscape import surface_of
 from nas.simulation.table import read_table
-from nas.simulation.tabular_objective import Recorded
+from nas.simulation.tabular_objective import TabularObjective
 from nas.simulation.validate_table import TRUSTED
 
 SHIPPED = Path(__file__).parents[1] / "tables"
@@ -76,7 +76,7 @@ def parse_specs(text: str, trainings: int) -> list[Spec]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Source:
+class AnswerSource:
     """Where answers come from: a made-up surface by name, or the file of a table.
 
     ``model`` lets a fitted model answer for architectures that the table does not hold. ``digest`` is the
@@ -94,7 +94,7 @@ class Source:
         """What it is called."""
         return self.surface or Path(str(self.table)).name
 
-    def at(self, seed: int) -> Surface:
+    def at(self, seed: int) -> Objective:
         """The surface that a seed meets."""
         if self.surface is not None:
             return surface_of(self.surface, seed)
@@ -105,17 +105,17 @@ class Source:
 
 def source_of(
     surface: str | None, table: Path | None, *, model: bool = False, space: str | None = None
-) -> Source:
-    """A checked Source of one of the two. Raises RecipeError, and TableError for a damaged file."""
+) -> AnswerSource:
+    """A checked AnswerSource of one of the two. Raises RecipeError, and TableError for a damaged file."""
     if (surface is None) == (table is None):
         raise RecipeError("write --table FILE or --surface NAME: one of the two is what answers")
     if table is None:
         if model:
             raise RecipeError("--surrogate is for a table; a made-up surface answers for everything itself")
         surface_of(str(surface), 0)
-        return Source(surface=surface)
+        return AnswerSource(surface=surface)
     file = _file_of(table)
-    source = Source(table=str(file), model=model, digest=sha256_of(file), space=space)
+    source = AnswerSource(table=str(file), model=model, digest=sha256_of(file), space=space)
     source.at(0)
     return source
 
@@ -137,15 +137,15 @@ def _file_of(table: Path) -> Path:
 
 
 @functools.cache
-def _recorded(path: str, model: bool, digest: str) -> Recorded:
-    return Recorded(read_table(Path(path)), model=model)
+def _recorded(path: str, model: bool, digest: str) -> TabularObjective:
+    return TabularObjective(read_table(Path(path)), model=model)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
     """One replay."""
 
-    source: Source
+    source: AnswerSource
     spec: Spec
     workers: int
     seed: int
@@ -196,14 +196,14 @@ def run_task(task: Task) -> Curve:
     surface = task.source.at(task.seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of Optuna's samplers, for each proposal anew
-        plan = Plan(
+        plan = SimulationPlan(
             sampler=task.spec.sampler,
             seed=task.seed,
             workers=task.workers,
             trainings=task.spec.trainings,
             rungs=task.spec.rungs,
         )
-        trace = Replay(surface, plan).run()
+        trace = simulate(surface, plan)
     mean = full_seconds(surface)
     return Curve(
         task=task,

@@ -12,7 +12,7 @@ import torch
 from nas._version import __version__
 from nas.cost.latency import processor
 from nas.errors import RecipeError
-from nas.simulation.replays import Source, Spec, Task, run_tasks
+from nas.simulation.replays import AnswerSource, Spec, Task, run_tasks
 from nas.simulation.statistics import (
     Group,
     by_seconds,
@@ -22,7 +22,7 @@ from nas.simulation.statistics import (
     marks_up_to,
     seconds_marks,
 )
-from nas.simulation.tabular_objective import Recorded
+from nas.simulation.tabular_objective import TabularObjective
 
 Tell = Callable[[int], None]
 
@@ -31,7 +31,7 @@ KEPT = "replays"
 
 
 def gather(
-    source: Source,
+    source: AnswerSource,
     specs: Sequence[Spec],
     workers: Sequence[int],
     seeds: int,
@@ -68,7 +68,7 @@ def gather(
 
 
 def one_sampler(
-    source: Source,
+    source: AnswerSource,
     spec: Spec,
     workers: int,
     seeds: int,
@@ -105,14 +105,14 @@ def _require_trained(group: Group) -> None:
             )
 
 
-def _require_room(source: Source) -> None:
+def _require_room(source: AnswerSource) -> None:
     """Raise RecipeError where there is nothing that a share could be of."""
     surface = source.at(0)
     if surface.best <= 0:
         raise RecipeError(f"{source.name}: its best front covers nothing, so that no share of it can be told")
 
 
-def _quality(surface: Recorded) -> str:
+def _quality(surface: TabularObjective) -> str:
     asked = surface.asked
     return (
         f"asked about fifths that it was not told: tau {asked.tau:.2f}, {asked.error_db:.3f} dB off "
@@ -120,11 +120,11 @@ def _quality(surface: Recorded) -> str:
     )
 
 
-def _about(source: Source, seeds: int) -> dict[str, Any]:
+def _about(source: AnswerSource, seeds: int) -> dict[str, Any]:
     surface = source.at(0)
     day = datetime.now(UTC).date().isoformat()
     machine = f"{processor(torch.device('cpu'))}, ParetoSR {__version__}, {day}"
-    if isinstance(surface, Recorded):
+    if isinstance(surface, TabularObjective):
         kind = f"a table of {len(surface.entries)} architectures"
         if surface.left_out:
             kind += f" ({surface.left_out} that lack a rung are left out)"

@@ -17,7 +17,7 @@ from torch import nn
 
 from leaderboard.fronts.pareto import pareto_mask
 from nas.cost.budget import Budget, Cost
-from nas.simulation.objective import MadeUp
+from nas.simulation.objective import Synthetic
 from search_spaces import Genotype, Space, SpaceError, choice, span
 
 _WORDS = ("a", "b", "c", "d", "e", "f")
@@ -48,7 +48,7 @@ SPACE = Space(Choices)
 BUDGET = Budget(multi_adds=2_000_000_000)
 
 
-class Bottleneck(MadeUp):
+class Bottleneck(Synthetic):
     """One surface over :class:`Choices`, of which about two thirds are inside the budget."""
 
     space, budget = SPACE, BUDGET

@@ -23,7 +23,7 @@ from leaderboard.fronts.pareto import pareto_mask
 from nas.cost.budget import Budget, Cost
 from nas.errors import unknown
 from nas.samplers import RandomChooser
-from nas.simulation.objective import MadeUp, Surface
+from nas.simulation.objective import Objective, Synthetic
 from nas.simulation.synthetic_bottleneck import Bottleneck
 from search_spaces import Genotype, Space
 from search_spaces.lightweight import Lightweight
@@ -82,7 +82,7 @@ def _costs(genotype: Lightweight) -> tuple[int, int]:
     return round(params), round(multi_adds)
 
 
-class Landscape(MadeUp):
+class Landscape(Synthetic):
     """One landscape of the whole space ``lightweight``.
 
     Its best front is the one that an unhurried search of the truth itself finds (4,000 random genotypes, then
@@ -180,7 +180,7 @@ def _mutant(parent: Genotype, draw: random.Random) -> Genotype:
     return SPACE.genotype(**{**defaults, **parent.to_dict(), **changed})
 
 
-SURFACES: dict[str, Callable[[int], Surface]] = {
+SURFACES: dict[str, Callable[[int], Objective]] = {
     "landscape": Landscape,
     "landscape-tight": functools.partial(Landscape, budget="tight"),
     "bottleneck": Bottleneck,
@@ -191,7 +191,7 @@ DRAWS = 3
 """So many different surfaces of a kind are made: seed s meets number s % DRAWS."""
 
 
-def surface_of(name: str, seed: int) -> Surface:
+def surface_of(name: str, seed: int) -> Objective:
     """The surface ``name`` that a seed meets, one in a process: its best front takes some seconds to find.
 
     Raises RecipeError for an unknown name.
@@ -202,5 +202,5 @@ def surface_of(name: str, seed: int) -> Surface:
 
 
 @functools.cache
-def _drawn(name: str, number: int) -> Surface:
+def _drawn(name: str, number: int) -> Objective:
     return SURFACES[name](number)

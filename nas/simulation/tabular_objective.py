@@ -24,7 +24,7 @@ from nas.samplers import Listed, Setting
 from nas.samplers.candidates import PricedCandidate
 from nas.samplers.encoding import Encoding
 from nas.samplers.process import Prediction, Process
-from nas.simulation.objective import Surface
+from nas.simulation.objective import Objective
 from nas.simulation.table import Table
 from nas.simulation.validate_table import COSTS, TableError
 from search_spaces import Genotype
@@ -43,7 +43,7 @@ Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked:
+class ModelQuality:
     """What a model says of architectures that it was not told of: Kendall's tau with their truths, in dB off.
 
     ``error_db`` is the root of the mean squared error, ``spread_db`` the standard deviation of the truths.
@@ -54,7 +54,7 @@ class Asked:
     spread_db: float
 
 
-class Recorded(Surface):
+class TabularObjective(Objective):
     """The trainings of a table.
 
     An architecture that lacks a rung is left out (``left_out`` counts them). Its truth is the mean over the
@@ -180,7 +180,7 @@ class Recorded(Surface):
         return _Model(self, self.entries, range(len(self.shares)))
 
     @functools.cached_property
-    def asked(self) -> Asked:
+    def asked(self) -> ModelQuality:
         """How good the model is: each fifth of the table, at the longest rung, by a model of the others."""
         order = np.random.default_rng(0).permutation(len(self.entries))
         told = np.empty(len(order))
@@ -191,7 +191,7 @@ class Recorded(Surface):
             told[hidden] = [model.predict(self.entries[place])[0] for place in hidden]
         truths = np.array([self.truth_db(genotype) for genotype in self.entries])
         error = float(np.sqrt(np.mean((told - truths) ** 2)))
-        return Asked(tau=kendall(told, truths), error_db=error, spread_db=float(truths.std()))
+        return ModelQuality(tau=kendall(told, truths), error_db=error, spread_db=float(truths.std()))
 
     @functools.lru_cache(maxsize=100_000)  # noqa: B019  (a surface lives as long as its process)
     def _counted(self, genotype: Genotype) -> Cost:
@@ -205,7 +205,7 @@ class Recorded(Surface):
 class _Model:
     """A Gaussian process for each of ``rungs``, of the means over seeds of ``entries``."""
 
-    def __init__(self, surface: Recorded, entries: Sequence[Genotype], rungs: Sequence[int]) -> None:
+    def __init__(self, surface: TabularObjective, entries: Sequence[Genotype], rungs: Sequence[int]) -> None:
         space = surface.space
         setting = Setting(seed=0, space=space, price=surface.price, inside=surface.inside)
         self._candidates = setting.candidates()

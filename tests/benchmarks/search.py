@@ -21,16 +21,16 @@ import tempfile
 import time
 from pathlib import Path
 
-import nas.search.pareto_search
+import nas.search.session
 from leaderboard.store import Store, sqlite_url
 from nas.cost.budget import Cost
 from nas.cost.counting import cost_of
 from nas.executors import EXECUTORS, Done, Pool, Watch
 from nas.recipes.recipe import make_recipe
 from nas.samplers import RandomChooser
-from nas.search.pareto_search import Search
 from nas.search.progress import Event
 from nas.search.proposer import Proposer
+from nas.search.session import SearchSession
 from nas.training import Job, Outcome
 from search_spaces import Genotype
 
@@ -88,7 +88,7 @@ def measure(sampler: str, trials: int, url: str, folder: Path) -> None:
         pricing.append(time.perf_counter() - start)
         return cost
 
-    nas.search.pareto_search.cost_of = priced  # type: ignore[attr-defined]
+    nas.search.session.cost_of = priced  # type: ignore[attr-defined]
     marks: list[tuple[int, int]] = []
     moments: list[float] = []
 
@@ -99,21 +99,21 @@ def measure(sampler: str, trials: int, url: str, folder: Path) -> None:
 
     try:
         with Store(url) as store:
-            search = Search(recipe, store, folder, "cpu", listen)
+            search = SearchSession(recipe, store, folder, "cpu", listen)
             search.prepare()
             search.run()
             last = max(2, min(100, trials // 2))
             asked, counted = marks[-last - 1]
             thinking, counting = sum(asking[asked:]), sum(pricing[counted:])
             own = (moments[-1] - moments[-last - 1] - thinking - counting) / last
-            again = Search(recipe, store, folder, "cpu", listen)
+            again = SearchSession(recipe, store, folder, "cpu", listen)
             start = time.perf_counter()
             again.prepare()
             again.run()
             resumed = time.perf_counter() - start
     finally:
         Proposer.ask = ask  # type: ignore[method-assign]
-        nas.search.pareto_search.cost_of = cost_of  # type: ignore[attr-defined]
+        nas.search.session.cost_of = cost_of  # type: ignore[attr-defined]
     median, longest = statistics.median(asking[-last:]), max(asking[-last:])
     print(
         f"  {sampler:<10}{trials:>7} trials   own {own * 1e3:>6.1f} ms a candidate   "
@@ -128,7 +128,7 @@ def going_on(sampler: str, trials: int, folder: Path) -> None:
     begun, full = sqlite_url(folder / f"{sampler}-begun.db"), sqlite_url(folder / f"{sampler}-full.db")
     table = {"name": "long", "sampler": sampler, "executor": "instant", "device": "cpu", "trials": 1}
     with Store(begun) as store:
-        search = Search(make_recipe(table), store, folder, "cpu", lambda event: None)
+        search = SearchSession(make_recipe(table), store, folder, "cpu", lambda event: None)
         search.prepare()
         search.run()
         held = store.contents("long", events=False)
@@ -155,7 +155,9 @@ def going_on(sampler: str, trials: int, folder: Path) -> None:
         store.merge(lambda: [held])
     start = time.perf_counter()
     with Store(full) as store:
-        again = Search(make_recipe({**table, "trials": trials}), store, folder, "cpu", lambda event: None)
+        again = SearchSession(
+            make_recipe({**table, "trials": trials}), store, folder, "cpu", lambda event: None
+        )
         again.prepare()
         tally = again.run()
     assert len(tally.results) == trials

@@ -17,11 +17,11 @@ import torch
 
 from nas.samplers import SAMPLERS, Setting
 from nas.search.proposer import distribution
-from nas.simulation.objective import Surface
+from nas.simulation.objective import Objective
 from nas.simulation.synthetic_landscape import SPACE, surface_of
 
 
-def setting_of(surface: Surface, seed: int, trainings: int) -> Setting:
+def setting_of(surface: Objective, seed: int, trainings: int) -> Setting:
     return Setting(
         seed=seed,
         space=SPACE,

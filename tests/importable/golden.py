@@ -1,7 +1,7 @@
 """Small real searches whose every event is compared with files in ``tests/traces``: running and reading them.
 
-``python tests/importable/golden.py FOLDER`` writes one JSON file per scenario. Commit 78e810e wrote the files in
-``tests/traces/real``.
+``python tests/importable/golden.py FOLDER`` writes one JSON file per scenario. The files of
+``tests/traces/real`` were written by commit 78e810e.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ HALF = recipe(sampler="surrogate", rungs=RUNGS, trials=10, seed=14, seeds_for_fr
 def search(folder: Path, table: dict[str, Any], stop: Callable[[Event], bool] = lambda event: False) -> None:
     """One call of the search; it is interrupted where ``stop`` says so."""
     from nas.errors import Interrupted
-    from nas.search import search as run
+    from nas.search.session import search as run
 
     def listen(event: Event) -> None:
         if stop(event):
@@ -173,7 +173,7 @@ def retrained(folder: Path) -> None:
 
 def calibrated(folder: Path) -> None:
     """Every architecture at every fidelity."""
-    from nas.recipe import make_recipe
+    from nas.recipes.recipe import make_recipe
 
     (folder / "calibration.toml").write_text(
         make_recipe(recipe(name="calibration", seed=10)).to_toml(), encoding="utf-8"
@@ -212,7 +212,7 @@ def two_workers_surrogate(folder: Path) -> None:
 
 def joined(folder: Path) -> None:
     """A second process trains for the search."""
-    from nas.recipe import make_recipe
+    from nas.recipes.recipe import make_recipe
 
     table = recipe(trials=10, seed=13, proxy={"plan": "short", "steps": 60, "batch": 2, "lr_patch": 12})
     (folder / "golden.toml").write_text(make_recipe(table).to_toml(), encoding="utf-8")
@@ -267,9 +267,7 @@ def read_trace(folder: Path) -> list[list[Any]]:
     shown = ("excess", "psnr_db", "failure", "attempt", "reason")
     for run, kind, stage, number, rung, seed, genotype, plan, details in _events(folder):
         told = json.loads(details) if details else {}
-        kept = {
-            key: told[key] for key in ("excess", "psnr_db", "failure", "attempt", "reason") if key in told
-        }
+        kept = {key: told[key] for key in shown if key in told}
         steps = json.loads(plan).get("steps", "default") if plan else None
         trial = None if stage is None else f"{stage} {number}/{rung}/{seed}/{steps}"
         trace.append([run, kind, trial, genotype, kept])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from nas.compression.source import Source
+from nas.compression.source import CompressionSource
 from nas.evaluation.benchmark_sets import load_network
 from nas.training import Job, Plan, train
 from search_spaces.lightweight import Lightweight
@@ -38,7 +38,7 @@ def trained_weights(images: Path, folder: Path, plan: Plan) -> dict[str, Path]:
     return found
 
 
-def source(path: Path) -> Source:
+def source(path: Path) -> CompressionSource:
     """The network in a file of weights, as a pipeline takes it."""
     network = load_network(str(path), scale=None, weights=None, runs=path.parent, open_store=None)
-    return Source.of(network, trained=True)
+    return CompressionSource.of(network, trained=True)

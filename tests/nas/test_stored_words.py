@@ -11,7 +11,7 @@ import pytest
 from leaderboard.sources import SOURCES
 from leaderboard.store import schema
 from leaderboard.views import VIEWS
-from nas.calibration.sweep import LADDER
+from nas.calibration.sweep import SWEEP
 from nas.executors import EXECUTORS
 from nas.metrics.fidelity import METRICS
 from nas.recipes.protocol import protocol_of
@@ -59,7 +59,7 @@ def test_the_keys_of_a_recipe() -> None:
     assert set(BudgetSection.model_fields) == {
         *("params", "multi_adds", "conv_multi_adds", "min_params", "min_multi_adds", "memory", "latency_ms"),
     }
-    assert LADDER == "ladder"
+    assert SWEEP == "ladder"
 
 
 def test_the_words_that_a_recipe_may_hold() -> None:

@@ -18,9 +18,9 @@ import pytest
 from forked import Forker
 
 from leaderboard.store import Store
-from nas.calibration.calibration import Asked
+from nas.calibration.calibration import CalibrationPlan
 from nas.calibration.calibration_report import Report, analyse, calibration_of
-from nas.calibration.fidelities import Level
+from nas.calibration.fidelities import Fidelity
 from nas.calibration.sweep import COLUMNS
 from nas.calibration.zero_cost import ZERO_COST
 from nas.cli import main
@@ -240,8 +240,8 @@ def made_up(noise_db: float, *, seeds: int = 3, architectures: int = 16, seed: i
 
 def looked_at(frame: pd.DataFrame, *, seeds: int = 3, wanted: float = 0.7) -> Report:
     levels = [
-        (Level(plan=Plan(steps=200), name="quick", seeds=seeds), "short"),
-        (Level(plan=Plan(steps=600), name="longer", kind="reference"), "long"),
+        (Fidelity(plan=Plan(steps=200), name="quick", seeds=seeds), "short"),
+        (Fidelity(plan=Plan(steps=600), name="longer", kind="reference"), "long"),
     ]
     scores = {name: {"synflow": -float(at)} for at, name in enumerate(sorted(set(frame["genotype_id"])))}
     return analyse(frame, levels, scores, study="s", data="photos", first_seed=0, wanted_tau=wanted)
@@ -294,10 +294,10 @@ def test_the_report_is_plain_json_without_what_is_no_number() -> None:
 
 def test_levels_are_rungs_then_the_reference_then_variants(small_recipe: Callable[..., Recipe]) -> None:
     recipe = small_recipe()
-    asked = Asked(rungs=(2, 3), reference=6, variants=("ema",))
-    levels = asked.levels(recipe)
+    asked = CalibrationPlan(rungs=(2, 3), reference=6, variants=("ema",))
+    levels = asked.fidelities(recipe)
     told: list[tuple[Any, ...]] = [(level.kind, level.plan.steps, level.seeds) for level in levels]
     assert told == [("rung", 2, 3), ("rung", 3, 1), ("reference", 6, 1), ("variant", 2, 3)]
     assert levels[3].plan.ema == 0.999
     steady = make_recipe({**recipe.model_dump(exclude_none=True), "proxy": {"plan": "steady"}})
-    assert asked.levels(steady)[3].plan.ema == 0
+    assert asked.fidelities(steady)[3].plan.ema == 0

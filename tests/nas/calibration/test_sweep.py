@@ -14,11 +14,11 @@ import pytest
 from leaderboard.errors import StudyMismatchError
 from leaderboard.store import Store
 from nas.calibration.design import spread
-from nas.calibration.sweep import Ladder, make_levels, read_ladder, train_ladder
+from nas.calibration.sweep import SweepSession, make_fidelities, read_sweep, train_sweep
 from nas.errors import Interrupted, RecipeError, RunError
 from nas.recipes.recipe import Recipe, make_recipe
-from nas.search.pareto_search import Search
 from nas.search.progress import Event
+from nas.search.session import SearchSession
 from nas.training import Plan
 from nas.training.checkpoint import STATE
 from search_spaces import Genotype
@@ -51,8 +51,8 @@ def hear(events: list[Event]) -> Callable[[Event], None]:
 def test_every_architecture_climbs_every_rung_with_every_seed(recipe: Recipe, tmp_path: Path) -> None:
     genotypes = sample(recipe)
     with Store.at(tmp_path / "results.db") as store:
-        train_ladder(recipe, genotypes, [2, 5], {2: 3, 5: 1}, REFERENCE, store=store, runs=tmp_path)
-        frame = read_ladder(store, "climb", per_image=True)
+        train_sweep(recipe, genotypes, [2, 5], {2: 3, 5: 1}, REFERENCE, store=store, runs=tmp_path)
+        frame = read_sweep(store, "climb", per_image=True)
     assert len(frame) == 3 * (3 + 1 + 1)
     assert set(frame["genotype_id"]) == {one.id for one in genotypes}
     per = frame.groupby(["steps", "reference"])["seed"].agg(lambda seeds: sorted(set(seeds)))
@@ -77,12 +77,12 @@ def test_a_longer_rung_goes_on_and_finds_what_it_finds_alone(recipe: Recipe, tmp
             began.append(event.progress.step)
 
     with Store.at(tmp_path / "a.db") as store:
-        train_ladder(recipe, [genotype], [2, 5], store=store, runs=tmp_path / "a", listen=listen)
-        both = read_ladder(store, "climb")
+        train_sweep(recipe, [genotype], [2, 5], store=store, runs=tmp_path / "a", listen=listen)
+        both = read_sweep(store, "climb")
     assert began == [1, 2, 3, 4, 5]  # and not 1, 2, 1, 2, 3, 4, 5
     with Store.at(tmp_path / "b.db") as store:
-        train_ladder(recipe, [genotype], [5], store=store, runs=tmp_path / "b")
-        alone = read_ladder(store, "climb")
+        train_sweep(recipe, [genotype], [5], store=store, runs=tmp_path / "b")
+        alone = read_sweep(store, "climb")
     assert both.set_index("steps").loc[5, "psnr_db"] == alone["psnr_db"].item()
     assert not list((tmp_path / "a").rglob(STATE))
 
@@ -96,30 +96,30 @@ def test_a_plan_that_ends_trains_each_rung_from_the_start(small_recipe: Make, tm
             steps.append(event.progress.step)
 
     with Store.at(tmp_path / "results.db") as store:
-        train_ladder(recipe, sample(recipe, 1), [2, 4], store=store, runs=tmp_path, listen=listen)
+        train_sweep(recipe, sample(recipe, 1), [2, 4], store=store, runs=tmp_path, listen=listen)
     assert steps == [1, 2, 1, 2, 3, 4]
 
 
 def test_a_reference_in_steps_goes_on_from_the_longest_rung(recipe: Recipe, tmp_path: Path) -> None:
-    levels = make_levels(recipe, [2, 4], {2: 2, 4: 1}, 6)
+    levels = make_fidelities(recipe, [2, 4], {2: 2, 4: 1}, 6)
     with Store.at(tmp_path / "results.db") as store:
-        ladder = Ladder(recipe, levels, store, tmp_path, "cpu")
+        ladder = SweepSession(recipe, levels, store, tmp_path, "cpu")
         assert ladder.steps == 6 + 2  # one seed climbs to 6, the other stays at 2
         ladder.prepare()
         ladder.run(sample(recipe, 2))
-        frame = read_ladder(store, "climb")
+        frame = read_sweep(store, "climb")
     assert frame.groupby("steps")["reference"].all().to_dict() == {2: False, 4: False, 6: True}
 
 
 def test_nothing_is_trained_twice_and_more_can_be_asked_for(recipe: Recipe, tmp_path: Path) -> None:
     genotypes, events = sample(recipe), list[Event]()
     with Store.at(tmp_path / "results.db") as store:
-        train_ladder(recipe, genotypes[:2], [2], store=store, runs=tmp_path)
-        before = read_ladder(store, "climb")
-        again = train_ladder(recipe, genotypes[:2], [2], store=store, runs=tmp_path, listen=hear(events))
+        train_sweep(recipe, genotypes[:2], [2], store=store, runs=tmp_path)
+        before = read_sweep(store, "climb")
+        again = train_sweep(recipe, genotypes[:2], [2], store=store, runs=tmp_path, listen=hear(events))
         assert not events and not again.failed
-        train_ladder(recipe, genotypes, [2, 4], 2, REFERENCE, store=store, runs=tmp_path)
-        after = read_ladder(store, "climb")
+        train_sweep(recipe, genotypes, [2, 4], 2, REFERENCE, store=store, runs=tmp_path)
+        after = read_sweep(store, "climb")
         trained = store.events("climb")["kind"].value_counts()
     assert len(after) == 3 * 5 == trained["finished"]
     kept = after.merge(before, on=["genotype_id", "protocol", "seed"])
@@ -129,18 +129,20 @@ def test_nothing_is_trained_twice_and_more_can_be_asked_for(recipe: Recipe, tmp_
 def test_what_another_study_found_under_the_protocol_is_taken(recipe: Recipe, tmp_path: Path) -> None:
     genotypes, events = sample(recipe, 2), list[Event]()
     with Store.at(tmp_path / "results.db") as store:
-        train_ladder(recipe, genotypes, [2], store=store, runs=tmp_path)
+        train_sweep(recipe, genotypes, [2], store=store, runs=tmp_path)
         other = recipe.model_copy(update={"name": "other"})
-        train_ladder(other, genotypes, [2], store=store, runs=tmp_path, listen=hear(events))
+        train_sweep(other, genotypes, [2], store=store, runs=tmp_path, listen=hear(events))
         assert [event.kind for event in events] == ["repeated"] * 2
-        mine, theirs = (read_ladder(store, name) for name in ("other", "climb"))
+        mine, theirs = (read_sweep(store, name) for name in ("other", "climb"))
     assert list(mine["psnr_db"]) == list(theirs["psnr_db"])
 
 
 def test_a_search_finds_the_results_of_a_ladder(recipe: Recipe, tmp_path: Path) -> None:
     with Store.at(tmp_path / "results.db") as store:
-        ladder = train_ladder(recipe, sample(recipe, 2), [3], store=store, runs=tmp_path)
-        search = Search(recipe.model_copy(update={"name": "s"}), store, tmp_path, "cpu", lambda event: None)
+        ladder = train_sweep(recipe, sample(recipe, 2), [3], store=store, runs=tmp_path)
+        search = SearchSession(
+            recipe.model_copy(update={"name": "s"}), store, tmp_path, "cpu", lambda event: None
+        )
         assert search.protocols[0].id == ladder.protocols[0].id
 
 
@@ -153,8 +155,8 @@ def test_an_interruption_leaves_states_and_the_same_call_goes_on(recipe: Recipe,
 
     with Store.at(tmp_path / "results.db") as store:
         with pytest.raises(Interrupted):
-            train_ladder(recipe, genotypes, [2, 5], store=store, runs=tmp_path, listen=stop)
-        assert sorted(read_ladder(store, "climb")["steps"]) == [2, 2]
+            train_sweep(recipe, genotypes, [2, 5], store=store, runs=tmp_path, listen=stop)
+        assert sorted(read_sweep(store, "climb")["steps"]) == [2, 2]
         assert store.study("climb").owner is None
         steps: list[int] = []
 
@@ -162,24 +164,24 @@ def test_an_interruption_leaves_states_and_the_same_call_goes_on(recipe: Recipe,
             if event.kind == "progress" and event.progress is not None:
                 steps.append(event.progress.step)
 
-        train_ladder(recipe, genotypes, [2, 5], store=store, runs=tmp_path, listen=listen)
-        stopped = read_ladder(store, "climb")
+        train_sweep(recipe, genotypes, [2, 5], store=store, runs=tmp_path, listen=listen)
+        stopped = read_sweep(store, "climb")
     assert steps == [4, 5, 3, 4, 5]
     with Store.at(tmp_path / "whole.db") as store:
-        train_ladder(recipe, genotypes, [2, 5], store=store, runs=tmp_path / "whole")
-        whole = read_ladder(store, "climb")
+        train_sweep(recipe, genotypes, [2, 5], store=store, runs=tmp_path / "whole")
+        whole = read_sweep(store, "climb")
     assert list(stopped["psnr_db"]) == list(whole["psnr_db"])
 
 
 def test_several_workers_find_what_one_finds(small_recipe: Make, recipe: Recipe, tmp_path: Path) -> None:
     genotypes = sample(recipe)
     with Store.at(tmp_path / "one.db") as store:
-        train_ladder(recipe, genotypes, [2, 4], 2, store=store, runs=tmp_path / "one")
-        alone = read_ladder(store, "climb")
+        train_sweep(recipe, genotypes, [2, 4], 2, store=store, runs=tmp_path / "one")
+        alone = read_sweep(store, "climb")
     several = small_recipe(name="climb", proxy=STEADY, space=SPACE, executor="processes", workers=2)
     with Store.at(tmp_path / "two.db") as store:
-        train_ladder(several, genotypes, [2, 4], 2, store=store, runs=tmp_path / "two")
-        together = read_ladder(store, "climb")
+        train_sweep(several, genotypes, [2, 4], 2, store=store, runs=tmp_path / "two")
+        together = read_sweep(store, "climb")
     assert list(alone["psnr_db"]) == list(together["psnr_db"])
 
 
@@ -187,7 +189,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from leaderboard.store import Store
-from nas.calibration.sweep import train_ladder
+from nas.calibration.sweep import train_sweep
 from nas.recipes.recipe import load_recipe
 from nas.calibration.design import spread
 
@@ -202,7 +204,7 @@ def listen(event):
             os.kill(os.getpid(), signal.SIGKILL)
 
 with Store.at(runs / "results.db") as store:
-    train_ladder(recipe, genotypes, [2, 5], store=store, runs=runs, listen=listen)
+    train_sweep(recipe, genotypes, [2, 5], store=store, runs=runs, listen=listen)
 """
 
 
@@ -212,17 +214,17 @@ def test_a_killed_ladder_goes_on_and_trains_nothing_that_ended_again(recipe: Rec
     done = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path), str(file)], check=False, timeout=120)
     assert done.returncode == -signal.SIGKILL
     with Store.at(tmp_path / "results.db") as store:
-        before = read_ladder(store, "climb")
+        before = read_sweep(store, "climb")
         assert len(before) == 4  # three of 2 steps, one of 5; the next died on its way
-        train_ladder(recipe, sample(recipe), [2, 5], store=store, runs=tmp_path)
-        after = read_ladder(store, "climb")
+        train_sweep(recipe, sample(recipe), [2, 5], store=store, runs=tmp_path)
+        after = read_sweep(store, "climb")
         events = store.events("climb")["kind"].value_counts()
     assert len(after) == 6 and events["finished"] == 6 and events["taken_over"] == 1
 
 
 def test_one_process_at_a_time(recipe: Recipe, tmp_path: Path) -> None:
     with Store.at(tmp_path / "results.db") as store:
-        ladder = Ladder(recipe, make_levels(recipe, [2]), store, tmp_path, "cpu")
+        ladder = SweepSession(recipe, make_fidelities(recipe, [2]), store, tmp_path, "cpu")
         ladder.prepare()
         other = subprocess.Popen(["sleep", "60"])
         try:
@@ -247,13 +249,13 @@ def test_a_failure_is_told_and_not_tried_again_on_the_rungs_above(
         return real(self, scale)
 
     with Store.at(tmp_path / "results.db") as store:
-        levels = make_levels(recipe, [2, 4], 1, REFERENCE)
-        ladder = Ladder(recipe, levels, store, tmp_path, "cpu", hear(events))
+        levels = make_fidelities(recipe, [2, 4], 1, REFERENCE)
+        ladder = SweepSession(recipe, levels, store, tmp_path, "cpu", hear(events))
         ladder.prepare()
         monkeypatch.setattr(bad, "build", build)
         ladder.run(genotypes)
-        assert set(read_ladder(store, "climb")["genotype_id"]) == {genotypes[1].id}
-        again = train_ladder(recipe, genotypes, [2, 4], 1, REFERENCE, store=store, runs=tmp_path)
+        assert set(read_sweep(store, "climb")["genotype_id"]) == {genotypes[1].id}
+        again = train_sweep(recipe, genotypes, [2, 4], 1, REFERENCE, store=store, runs=tmp_path)
     failed = {(genotypes[0].id, level, 0) for level in range(3)}
     assert set(ladder.failed) == failed == set(again.failed)
     assert "cannot be built" in ladder.failed[genotypes[0].id, 0, 0]
@@ -262,19 +264,19 @@ def test_a_failure_is_told_and_not_tried_again_on_the_rungs_above(
 
 def test_ladders_and_searches_do_not_take_each_other_s_names(recipe: Recipe, tmp_path: Path) -> None:
     with Store.at(tmp_path / "results.db") as store:
-        train_ladder(recipe, sample(recipe, 1), [2], store=store, runs=tmp_path)
-        search = Search(recipe, store, tmp_path, "cpu", lambda event: None)
+        train_sweep(recipe, sample(recipe, 1), [2], store=store, runs=tmp_path)
+        search = SearchSession(recipe, store, tmp_path, "cpu", lambda event: None)
         with pytest.raises(StudyMismatchError, match="ladder was True"):
             search.prepare()
         table = {k: v for k, v in store.study("climb").recipe.items() if v is not None}
         with pytest.raises(RecipeError, match="no search"):
             make_recipe(table)
         own = recipe.model_copy(update={"name": "searched"})
-        Search(own, store, tmp_path, "cpu", lambda event: None).prepare()
+        SearchSession(own, store, tmp_path, "cpu", lambda event: None).prepare()
         with pytest.raises(StudyMismatchError, match="ladder"):
-            train_ladder(own, sample(recipe, 1), [2], store=store, runs=tmp_path)
-        with pytest.raises(RunError, match="no ladder"):
-            read_ladder(store, "searched")
+            train_sweep(own, sample(recipe, 1), [2], store=store, runs=tmp_path)
+        with pytest.raises(RunError, match="no sweep"):
+            read_sweep(store, "searched")
 
 
 @pytest.mark.parametrize(
@@ -293,9 +295,9 @@ def test_levels_that_cannot_be_meant_are_refused(
     recipe: Recipe, rungs: list[int], seeds: int | dict[int, int], reference: int | None, message: str
 ) -> None:
     with pytest.raises(RecipeError, match=message):
-        make_levels(recipe, rungs, seeds, reference)
+        make_fidelities(recipe, rungs, seeds, reference)
 
 
 def test_a_reference_that_is_a_rung_is_refused(recipe: Recipe) -> None:
     with pytest.raises(RecipeError, match="judge itself"):
-        make_levels(recipe, [2, 5], 1, replace(recipe.plan("proxy"), steps=5))
+        make_fidelities(recipe, [2, 5], 1, replace(recipe.plan("proxy"), steps=5))

@@ -13,7 +13,7 @@ from werkzeug.test import Client
 
 from leaderboard.store import Store
 from nas.recipes.recipe import Recipe
-from nas.search.pareto_search import Search
+from nas.search.session import SearchSession
 
 Nas = Callable[..., subprocess.CompletedProcess[str]]
 Make = Callable[..., Recipe]
@@ -24,7 +24,7 @@ def searched(small_recipe: Make, tmp_path: Path) -> list[Any]:
     """The trials of a finished search whose runs folder is ``tmp_path / 'runs'``."""
     recipe = small_recipe(sampler="random", budget={"params": "12k", "multi_adds": "8G"})
     with Store.at(tmp_path / "runs" / "results.db") as store:
-        search = Search(recipe, store, tmp_path / "runs", "cpu", lambda event: None)
+        search = SearchSession(recipe, store, tmp_path / "runs", "cpu", lambda event: None)
         search.prepare()
         search.run()
         return store.trials(search.study.id, "search")

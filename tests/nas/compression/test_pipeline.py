@@ -21,7 +21,7 @@ from leaderboard.errors import StudyMismatchError
 from leaderboard.store import Store
 from nas.cli.compress import _checked, _plan, _size
 from nas.compression.pipeline import TEACHER, Compressing, Pipeline
-from nas.compression.source import Source
+from nas.compression.source import CompressionSource
 from nas.compression.stages import FLOAT, INT8, STAGE, Compression, Stage, load_stage
 from nas.cost.counting import cost_of
 from nas.data import load_data
@@ -278,7 +278,7 @@ def test_light_f2srgan_goes_from_its_teacher_to_integers(images: Path, store: St
     made = Pipeline(
         "light",
         order(images, plan=plan, finetune_steps=2, rounds=1),
-        Source.of(fresh, trained=False),
+        CompressionSource.of(fresh, trained=False),
         source(tmp_path / "teacher.safetensors"),
         store=store,
         runs=tmp_path / "runs",
@@ -344,7 +344,7 @@ def test_what_cannot_be_done_is_said_before_anything_is(
         Pipeline("x", order(images), teacher, teacher, store=store, runs=tmp_path)
     nameless = Network(name="my.lab:net", source="x", scale=2, module=SMALL.build(2))
     with pytest.raises(CompressError, match=r"my\.lab:net: no genotype describes it"):
-        Source.of(nameless, trained=True)
+        CompressionSource.of(nameless, trained=True)
     done = whole.result.stages[-1].folder / WEIGHTS
     again = source(done)
     with pytest.raises(CompressError, match="is compressed already: compress what it was made from"):

@@ -21,7 +21,7 @@ from nas.errors import CandidateError, Interrupted, RunError, TimedOutError, Wor
 from nas.executors import Done, Pool
 from nas.executors.ray import Ray
 from nas.recipes.recipe import Recipe
-from nas.search.pareto_search import Search
+from nas.search.session import SearchSession
 from nas.training import Job, Outcome, Progress, train
 from nas.training.checkpoint import STATE, WEIGHTS, load_weights
 
@@ -162,7 +162,7 @@ def test_a_search_on_one_worker_makes_the_same_trials_as_inline(
         runs = tmp_path / executor
         runs.mkdir()
         with Store.at(runs / "results.db") as store:
-            search = Search(recipe, store, runs, "cpu", lambda event: None)
+            search = SearchSession(recipe, store, runs, "cpu", lambda event: None)
             search.prepare()
             search.run()
             made = store.trials(store.study(executor).id, "search")

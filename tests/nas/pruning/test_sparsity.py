@@ -13,7 +13,7 @@ from small_networks import SMALL
 
 from leaderboard.store import Store
 from nas.compression.pipeline import Pipeline
-from nas.compression.source import Source
+from nas.compression.source import CompressionSource
 from nas.compression.stages import Compression, Stage
 from nas.data import load_data
 from nas.errors import Interrupted, RecipeError
@@ -153,7 +153,7 @@ def test_a_pipeline_trains_with_it_once_before_the_first_round_and_goes_on_from_
 
         def made() -> Pipeline:
             asked = order(images, sparsity_steps=5)
-            source = Source.of(network, trained=True)
+            source = CompressionSource.of(network, trained=True)
             return Pipeline("thin", asked, source, None, store=store, runs=tmp_path / "runs")
 
         with pytest.raises(Interrupted):

@@ -14,9 +14,9 @@ from nas.errors import NasError, RecipeError
 from nas.networks.loading import load_network
 from nas.recipes.recipe import Recipe, load_recipe
 from nas.retraining.controls import choose_controls
-from nas.retraining.fixed_set import Retraining
-from nas.search.pareto_search import Search
+from nas.retraining.retraining import RetrainingSession
 from nas.search.progress import Event
+from nas.search.session import SearchSession
 from search_spaces.lightweight import Lightweight
 from search_spaces.published import PUBLISHED
 
@@ -80,12 +80,12 @@ def test_a_control_is_trained_as_the_best_is_and_never_taken_for_it(
         trials=2, sampler="random", budget={"params": "40k"}, retrain={"plan": "quick", "steps": 3}
     )
     with Store.at(tmp_path / "results.db") as store:
-        search = Search(recipe, store, tmp_path, "cpu", print_no)
+        search = SearchSession(recipe, store, tmp_path, "cpu", print_no)
         search.prepare()
         search.run()
         searched = {trial.genotype_id for trial in store.trials(search.study.id, "search")}
         controls = choose_controls(recipe, ["imdn", "rfdn"])
-        Retraining(recipe, store, tmp_path, "cpu").run(controls)
+        RetrainingSession(recipe, store, tmp_path, "cpu").run(controls)
         trials = store.trials(search.study.id, "retrain")
         frame = store.frame(recipe.name)
     assert [trial.genotype_id for trial in trials] == [one.genotype.id for one in controls]

@@ -19,10 +19,10 @@ from leaderboard.store.records import Trial
 from nas.cli import main
 from nas.cost.counting import cost_of
 from nas.recipes.recipe import Recipe
-from nas.retraining.fixed_set import Retraining
+from nas.retraining.retraining import RetrainingSession
 from nas.retraining.selection import Chosen
-from nas.search.pareto_search import Search
 from nas.search.progress import Event
+from nas.search.session import SearchSession
 
 Nas = Callable[..., tuple[int, str]]
 
@@ -32,7 +32,7 @@ def ids(small_recipe: Callable[..., Recipe], tmp_path: Path) -> list[str]:
     """The networks of a searched run `small` in `tmp_path`."""
     recipe = small_recipe(trials=3, sampler="random")
     with Store.at(tmp_path / "results.db") as store:
-        search = Search(recipe, store, tmp_path, "cpu", print_no)
+        search = SearchSession(recipe, store, tmp_path, "cpu", print_no)
         search.prepare()
         search.run()
         return sorted({trial.genotype_id for trial in store.trials(search.study.id) if trial.evaluation})
@@ -101,7 +101,7 @@ def _alone(tmp_path: Path, row: Trial) -> list[float]:
     with Store.at(tmp_path / "alone" / f"{row.genotype_id}.db") as store:
         store.open_study("small", recipe=recipe.to_dict(), space_digest="s", code_version="0")
         chosen = _chosen(recipe, row.choices)
-        done = Retraining(recipe, store, tmp_path / "alone", "cpu").run([chosen])
+        done = RetrainingSession(recipe, store, tmp_path / "alone", "cpu").run([chosen])
     return [one.evaluation.psnr_db for one in done]
 
 
@@ -163,11 +163,11 @@ def test_one_that_fails_is_a_row_with_its_reason_and_the_others_go_on(
     chosen = [_chosen(recipe, genotype.to_dict()) for genotype in genotypes]
     with Store.at(tmp_path / "results.db") as store:
         store.open_study("small", recipe=recipe.to_dict(), space_digest="s", code_version="0")
-        retraining = Retraining(recipe, store, tmp_path, "cpu")
+        retraining = RetrainingSession(recipe, store, tmp_path, "cpu")
         [done] = retraining.run(chosen)
         assert done.chosen == chosen[1]
         assert retraining.failed == {genotypes[0].id: "ValueError: this network never works"}
-        Retraining(recipe, store, tmp_path, "cpu").run(chosen)  # a failure is tried again
+        RetrainingSession(recipe, store, tmp_path, "cpu").run(chosen)  # a failure is tried again
     assert [row.state for row in rows(tmp_path)] == ["failed", "finished", "failed"]
 
 
@@ -237,7 +237,7 @@ def searched(small_recipe: Callable[..., Recipe], tmp_path: Path) -> Path:
     """A run `small` with a single result, that costs as little time as may be."""
     recipe = small_recipe(trials=1, sampler="random", proxy={"plan": "quick", "steps": 1, "batch": 1})
     with Store.at(tmp_path / "results.db") as store:
-        search = Search(recipe, store, tmp_path, "cpu", print_no)
+        search = SearchSession(recipe, store, tmp_path, "cpu", print_no)
         search.prepare()
         search.run()
     return tmp_path

@@ -16,7 +16,7 @@ from nas.cli import main
 from nas.errors import RunError
 from nas.recipes.recipe import Recipe
 from nas.retraining.selection import choose, choose_ids
-from nas.search.pareto_search import Search
+from nas.search.session import SearchSession
 from nas.training import Progress
 
 Nas = Callable[..., tuple[int, str]]
@@ -27,7 +27,7 @@ def recipe(small_recipe: Callable[..., Recipe], tmp_path: Path) -> Recipe:
     """A searched run `small` in `tmp_path`."""
     made = small_recipe(trials=3)
     with Store.at(tmp_path / "results.db") as store:
-        search = Search(made, store, tmp_path, "cpu", lambda event: None)
+        search = SearchSession(made, store, tmp_path, "cpu", lambda event: None)
         search.prepare()
         search.run()
     return made

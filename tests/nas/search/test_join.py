@@ -18,8 +18,8 @@ from leaderboard.errors import StudyMismatchError
 from leaderboard.store import Store, sqlite_url
 from nas.errors import RunError
 from nas.recipes.recipe import Recipe
-from nas.search.join import Joined
-from nas.search.pareto_search import Search
+from nas.search.join import JoinedSearch
+from nas.search.session import SearchSession
 
 RECIPE = """
 name = "shared"
@@ -203,12 +203,14 @@ def test_other_images_or_another_space_cannot_join(
         pass
 
     with Store.at(tmp_path / "results.db") as store:
-        Search(small_recipe(trials=1), store, tmp_path, "cpu", quiet).prepare()
-        Joined(small_recipe(trials=1), store, tmp_path, "cpu", quiet).prepare()
+        SearchSession(small_recipe(trials=1), store, tmp_path, "cpu", quiet).prepare()
+        JoinedSearch(small_recipe(trials=1), store, tmp_path, "cpu", quiet).prepare()
         with pytest.raises(StudyMismatchError, match="needs the same images"):
-            Joined(small_recipe(data="photos"), store, tmp_path, "cpu", quiet).prepare()
+            JoinedSearch(small_recipe(data="photos"), store, tmp_path, "cpu", quiet).prepare()
         with pytest.raises(StudyMismatchError, match="another search space"):
-            Joined(small_recipe(space={"only": {"width": [16]}}), store, tmp_path, "cpu", quiet).prepare()
+            JoinedSearch(
+                small_recipe(space={"only": {"width": [16]}}), store, tmp_path, "cpu", quiet
+            ).prepare()
         monkeypatch.setattr("leaderboard.store.remote_workers.is_gone", lambda owner: True)
         with pytest.raises(RunError, match="not being searched"):
-            Joined(small_recipe(trials=1), store, tmp_path, "cpu", quiet).prepare()
+            JoinedSearch(small_recipe(trials=1), store, tmp_path, "cpu", quiet).prepare()

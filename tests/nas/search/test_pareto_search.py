@@ -19,13 +19,13 @@ from nas.errors import BudgetError, DiskError, Interrupted, RecipeError, RunErro
 from nas.executors import EXECUTORS
 from nas.recipes.jobs import make_job
 from nas.recipes.recipe import Recipe
-from nas.retraining.fixed_set import Retraining
+from nas.retraining.retraining import RetrainingSession
 from nas.retraining.selection import choose
 from nas.samplers import SAMPLERS
 from nas.search.baselines import made_to_fit
 from nas.search.loop import ATTEMPTS
-from nas.search.pareto_search import Search
-from nas.search.progress import Event, Tally
+from nas.search.progress import Event, SearchProgress
+from nas.search.session import SearchSession
 from nas.training import train
 from search_spaces import load_space
 from search_spaces.lightweight import Lightweight
@@ -50,9 +50,9 @@ class Watcher:
             raise Interrupted("enough")
 
 
-def run(recipe: Recipe, runs: Path, watcher: Watcher | None = None) -> Tally:
+def run(recipe: Recipe, runs: Path, watcher: Watcher | None = None) -> SearchProgress:
     with Store.at(runs / "results.db") as store:
-        search = Search(recipe, store, runs, "cpu", watcher or Watcher())
+        search = SearchSession(recipe, store, runs, "cpu", watcher or Watcher())
         search.prepare()
         return search.run()
 
@@ -372,10 +372,10 @@ def test_a_plan_that_cannot_be_gone_on_with_has_no_rungs(small_recipe: Make) -> 
 def test_the_front_is_trained_with_further_seeds(small_recipe: Make, tmp_path: Path) -> None:
     recipe = small_recipe(trials=4, seeds_for_front=3)
     with Store.at(tmp_path / "results.db") as store:
-        search = Search(recipe, store, tmp_path, "cpu", Watcher())
+        search = SearchSession(recipe, store, tmp_path, "cpu", Watcher())
         search.prepare()
         tally = search.run()
-        spread = search.spread()
+        spread = search.seed_results()
         seeds = store.trials(store.study("small").id, "seeds")
     assert [one.genotype_id for one in spread] == tally.front()
     assert all(len(one.psnr_db) == 3 and one.deviation_db > 0 for one in spread)
@@ -554,7 +554,7 @@ def test_what_another_process_took_over_is_not_recorded_twice(small_recipe: Make
             return False
 
         watcher = Watcher(steal)
-        search = Search(recipe, store, tmp_path, "cpu", watcher)
+        search = SearchSession(recipe, store, tmp_path, "cpu", watcher)
         search.prepare()
         tally = search.run()
         assert len(tally.results) == 2
@@ -567,9 +567,9 @@ def test_what_another_process_took_over_is_not_recorded_twice(small_recipe: Make
 def test_two_searches_of_one_name_at_once_are_refused(small_recipe: Make, tmp_path: Path) -> None:
     recipe = small_recipe(trials=1)
     with Store.at(tmp_path / "results.db") as store:
-        search = Search(recipe, store, tmp_path, "cpu", Watcher())
+        search = SearchSession(recipe, store, tmp_path, "cpu", Watcher())
         search.prepare()
-        other = Search(recipe, store, tmp_path, "cpu", Watcher())
+        other = SearchSession(recipe, store, tmp_path, "cpu", Watcher())
         other.owner = "elsewhere:1:x"
         with pytest.raises(StudyTakenError, match=r"'small'"):
             other.prepare()
@@ -579,7 +579,7 @@ def test_two_searches_of_one_name_at_once_are_refused(small_recipe: Make, tmp_pa
 
 def test_the_front_and_its_hypervolume_are_those_of_the_results() -> None:
     results = {"a": (1e9, 30.0), "b": (2e9, 29.5), "c": (3e9, 31.0)}
-    tally = Tally(wanted=3, bicubic_psnr_db=29.0, rungs=[results, {}])
+    tally = SearchProgress(wanted=3, bicubic_psnr_db=29.0, rungs=[results, {}])
     assert tally.front() == ["a", "c"]
     assert tally.best_psnr_db == 31.0
     assert tally.hypervolume() == pytest.approx((3 - 1) * 1.0)
@@ -599,8 +599,8 @@ def test_the_best_of_the_front_is_retrained_once(small_recipe: Make, tmp_path: P
                 raise Interrupted("enough")
 
         with pytest.raises(Interrupted):
-            Retraining(recipe, store, tmp_path, "cpu", stop).run(chosen[:1])
-        retraining = Retraining(recipe, store, tmp_path, "cpu")
+            RetrainingSession(recipe, store, tmp_path, "cpu", stop).run(chosen[:1])
+        retraining = RetrainingSession(recipe, store, tmp_path, "cpu")
         [first], [again] = retraining.run(chosen[:1]), retraining.run(chosen[:1])
         assert (first.known, again.known) == (False, True)
         assert first.evaluation == again.evaluation
@@ -623,10 +623,10 @@ def test_what_one_plan_left_unfinished_is_not_finished_under_another(
     with Store.at(tmp_path / "results.db") as store:
         chosen = choose(store, recipe, top=1)
         with pytest.raises(Interrupted):
-            Retraining(recipe, store, tmp_path, "cpu", stop).run(chosen)
-        first = Retraining(recipe, store, tmp_path, "cpu")
+            RetrainingSession(recipe, store, tmp_path, "cpu", stop).run(chosen)
+        first = RetrainingSession(recipe, store, tmp_path, "cpu")
         longer = small_recipe(trials=2, retrain={"plan": "longer", "steps": 9, "batch": 2, "lr_patch": 12})
-        second = Retraining(longer, store, tmp_path, "cpu")
+        second = RetrainingSession(longer, store, tmp_path, "cpu")
         [done] = second.run(chosen)
         assert done.evaluation.protocol_id == second.protocol.id != first.protocol.id
         assert done.evaluation.curve[-1][0] == 9
@@ -640,6 +640,6 @@ def test_what_one_plan_left_unfinished_is_not_finished_under_another(
 def test_nothing_can_be_retrained_before_a_search(small_recipe: Make, tmp_path: Path) -> None:
     recipe = small_recipe()
     with Store.at(tmp_path / "results.db") as store:
-        Search(recipe, store, tmp_path, "cpu", Watcher()).prepare()
+        SearchSession(recipe, store, tmp_path, "cpu", Watcher()).prepare()
         with pytest.raises(RunError, match="no results yet"):
             choose(store, recipe, top=1)

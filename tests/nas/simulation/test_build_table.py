@@ -16,10 +16,10 @@ from nas.errors import RecipeError, RunError
 from nas.recipes.recipe import Recipe
 from nas.search.progress import Event
 from nas.simulation.build_table import Sampling, Shard, Tabulation, parse_shard
-from nas.simulation.executor import Plan, Replay
 from nas.simulation.replays import shipped_tables
+from nas.simulation.simulation import SimulationPlan, simulate
 from nas.simulation.table import merge_tables, read_table, write_table
-from nas.simulation.tabular_objective import Recorded
+from nas.simulation.tabular_objective import TabularObjective
 
 Make = Callable[..., Recipe]
 Nas = Callable[..., subprocess.CompletedProcess[str]]
@@ -48,7 +48,7 @@ def test_a_table_is_trained_once_written_and_replayed(recipe: Recipe, tmp_path: 
     events: list[Event] = []
     with Store.at(tmp_path / "results.db") as store:
         made = Tabulation(recipe, sampling(), store, tmp_path, "cpu", events.append)
-        made.ladder.prepare()
+        made.sweep.prepare()
         with pytest.raises(RunError, match="nothing was trained"):
             made.table()
         made.train()
@@ -65,10 +65,10 @@ def test_a_table_is_trained_once_written_and_replayed(recipe: Recipe, tmp_path: 
     assert per_rung.to_dict() == {0: [0, 1], 1: [0]}
     assert read.card["goes_on"] and read.card["data"].startswith("folder:")
     assert str(tmp_path) not in json.dumps(read.card)  # nobody else has that folder
-    surface = Recorded(read)
-    trace = Replay(surface, Plan(sampler="surrogate", seed=0, workers=2, trainings=6)).run()
+    surface = TabularObjective(read)
+    trace = simulate(surface, SimulationPlan(sampler="surrogate", seed=0, workers=2, trainings=6))
     assert trace.steps[-1].share == pytest.approx(1) and trace.steps[-1].full == 6
-    rungs = Replay(surface, Plan(sampler="random", seed=0, workers=2, trainings=4, rungs=True)).run()
+    rungs = simulate(surface, SimulationPlan(sampler="random", seed=0, workers=2, trainings=4, rungs=True))
     assert rungs.steps[-1].full >= 1
 
 

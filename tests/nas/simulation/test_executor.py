@@ -11,8 +11,8 @@ import pytest
 from leaderboard.fronts.pareto import hypervolume
 from nas.errors import RecipeError
 from nas.samplers import SAMPLERS, RandomChooser
-from nas.simulation.executor import Plan, Replay, full_seconds
-from nas.simulation.objective import Covered
+from nas.simulation.objective import Coverage
+from nas.simulation.simulation import SimulationPlan, full_seconds, simulate
 from nas.simulation.synthetic_bottleneck import SPACE, Bottleneck
 from nas.simulation.synthetic_landscape import DRAWS, SURFACES, surface_of
 from search_spaces import Genotype, SpaceError
@@ -39,7 +39,8 @@ def test_two_workers_and_two_rungs_keep_the_schedule_of_a_hand() -> None:
     """
     surface = Clock(0)
     assert full_seconds(surface) == 3
-    trace = Replay(surface, Plan(sampler="random", seed=0, workers=2, trainings=4, rungs=True)).run()
+    plan = SimulationPlan(sampler="random", seed=0, workers=2, trainings=4, rungs=True, ahead=0)
+    trace = simulate(surface, plan)
     assert [(step.begun, step.full, step.seconds) for step in trace.steps] == [
         *((1, 0, 1), (2, 0, 1), (3, 0, 2), (4, 0, 2), (5, 0, 3)),
         *((5, 1, 4), (6, 1, 4), (7, 1, 5), (7, 2, 6), (8, 2, 6)),
@@ -49,17 +50,36 @@ def test_two_workers_and_two_rungs_keep_the_schedule_of_a_hand() -> None:
     assert shares[:5] == [0] * 5 and 0 < shares[5] <= shares[-1]
 
 
+def test_what_is_proposed_ahead_waits_until_a_worker_is_free() -> None:
+    """With one training proposed ahead, the second promotion is due two seconds later than without.
+
+    | second | worker A | worker B |
+    | --- | --- | --- |
+    | 0-1 | first | second |
+    | 1-2 | third | fourth |
+    | 2-4 | fifth, sixth | a promotion, after three results |
+    | 4-5 | seventh | eighth |
+    | 5-7 | a promotion, after six results | |
+    """
+    plan = SimulationPlan(sampler="random", seed=0, workers=2, trainings=4, rungs=True)
+    trace = simulate(Clock(0), plan)
+    assert [(step.begun, step.full, step.seconds) for step in trace.steps] == [
+        *((1, 0, 1), (2, 0, 1), (3, 0, 2), (4, 0, 2), (5, 0, 3)),
+        *((5, 1, 4), (6, 1, 4), (7, 1, 5), (8, 1, 5), (8, 2, 7)),
+    ]
+
+
 def test_a_rung_that_begins_anew_pays_for_all_of_it() -> None:
     surface = Clock(0)
     surface.goes_on = False
-    trace = Replay(surface, Plan(sampler="random", seed=0, trainings=3, rungs=True)).run()
+    trace = simulate(surface, SimulationPlan(sampler="random", seed=0, trainings=3, rungs=True))
     assert [step.seconds for step in trace.steps] == [1, 2, 3, 6, 7, 8, 9]
 
 
 def test_workers_share_the_work_and_results_come_in_the_order_in_which_they_end() -> None:
     surface = surface_of("bottleneck", 0)
-    plans = [Plan(sampler="random", seed=3, workers=workers, trainings=24) for workers in (1, 4)]
-    alone, together = (Replay(surface, plan).run() for plan in plans)
+    plans = [SimulationPlan(sampler="random", seed=3, workers=workers, trainings=24) for workers in (1, 4)]
+    alone, together = (simulate(surface, plan) for plan in plans)
     assert alone.steps[-1].seconds == pytest.approx(alone.steps[-1].spent)
     assert together.steps[-1].spent == pytest.approx(alone.steps[-1].spent)
     assert together.steps[-1].seconds < alone.steps[-1].seconds / 3
@@ -75,15 +95,17 @@ def test_equal_plans_have_equal_traces_and_other_seeds_others(sampler: str, rung
     trainings = 2 if rungs else 15
 
     def trace(seed: int) -> object:
-        plan = Plan(sampler=sampler, seed=seed, workers=3, trainings=trainings, rungs=rungs)
-        return Replay(surface, plan).run()
+        plan = SimulationPlan(sampler=sampler, seed=seed, workers=3, trainings=trainings, rungs=rungs)
+        return simulate(surface, plan)
 
     assert trace(0) == trace(0) != trace(3)
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_every_sampler_can_be_replayed(sampler: str) -> None:
-    trace = Replay(surface_of("bottleneck", 1), Plan(sampler=sampler, seed=1, workers=2, trainings=8)).run()
+    trace = simulate(
+        surface_of("bottleneck", 1), SimulationPlan(sampler=sampler, seed=1, workers=2, trainings=8)
+    )
     assert [step.full for step in trace.steps] == list(range(1, 9))
     shares = [step.share for step in trace.steps]
     assert shares == sorted(shares) and 0 < shares[-1] <= 1
@@ -91,7 +113,7 @@ def test_every_sampler_can_be_replayed(sampler: str) -> None:
 
 def test_an_unknown_sampler_and_surface_are_told() -> None:
     with pytest.raises(RecipeError, match="did you mean 'tpe'"):
-        Plan(sampler="tpx", seed=0)
+        SimulationPlan(sampler="tpx", seed=0)
     with pytest.raises(RecipeError, match="did you mean 'bottleneck'"):
         surface_of("bottlenek", 0)
 
@@ -148,7 +170,7 @@ def test_a_share_grows_with_what_is_added_and_is_that_of_all_of_it() -> None:
     surface = surface_of("landscape", 0)
     chooser = RandomChooser(4)
     ones = [one for one in (surface.space.suggest(chooser) for _ in range(80)) if surface.inside(one)]
-    covered = Covered(surface)
+    covered = Coverage(surface)
     shares = [covered.add(one) for one in ones]
     assert shares == sorted(shares)
     whole = hypervolume(
@@ -163,9 +185,11 @@ def test_a_share_grows_with_what_is_added_and_is_that_of_all_of_it() -> None:
 @pytest.mark.parametrize("name", ["landscape", "bottleneck"])
 def test_the_default_sampler_beats_chance(name: str) -> None:
     def reached(sampler: str, trainings: int) -> float:
-        plans = [Plan(sampler=sampler, seed=seed, trainings=trainings) for seed in (0, DRAWS, 2 * DRAWS)]
+        plans = [
+            SimulationPlan(sampler=sampler, seed=seed, trainings=trainings) for seed in (0, DRAWS, 2 * DRAWS)
+        ]
         surface = surface_of(name, 0)
-        return statistics.mean(Replay(surface, plan).run().steps[-1].share for plan in plans)
+        return statistics.mean(simulate(surface, plan).steps[-1].share for plan in plans)
 
     assert reached("surrogate", 40) > reached("random", 100)
 
@@ -175,9 +199,9 @@ def test_rungs_find_more_in_the_same_time() -> None:
 
     def reached(rungs: bool) -> float:
         plans = [
-            Plan(sampler="tpe", seed=seed, workers=4, trainings=20, rungs=rungs)
+            SimulationPlan(sampler="tpe", seed=seed, workers=4, trainings=20, rungs=rungs)
             for seed in (0, DRAWS, 2 * DRAWS)
         ]
-        return statistics.mean(Replay(surface, plan).run().steps[-1].share for plan in plans)
+        return statistics.mean(simulate(surface, plan).steps[-1].share for plan in plans)
 
     assert reached(True) > reached(False)

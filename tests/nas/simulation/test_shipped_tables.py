@@ -13,7 +13,7 @@ from nas.cost.counting import cost_of
 from nas.errors import RecipeError
 from nas.simulation.replays import shipped_tables, source_of
 from nas.simulation.table import card_markdown, read_table
-from nas.simulation.tabular_objective import Recorded
+from nas.simulation.tabular_objective import TabularObjective
 from nas.simulation.validate_table import COSTS
 
 Nas = Callable[..., subprocess.CompletedProcess[str]]
@@ -35,7 +35,7 @@ def test_every_row_is_a_training_that_the_card_speaks_of(name: str) -> None:
     assert steps == sorted(steps) and len(steps) > 1
     assert (table.frame["psnr_db"] > 15).all() and (table.frame["seconds"] > 0).all()
     assert not table.frame.duplicated(["genotype_id", "protocol", "seed"]).any()
-    recorded = Recorded(table)
+    recorded = TabularObjective(table)
     assert recorded.left_out == 0 and all(noise > 0 for noise in recorded.noise_db)
     for machine in table.card["machines"]:
         assert "/" not in machine and "@" not in machine  # no path and no account

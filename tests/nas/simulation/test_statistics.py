@@ -13,7 +13,7 @@ from scipy import stats
 
 from nas.errors import RecipeError
 from nas.simulation.comparison_report import lines_of, markdown_of, write_report
-from nas.simulation.replays import Curve, Source, Spec, Task, parse_specs, run_tasks, source_of
+from nas.simulation.replays import AnswerSource, Curve, Spec, Task, parse_specs, run_tasks, source_of
 from nas.simulation.sampler_comparison import gather, one_sampler
 from nas.simulation.statistics import (
     by_seconds,
@@ -26,7 +26,7 @@ from nas.simulation.statistics import (
     rank_samplers,
 )
 
-SOURCE = Source(surface="bottleneck")
+SOURCE = AnswerSource(surface="bottleneck")
 
 
 def curve(share: list[float], seed: int = 0, sampler: str = "random", pace: float = 1.0) -> Curve:

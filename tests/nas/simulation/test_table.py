@@ -17,7 +17,7 @@ import pytest
 from nas.cost.budget import Cost
 from nas.cost.counting import cost_of
 from nas.samplers import Listed, RandomChooser
-from nas.simulation.executor import Plan, Replay
+from nas.simulation.simulation import SimulationPlan, simulate
 from nas.simulation.synthetic_landscape import surface_of
 from nas.simulation.table import (
     METADATA,
@@ -27,7 +27,7 @@ from nas.simulation.table import (
     read_table,
     write_table,
 )
-from nas.simulation.tabular_objective import Recorded
+from nas.simulation.tabular_objective import TabularObjective
 from nas.simulation.validate_table import TRUSTED, TableError
 from search_spaces import Genotype, Space
 from search_spaces.lightweight import Lightweight
@@ -242,18 +242,18 @@ def test_scores_on_benchmark_sets_travel_and_fill_each_other(table: Table, tmp_p
 
 
 def test_all_of_a_table_covers_all_of_its_front(table: Table) -> None:
-    surface = Recorded(table)
+    surface = TabularObjective(table)
     assert surface.share(surface.entries) == pytest.approx(1)
     assert isinstance(surface.space, Listed)
     for sampler in ("surrogate", "random"):
-        trace = Replay(surface, Plan(sampler=sampler, seed=1, workers=2, trainings=60)).run()
+        trace = simulate(surface, SimulationPlan(sampler=sampler, seed=1, workers=2, trainings=60))
         assert trace.steps[-1].full == 40  # each once, and then the table is used up
         assert trace.steps[-1].share == pytest.approx(1)
         assert trace.rejected == trace.answered == 0
 
 
 def test_a_table_answers_with_what_was_recorded(table: Table) -> None:
-    surface = Recorded(table)
+    surface = TabularObjective(table)
     one = surface.entries[7]
     of_one = table.frame[table.frame["genotype_id"] == one.id]
     recorded = of_one.set_index(["rung", "seed"])["psnr_db"]
@@ -270,11 +270,11 @@ def test_a_table_answers_with_what_was_recorded(table: Table) -> None:
 def test_who_lacks_a_rung_is_left_out_and_too_few_are_refused(table: Table) -> None:
     ids = list(table.genotypes)
     frame = table.frame[~((table.frame["genotype_id"] == ids[0]) & (table.frame["rung"] == 1))]
-    surface = Recorded(make_table(card(), frame.copy()))
+    surface = TabularObjective(make_table(card(), frame.copy()))
     assert surface.left_out == 1 and len(surface.entries) == 39
     few = make_table(card(), table.frame[table.frame["genotype_id"].isin(ids[:3])].copy())
     with pytest.raises(TableError, match="3 architectures were trained at every rung; 4 are needed"):
-        Recorded(few)
+        TabularObjective(few)
 
 
 def test_a_model_answers_elsewhere_when_it_was_asked_for_and_every_answer_is_counted() -> None:
@@ -284,11 +284,11 @@ def test_a_model_answers_elsewhere_when_it_was_asked_for_and_every_answer_is_cou
         space_digest=space.digest, only={name: list(options) for name, options in space.only.items()}
     )
     made = make_table({**about, "budget": {}}, rows(60, cost=lambda one: cost_of(one, 4), space=space))
-    surface = Recorded(made, model=True)
-    trace = Replay(surface, Plan(sampler="random", seed=0, trainings=8)).run()
+    surface = TabularObjective(made, model=True)
+    trace = simulate(surface, SimulationPlan(sampler="random", seed=0, trainings=8))
     assert 0 < trace.answered <= 8
     one = surface.entries[0]
-    assert surface.is_recorded(one) and surface.truth_db(one) == Recorded(made).truth_db(one)
+    assert surface.is_recorded(one) and surface.truth_db(one) == TabularObjective(made).truth_db(one)
     chooser = RandomChooser(99)
     others = [one for one in (space.suggest(chooser) for _ in range(40)) if SURFACE.inside(one)]
     others = [one for one in others if not surface.is_recorded(one)]

@@ -1,0 +1,157 @@
+"""What a scheduler asks for, and what it is told of it: the words between scheduler, recorder and loop."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Protocol
+
+from leaderboard.store.records import Evaluation, Trial
+from leaderboard.store.trials import Stage
+from nas.cost.budget import Cost
+from search_spaces import Genotype
+
+Key = tuple[str, str, int, int]
+"""What identifies a training within a run: stage, genotype id, rung, seed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Train:
+    """A training that a scheduler asks for.
+
+    Attributes:
+        genotype: The network.
+        cost: What it costs, counted.
+        seed: Seed of weights and patches.
+        rung: Index into the run's protocols, from 0.
+        stage: Which list of the run's trials it belongs to.
+        continues: The rung whose saved state the training continues from; None starts from scratch.
+        keep_state: Whether a longer training may continue from this one.
+        measured: Memory in bytes and latency in ms, as far as known; None where nothing was measured.
+        name: What the network is called in the run's tables; None for the name of a published network.
+        token: Passed back with the result. Optuna's trial, where a sampler proposed the network.
+    """
+
+    genotype: Genotype
+    cost: Cost
+    seed: int
+    rung: int = 0
+    stage: Stage = "search"
+    continues: int | None = None
+    keep_state: bool = False
+    measured: Mapping[str, float] | None = None
+    name: str | None = None
+    token: object = field(default=None, compare=False, repr=False)
+
+    @property
+    def key(self) -> Key:
+        """What identifies the training within its run."""
+        return self.stage, self.genotype.id, self.rung, self.seed
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reject(Train):
+    """A network over budget: recorded, never trained. ``excess``: limit -> fraction above it."""
+
+    excess: Mapping[str, float]
+
+
+class Pause(Enum):
+    """Why a scheduler asks for nothing."""
+
+    SKIPPED = "the proposal is being trained already, or has failed: ask again"
+    WAIT = "nothing to start until a result arrives"
+    OVER = "nothing is left to start, and no result is awaited"
+
+
+Action = Train | Reject | Pause
+
+
+@dataclass(frozen=True, kw_only=True)
+class Observation:
+    """What became of a request.
+
+    Attributes:
+        request: The request, as it was made or as the database holds it.
+        state: ``finished``, ``repeated``, ``rejected`` or ``failed``.
+        evaluation: The result; None where there is none.
+        trial: The row; None where a result was known and no row was written.
+        reason: Why it failed.
+    """
+
+    request: Train
+    state: str
+    evaluation: Evaluation | None = None
+    trial: Trial | None = None
+    reason: str = ""
+
+    def price(self, name: str) -> float:
+        """One cost by name, counted or measured; NaN where it was not measured."""
+        counted = self.request.cost.to_dict()
+        if name in counted:
+            return float(counted[name])
+        return float((self.request.measured or {}).get(name, float("nan")))
+
+    @property
+    def excess(self) -> Mapping[str, float]:
+        """Limit -> fraction above it; empty for a network inside the budget."""
+        return self.request.excess if isinstance(self.request, Reject) else {}
+
+
+class Scheduler(Protocol):
+    """Decides what is trained next. Calls no clock, database or torch: what it needs is passed in."""
+
+    def restore(self, past: Sequence[Observation], pending: Sequence[Train]) -> None:
+        """Take in the recorded trials of the run, oldest first, and those that are not finished."""
+
+    def next(self, elapsed: float) -> Action:
+        """The next request, ``elapsed`` seconds after the start.
+
+        Raises RunError where continuing makes no sense.
+        """
+
+    def on_result(self, observation: Observation) -> None:
+        """Take in a request that was finished, repeated or rejected."""
+
+    def on_failure(self, observation: Observation) -> None:
+        """Take in a request that failed."""
+
+    def on_elsewhere(self, request: Train) -> None:
+        """Another process trains the request, or has taken it over."""
+
+
+def request_of(trial: Trial, genotype: Genotype, rungs: int = 1, *, rung: int | None = None) -> Train:
+    """The request that a recorded trial was made from; on a higher rung it continues from the rung below.
+
+    Args:
+        trial: A row of the run.
+        genotype: The network of the row.
+        rungs: How many rungs the run has.
+        rung: The rung, where it is another one than the row's.
+    """
+    on_rungs, rung = trial.stage == "search", trial.rung if rung is None else rung
+    values = {
+        "genotype": genotype,
+        "cost": Cost(**trial.cost),
+        "seed": trial.seed,
+        "rung": rung,
+        "stage": trial.stage,
+        "continues": rung - 1 if on_rungs and rung else None,
+        "keep_state": on_rungs and rung < rungs - 1,
+        "measured": trial.measured,
+    }
+    if trial.state == "rejected":
+        return Reject(**values, excess=trial.excess)  # type: ignore[arg-type]
+    return Train(**values)  # type: ignore[arg-type]
+
+
+def observation_of(trial: Trial, request: Train, state: str | None = None) -> Observation:
+    """What a recorded trial says of its request; ``state`` where it counts as another one than the row's."""
+    return Observation(
+        request=request,
+        state=trial.state if state is None else state,
+        evaluation=trial.evaluation,
+        trial=trial,
+        reason=trial.reason or "",
+    )

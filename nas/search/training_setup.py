@@ -1,0 +1,99 @@
+"""How the candidates of a run are trained: plans, protocols, folders, jobs and the executor."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from leaderboard.store.records import Protocol
+from nas.data import Dataset
+from nas.executors import EXECUTORS, Executor, Pool
+from nas.recipes.jobs import make_job
+from nas.recipes.protocol import make_protocols
+from nas.recipes.recipe import PROXY, Recipe
+from nas.search.progress import SearchProgress
+from nas.search.requests import Train
+from nas.training import Job, Plan
+from nas.training.checkpoint import STATE
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingSetup:
+    """What all trainings of a run share.
+
+    Attributes:
+        recipe: What the run is.
+        runs: The folder of all runs.
+        device: Device, or devices separated by commas.
+        plans: The plan of each rung; ``protocols`` say what their numbers mean.
+        dataset: The images.
+        folder: The part of the run's folder that holds one folder for each training.
+        timed: Whether the recipe's time limit holds.
+    """
+
+    recipe: Recipe
+    runs: Path
+    device: str
+    plans: Sequence[Plan]
+    protocols: Sequence[Protocol]
+    dataset: Dataset
+    folder: str = "candidates"
+    timed: bool = True
+
+    @classmethod
+    def of_search(cls, recipe: Recipe, runs: Path, device: str) -> TrainingSetup:
+        """The proxy trainings of a search; measures bicubic interpolation on the held-out images."""
+        plans = recipe.rung_plans()
+        protocols, dataset = make_protocols(recipe, recipe.proxy.get("plan", PROXY), plans)
+        return cls(recipe=recipe, runs=runs, device=device, plans=plans, protocols=protocols, dataset=dataset)
+
+    def progress(self, wanted: int) -> SearchProgress:
+        """An empty account of a search for ``wanted`` candidates."""
+        return SearchProgress(
+            wanted=wanted,
+            rungs=[{} for _ in self.plans],
+            cost=self.recipe.price(),
+            bicubic_psnr_db=self.protocols[0].bicubic_psnr_db,
+        )
+
+    def job(self, request: Train) -> Job:
+        """The job of a request; it continues from the state of a shorter training where that is on disk."""
+        job = make_job(
+            self.recipe,
+            self.plans[request.rung],
+            request.genotype,
+            self.folder_of(request, request.rung),
+            seed=request.seed,
+            device=self.device.split(",")[0],
+        )
+        below = None if request.continues is None else self.state_of(request, request.continues)
+        begin = below if below is not None and below.exists() else None
+        return replace(job, begin=begin, keep_state=request.keep_state)
+
+    def folder_of(self, request: Train, rung: int) -> Path:
+        """Where the files of a network lie that is trained to a rung."""
+        seed = "" if request.seed == self.recipe.seed else f"-seed{request.seed}"
+        name = f"{request.genotype.id}-{self.protocols[rung].id}{seed}"
+        return self.runs / self.recipe.name / self.folder / name
+
+    def state_of(self, request: Train, rung: int) -> Path:
+        """The state from which a longer training continues."""
+        return self.folder_of(request, rung) / STATE
+
+    def start_executor(self) -> Executor[Job]:
+        """The executor that the recipe names. Raises RecipeError for devices that are not there."""
+        return EXECUTORS[self.recipe.executor](self.pool)
+
+    @property
+    def pool(self) -> Pool:
+        """How many workers there are, and where."""
+        recipe = self.recipe
+        devices = tuple(word.strip() for word in self.device.split(",")) if self.device != "cpu" else ()
+        return Pool(
+            workers=recipe.workers,
+            devices=devices,
+            time_limit_seconds=recipe.time_limit_seconds if self.timed else None,
+            ray_address=recipe.ray_address,
+            gpus_per_worker=recipe.gpus_per_worker,
+        )
