@@ -46,7 +46,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_images(tmp_path_factory.mktemp("images"))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def small_recipe(images: Path) -> Callable[..., Recipe]:
     """A recipe whose candidates train in a fraction of a second; keywords change it."""
 

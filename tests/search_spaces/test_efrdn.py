@@ -167,7 +167,9 @@ def test_an_unknown_tying_is_refused() -> None:
         FeatureFusionLatticeBlock(16, DistillationVariant(coefficients="half"))  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("row", ROWS)
+@pytest.mark.parametrize(
+    "row", [row if row == "full" else pytest.param(row, marks=pytest.mark.thorough) for row in ROWS]
+)
 def test_a_printed_row_is_reproduced(row: str) -> None:
     genotype, params, multi_adds, tolerance = ROWS[row]
     cost = cost_at_x4(genotype)

@@ -31,6 +31,7 @@ device = "cpu"
 [space.only]
 width = [16, 20, 24]
 blocks = [1, 2]
+block = ["residual", "rlfb", "imdb"]
 transformers = [0]
 [budget]
 params = "60k"
@@ -256,6 +257,7 @@ def tick(browser: Browser, genotype: str) -> None:
     browser.until(lambda: genotype in browser.text("#chosen-list"), f"{genotype} among the candidates")
 
 
+@pytest.mark.thorough
 def test_filters_by_cost_and_by_choices_leave_fewer_networks(
     browser: Browser, board: str, runs: Path
 ) -> None:
@@ -275,6 +277,7 @@ def test_filters_by_cost_and_by_choices_leave_fewer_networks(
     browser.until(lambda: "'50Kx' is no cost" in browser.text("#problem"), "what is wrong with the cost")
 
 
+@pytest.mark.thorough
 def test_marking_several_points_lists_them(browser: Browser, board: str) -> None:
     shown(browser, f"{board}?study=x4-300k")
     places = points(browser)
@@ -294,6 +297,7 @@ def test_marking_several_points_lists_them(browser: Browser, board: str) -> None
     )
 
 
+@pytest.mark.thorough
 def test_a_link_shows_the_same_after_a_reload(browser: Browser, board: str) -> None:
     wanted = "study=x4-300k&cost=params&quality=ssim&low=20K&view=history&table=trials"
     shown_address = f"{board}?{wanted}"
@@ -355,6 +359,7 @@ def test_a_result_arrives_while_the_page_is_open_and_the_zoom_stays(
             assert browser.run(zoom) == zoomed
 
 
+@pytest.mark.thorough
 def test_tables_and_figures_are_saved_as_files(browser: Browser, board: str, runs: Path) -> None:
     import pandas as pd
 
@@ -428,6 +433,7 @@ def test_names_never_become_markup(browser: Browser, board: str) -> None:
     assert browser.run("return window.broken") is None
 
 
+@pytest.mark.thorough
 def test_dark_and_light_as_the_system_or_as_chosen(browser: Browser, board: str) -> None:
     ground = "return getComputedStyle(document.body).backgroundColor"
     browser.scheme("dark")
@@ -445,7 +451,7 @@ def test_dark_and_light_as_the_system_or_as_chosen(browser: Browser, board: str)
     browser.run("localStorage.clear()")
 
 
-@pytest.mark.parametrize("size", [(390, 844), (1280, 720)])
+@pytest.mark.parametrize("size", [(390, 844), pytest.param((1280, 720), marks=pytest.mark.thorough)])
 def test_nothing_is_wider_than_the_window(
     browser: Browser, board: str, runs: Path, size: tuple[int, int]
 ) -> None:
@@ -460,6 +466,7 @@ def test_nothing_is_wider_than_the_window(
     assert browser.run("const d = document.querySelector('.drawer'); return d.scrollWidth <= d.clientWidth")
 
 
+@pytest.mark.thorough
 def test_the_keyboard_alone_is_enough(browser: Browser, board: str) -> None:
     shown(browser, f"{board}?study=x4-300k")
     keys = ActionChains(browser.driver)

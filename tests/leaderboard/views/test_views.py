@@ -119,6 +119,7 @@ def test_every_view_takes_a_single_point(name: str, rows: int, frames: dict[str,
     assert figure.data or len(figure.layout.annotations) == 1
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", VIEWS)
 def test_every_view_takes_every_cost_and_quality(name: str, database: Path) -> None:
     with Store.at(database, read_only=True) as store:

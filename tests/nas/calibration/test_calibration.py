@@ -117,6 +117,7 @@ def test_a_calibration_from_its_recipe_to_the_line_beside_the_front(
         assert store.calibration_reports()["tiny-calibration"] == report
 
 
+@pytest.mark.thorough
 def test_a_search_with_that_proxy_has_the_line_too_and_trains_nothing_of_it_again(
     recipe: Path, run: Nas, tmp_path: Path
 ) -> None:
@@ -132,6 +133,7 @@ def test_a_search_with_that_proxy_has_the_line_too_and_trains_nothing_of_it_agai
     assert "proxy tau " in scripts
 
 
+@pytest.mark.thorough
 def test_a_killed_calibration_goes_on_and_finds_what_one_without_a_stop_finds(
     recipe: Path, run: Nas, forker: Forker, tmp_path: Path
 ) -> None:
@@ -207,6 +209,7 @@ def test_every_command_of_the_page_works(
     assert "\nproxy " in printed[3]
 
 
+@pytest.mark.thorough
 def test_another_proxy_needs_another_name(recipe: Path, run: Nas) -> None:
     words = ("calibrate", str(recipe), "--architectures", "3", "--rungs", "1", "--seeds", "1")
     assert run(*words)[0] == 0

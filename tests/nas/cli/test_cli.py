@@ -32,7 +32,9 @@ device = "cpu"
 [space.only]
 width = [16, 24]
 blocks = [1, 2]
+block = ["residual", "rlfb", "imdb"]
 transformers = [0, 1]
+transformer = ["channel"]
 [budget]
 params = "30k"
 multi_adds = "8G"
@@ -227,15 +229,17 @@ def wait_for_results(path: Path, count: int, process: Process) -> None:
     raise AssertionError("no results came")
 
 
-@pytest.mark.parametrize("blow", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    "blow", [signal.SIGKILL, signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.thorough)]
+)
 def test_a_killed_search_goes_on_by_the_same_command(
     nas: Nas, forker: Forker, tmp_path: Path, images: Path, blow: signal.Signals
 ) -> None:
     path = tmp_path / "long.toml"
-    path.write_text(RECIPE.format(images=images, trials=5, steps=60))
+    path.write_text(RECIPE.format(images=images, trials=4, steps=60))
     process = forker.nas("search", "long.toml", cwd=tmp_path)
     database = tmp_path / "runs" / "results.db"
-    wait_for_results(database, 2, process)
+    wait_for_results(database, 1, process)
     os.kill(process.pid, blow)
     told, errors = process.communicate(timeout=60)
     if blow == signal.SIGKILL:
@@ -247,14 +251,14 @@ def test_a_killed_search_goes_on_by_the_same_command(
     with Store.at(database, read_only=True) as store:
         before = store.frame("long")
     done = before[before["state"] == "finished"]
-    assert 2 <= len(done) < 5
+    assert 1 <= len(done) < 4
 
     again = nas("search", "long.toml")
     assert again.returncode == 0, again.stderr
     with Store.at(database, read_only=True) as store:
         after = store.frame("long")
     finished = after[after["state"] == "finished"]
-    assert len(finished) == 5
+    assert len(finished) == 4
     assert finished["genotype"].is_unique
     assert not (after["state"] == "running").any()
     kept = finished[finished["genotype"].isin(done["genotype"])]
@@ -275,10 +279,10 @@ def test_a_second_search_of_one_run_is_refused(
     nas: Nas, forker: Forker, tmp_path: Path, images: Path
 ) -> None:
     path = tmp_path / "long.toml"
-    path.write_text(RECIPE.format(images=images, trials=3, steps=400))
+    path.write_text(RECIPE.format(images=images, trials=3, steps=4000))
     first = forker.nas("search", "long.toml", cwd=tmp_path)
     try:
-        wait_for_results(tmp_path / "runs" / "results.db", 1, first)
+        wait_for_results(tmp_path / "runs" / "results.db", 0, first)
         second = nas("search", "long.toml")
         assert second.returncode == 2
         assert "is being searched by" in second.stderr

@@ -198,10 +198,8 @@ def test_a_training_for_integers_cut_off_ends_as_if_it_had_not_been(
     assert all(torch.equal(a[name], b[name]) for name in a)
 
 
-@pytest.mark.parametrize(
-    "where",
-    [*(pytest.param(name, marks=pytest.mark.thorough) for name in ("distilled", "int8")), "pruned 2/2"],
-)
+@pytest.mark.thorough
+@pytest.mark.parametrize("where", ["distilled", "pruned 2/2", "int8"])
 def test_an_interruption_in_any_training_is_gone_on_from(
     pipeline: Make, store: Store, whole: Whole, where: str
 ) -> None:
@@ -225,6 +223,7 @@ def test_an_interruption_in_any_training_is_gone_on_from(
     assert list(store.frame("cut")["state"]) == ["finished"] * 6
 
 
+@pytest.mark.thorough
 def test_the_same_order_under_another_name_has_rows_of_its_own(pipeline: Make, store: Store) -> None:
     for name in ("one", "other"):
         finish(pipeline(name=name, prune=None, quantise="none"))
@@ -233,6 +232,7 @@ def test_the_same_order_under_another_name_has_rows_of_its_own(pipeline: Make, s
     assert list(store.frame("one")["psnr_db"]) == list(store.frame("other")["psnr_db"])
 
 
+@pytest.mark.thorough
 def test_a_crash_between_training_and_measuring_trains_nothing_again(pipeline: Make) -> None:
     result = finish(pipeline(prune=None, quantise="none"))
     assert [stage.name for stage in result.stages] == [TEACHER, "original", "distilled"]
@@ -243,6 +243,7 @@ def test_a_crash_between_training_and_measuring_trains_nothing_again(pipeline: M
     assert again.stages[-1].psnr_db == result.stages[-1].psnr_db
 
 
+@pytest.mark.thorough
 def test_a_loss_that_is_too_large_stops_at_the_last_good_stage_and_a_larger_limit_goes_on(
     pipeline: Make, store: Store
 ) -> None:
@@ -293,6 +294,7 @@ def test_light_f2srgan_goes_from_its_teacher_to_integers(images: Path, store: St
     assert result.stages[2].cost["multi_adds"] <= 0.6 * result.stages[1].cost["multi_adds"]
 
 
+@pytest.mark.thorough
 def test_benchmark_sets_are_measured_at_every_stage_and_kept(
     images: Path, trained: dict[str, Path], store: Store, tmp_path: Path
 ) -> None:

@@ -32,6 +32,7 @@ seeds_for_front = {seeds}
 [space.only]
 width = [16, 24]
 blocks = [1, 2]
+block = ["residual", "rlfb", "imdb"]
 transformers = [0]
 [budget]
 params = "30k"
@@ -109,7 +110,7 @@ def assert_each_once(tmp_path: Path, trials: int, url: str = "") -> pd.DataFrame
     return frame
 
 
-@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+@pytest.mark.parametrize("kind", ["postgresql", pytest.param("sqlite", marks=pytest.mark.thorough)])
 def test_a_process_that_joins_trains_a_part_and_nothing_twice(
     tmp_path: Path, images: Path, start: Start, request: pytest.FixtureRequest, kind: str
 ) -> None:
@@ -117,7 +118,7 @@ def test_a_process_that_joins_trains_a_part_and_nothing_twice(
     if kind == "postgresql":
         server: PostgresServer = request.getfixturevalue("postgres")
         url = server.new_database()
-    leader = start(write(tmp_path, images, trials=8, seeds=2, steps=200), "--db", url)
+    leader = start(write(tmp_path, images, trials=8, seeds=2, steps=100), "--db", url)
     wait_until(lambda: (seen(tmp_path, url)["state"] == "finished").any(), leader)
     helper = start("--name", "shared", "--join", "--db", url)
     assert "[8/8]" in ended_well(leader)
@@ -137,20 +138,21 @@ def test_a_process_that_joins_trains_a_part_and_nothing_twice(
 def test_what_a_killed_partner_had_is_trained_by_the_search(
     tmp_path: Path, images: Path, start: Start
 ) -> None:
-    leader = start(write(tmp_path, images, steps=500))
+    leader = start(write(tmp_path, images, trials=4, steps=150))
     wait_until(lambda: (seen(tmp_path)["state"] == "running").any(), leader)
     helper = start("shared.toml", "--join")
     wait_until(lambda: running_by(tmp_path, helper), leader, helper)
     os.kill(helper.pid, signal.SIGKILL)
     ended_well(leader)
-    frame = assert_each_once(tmp_path, 6)
+    frame = assert_each_once(tmp_path, 4)
     assert frame["attempt"].max() == 2
 
 
+@pytest.mark.thorough
 def test_who_joined_ends_when_the_search_is_killed_and_the_search_goes_on_later(
     tmp_path: Path, images: Path, start: Start
 ) -> None:
-    recipe = write(tmp_path, images, steps=500)
+    recipe = write(tmp_path, images, trials=4, steps=150)
     leader = start(recipe)
     wait_until(lambda: (seen(tmp_path)["state"] == "running").any(), leader)
     helper = start("--name", "shared", "--join")
@@ -161,12 +163,13 @@ def test_who_joined_ends_when_the_search_is_killed_and_the_search_goes_on_later(
     mine = trained[trained["state"] == "finished"]
     assert any(pid_of(owner) == helper.pid for owner in mine["owner"])
     ended_well(start(recipe))
-    frame = assert_each_once(tmp_path, 6)
+    frame = assert_each_once(tmp_path, 4)
     assert set(mine["genotype"]) <= set(frame[frame["state"] == "finished"]["genotype"])
 
 
+@pytest.mark.thorough
 def test_ctrl_c_on_who_joined_gives_its_candidate_back(tmp_path: Path, images: Path, start: Start) -> None:
-    leader = start(write(tmp_path, images, steps=500))
+    leader = start(write(tmp_path, images, trials=4, steps=150))
     wait_until(lambda: (seen(tmp_path)["state"] == "running").any(), leader)
     helper = start("--name", "shared", "--join")
     wait_until(lambda: running_by(tmp_path, helper), leader, helper)
@@ -175,7 +178,7 @@ def test_ctrl_c_on_who_joined_gives_its_candidate_back(tmp_path: Path, images: P
     assert (helper.returncode, errors) == (130, "")
     assert "the search goes on" in told
     ended_well(leader)
-    assert_each_once(tmp_path, 6)
+    assert_each_once(tmp_path, 4)
 
 
 @pytest.mark.parametrize(

@@ -182,7 +182,10 @@ def test_an_impossible_budget_leaves_no_run_behind(small_recipe: Make, tmp_path:
         assert store.studies() == []
 
 
-def test_a_space_that_is_used_up_ends_the_search(small_recipe: Make, tmp_path: Path) -> None:
+def test_a_space_that_is_used_up_ends_the_search(
+    small_recipe: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nas.search.pareto_search.PATIENCE", 100)
     only = {axis.name: [axis.options[0]] for axis in Lightweight.axes()}
     only |= {"block": ["residual"], "attention": ["none", "cca"]}
     watcher = Watcher()
@@ -268,6 +271,7 @@ def test_hung_and_dying_workers_cost_their_candidate_and_no_other(
         assert len(list(tmp_path.glob(f"kill-{trial.choices['width']}-*"))) == ATTEMPTS
 
 
+@pytest.mark.thorough
 def test_a_worker_that_dies_once_does_not_cost_the_candidate(
     small_recipe: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -400,6 +404,7 @@ def test_time_and_hypervolume_end_a_search(small_recipe: Make, tmp_path: Path) -
     assert len(run(small_recipe(hours=1, trials=2), tmp_path / "a").results) == 2
 
 
+@pytest.mark.thorough
 def test_published_networks_come_first_where_they_are_wanted(small_recipe: Make, tmp_path: Path) -> None:
     recipe = small_recipe(
         seed_published=True, trials=1, budget={"params": "300k"}, space={}, proxy={**STEADY, "steps": 1}
@@ -453,7 +458,10 @@ def test_another_runs_results_teach_the_sampler_and_are_not_trained_again(
         run(small_recipe(name="lost", warm_start="nobody"), tmp_path)
 
 
-def test_memory_and_latency_are_limits_too(small_recipe: Make, tmp_path: Path) -> None:
+def test_memory_and_latency_are_limits_too(
+    small_recipe: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nas.search.pareto_search.PATIENCE", 100)
     genotype = Lightweight(width=16, blocks=1, block="residual", attention="none", transformers=0)
     memory = peak_memory(lambda: genotype.build(2), 2)
     only = {axis.name: [axis.options[0]] for axis in Lightweight.axes()}

@@ -29,6 +29,7 @@ device = "cpu"
 [space.only]
 width = [16]
 blocks = [1]
+block = ["residual"]
 transformers = [0]
 [proxy]
 plan = "quick"
@@ -93,6 +94,7 @@ def test_two_processes_train_what_one_trains_and_one_of_them_writes_it(
         torch.testing.assert_close(two_weights[name], tensor, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.thorough
 def test_a_group_that_is_stopped_goes_on_by_the_same_command(searched: Path, tmp_path: Path) -> None:
     long = ("--steps", "100000", "--plan", "quick")
     group = subprocess.Popen(
@@ -128,6 +130,7 @@ def wait_for_words(process: subprocess.Popen[str], words: str) -> str:
     raise AssertionError(f"{words!r} was not printed")
 
 
+@pytest.mark.thorough
 def test_a_batch_that_cannot_be_divided_is_refused(searched: Path) -> None:
     recipe = searched / "tiny" / "recipe.toml"
     assert recipe.exists()
