@@ -44,6 +44,7 @@ class Process:
         self.stdout, self.stderr = stdout, stderr
         self.pid = int(self._told.readline())
         self.returncode: int | None = None
+        self._written: tuple[str, str] | None = None
 
     def poll(self) -> int | None:
         return self._ended(0)
@@ -56,6 +57,8 @@ class Process:
 
     def communicate(self, timeout: float | None = None) -> tuple[str, str]:
         """All that it wrote, once it has ended and nothing that it started holds its output open."""
+        if self._written is not None:
+            return self._written
         end = None if timeout is None else time.monotonic() + timeout
         pieces: dict[int, list[bytes]] = {}
         with selectors.DefaultSelector() as selector:
@@ -72,9 +75,10 @@ class Process:
                     if not piece:
                         selector.unregister(key.fd)
         self.wait(None if end is None else max(end - time.monotonic(), 0.1))
-        written = tuple(b"".join(pieces[stream.fileno()]).decode() for stream in (self.stdout, self.stderr))
+        stdout, stderr = (b"".join(pieces[each.fileno()]).decode() for each in (self.stdout, self.stderr))
+        self._written = stdout, stderr
         self.close()
-        return written[0], written[1]
+        return self._written
 
     def send_signal(self, number: int) -> None:
         if self.poll() is None:

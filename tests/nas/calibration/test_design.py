@@ -101,6 +101,7 @@ def _unevenness(sample: list[Genotype]) -> int:
     return found
 
 
+@pytest.mark.thorough
 def test_every_beginning_is_spread_too() -> None:
     sample = spread(Space(Plain), 2, 16, budget=Budget(), seed=0)
     logs = np.log([cost_of(one, 2).multi_adds for one in sample])
@@ -141,6 +142,7 @@ def test_a_budget_that_nothing_meets_says_what_is_the_smallest() -> None:
         spread(SMALL, 4, 0, budget=BUDGET, seed=0)
 
 
+@pytest.mark.thorough
 def test_a_tight_budget_is_still_sampled() -> None:
     """One random architecture in thirty is inside."""
     space, budget = Space(Plain), Budget(params=2_000)

@@ -87,6 +87,7 @@ def test_a_longer_rung_goes_on_and_finds_what_it_finds_alone(recipe: Recipe, tmp
     assert not list((tmp_path / "a").rglob(STATE))
 
 
+@pytest.mark.thorough
 def test_a_plan_that_ends_trains_each_rung_from_the_start(small_recipe: Make, tmp_path: Path) -> None:
     recipe = small_recipe(name="climb", space=SPACE)
     steps: list[int] = []
@@ -173,6 +174,7 @@ def test_an_interruption_leaves_states_and_the_same_call_goes_on(recipe: Recipe,
     assert list(stopped["psnr_db"]) == list(whole["psnr_db"])
 
 
+@pytest.mark.thorough
 def test_several_workers_find_what_one_finds(small_recipe: Make, recipe: Recipe, tmp_path: Path) -> None:
     genotypes = sample(recipe)
     with Store.at(tmp_path / "one.db") as store:

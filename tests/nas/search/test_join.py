@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -66,6 +67,14 @@ def write(tmp_path: Path, images: Path, **values: int) -> str:
     path = tmp_path / "shared.toml"
     path.write_text(RECIPE.format(**{"images": images, "trials": 6, "steps": 80, "seeds": 1} | values))
     return path.name
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory, images: Path, forker: Forker) -> Path:
+    """The folder of a search that has ended."""
+    folder = tmp_path_factory.mktemp("finished")
+    ended_well(forker.nas("search", write(folder, images, trials=1, steps=2), cwd=folder))
+    return folder
 
 
 def seen(tmp_path: Path, url: str = "") -> pd.DataFrame:
@@ -190,9 +199,9 @@ def test_ctrl_c_on_who_joined_gives_its_candidate_back(tmp_path: Path, images: P
     ],
 )
 def test_what_cannot_be_joined_is_one_line(
-    tmp_path: Path, images: Path, start: Start, arguments: list[str], words: str
+    finished: Path, tmp_path: Path, start: Start, arguments: list[str], words: str
 ) -> None:
-    ended_well(start(write(tmp_path, images, trials=1, steps=2)))
+    shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
     told, errors = (process := start(*arguments)).communicate(timeout=60)
     assert (process.returncode, told) == (2, "")
     assert words in errors

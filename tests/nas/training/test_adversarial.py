@@ -298,6 +298,7 @@ def test_one_that_was_cut_off_ends_with_the_same_bits(
     assert all(torch.equal(same[name], weights[name]) for name in weights)
 
 
+@pytest.mark.thorough
 def test_a_state_belongs_to_its_feature_network(images: Path, features: Path, tmp_path: Path) -> None:
     def stop(progress: Progress) -> None:
         raise Interrupted("enough")
@@ -363,6 +364,7 @@ def test_other_ways_of_training_go_with_it(images: Path, features: Path, changes
     assert train(job_of(images, features, steps=2, **changes)).psnr_db > 0
 
 
+@pytest.mark.thorough
 def test_a_batch_in_parts_trains_too(images: Path, features: Path) -> None:
     from nas.training.loop import _attempt
 

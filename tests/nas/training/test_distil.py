@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
+from levels import mostly_thorough
 from small_networks import BIG
 from small_networks import SMALL as STUDENT
 from torch import Tensor, nn
@@ -150,7 +151,7 @@ def test_blocks_that_are_used_twice_count_twice_and_any_module_serves_without_li
 
 
 @pytest.mark.parametrize("kind", DISTILLATIONS)
-@pytest.mark.parametrize("ema", [0.0, 0.9])
+@pytest.mark.parametrize("ema", mostly_thorough([0.0, 0.9], {0.9}))
 def test_a_distilled_training_cut_off_at_any_step_ends_as_if_it_had_not_been(
     images: Path, tmp_path: Path, teacher: Path, kind: str, ema: float
 ) -> None:
@@ -282,7 +283,7 @@ def test_output_alone_looks_at_no_features() -> None:
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("kind", DISTILLATIONS)
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("precision", mostly_thorough(["fp32", "bf16"], {"fp32"}))
 def test_a_gpu_repeats_student_and_teacher_as_one_graph(
     images: Path, teacher: Path, kind: str, precision: str
 ) -> None:
