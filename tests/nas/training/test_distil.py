@@ -283,7 +283,7 @@ def test_output_alone_looks_at_no_features() -> None:
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("kind", DISTILLATIONS)
-@pytest.mark.parametrize("precision", mostly_thorough(["fp32", "bf16"], {"fp32"}))
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_a_gpu_repeats_student_and_teacher_as_one_graph(
     images: Path, teacher: Path, kind: str, precision: str
 ) -> None:
@@ -324,6 +324,7 @@ with ranks.joined():
 """
 
 
+@pytest.mark.thorough
 def test_two_processes_are_taught_as_one_is_and_refuse_what_they_do_not_share(
     images: Path, teacher: Path, tmp_path: Path
 ) -> None:
