@@ -11,6 +11,7 @@ import tomllib
 import pytest
 import tomli_w
 import torch
+from levels import mostly_thorough, nightly
 
 from nas.cost.counting import cost_of, measure
 from nas.cost.cross_check import second_opinions
@@ -18,10 +19,7 @@ from nas.samplers import RandomChooser
 from search_spaces.lightweight import Lightweight
 
 SIZES = [(31, 47), (8, 8), (1, 64)]
-CHUNKS = [
-    pytest.param(chunk, marks=pytest.mark.thorough if chunk < 4 else pytest.mark.nightly)
-    for chunk in range(20)
-]
+CHUNKS = [*mostly_thorough(range(4), ()), *nightly(range(4, 20))]
 
 
 def random_genotypes(chunk: int, count: int) -> list[Lightweight]:

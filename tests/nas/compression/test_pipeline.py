@@ -407,7 +407,7 @@ def test_a_pipeline_that_is_killed_goes_on_with_the_same_command(
         assert list(store.frame("killed")["state"]) == ["finished"] * 6
 
 
-@pytest.mark.thorough
+@pytest.mark.nightly
 def test_a_pipeline_that_is_killed_again_and_again_ends_as_one_that_is_not(
     images: Path, trained: dict[str, Path], tmp_path: Path, nas: Nas, whole: Whole
 ) -> None:

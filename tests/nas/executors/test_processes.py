@@ -383,7 +383,7 @@ def test_a_program_that_forgets_to_close_ends_all_the_same(images: Path, tmp_pat
     wait_until(lambda: not any(lives(int(pid)) for pid in out.split()[:2]), seconds=20)
 
 
-@pytest.mark.thorough
+@pytest.mark.nightly
 def test_however_often_workers_are_killed_every_job_has_exactly_one_result(images: Path) -> None:
     dice = random.Random(0)  # noqa: S311
     executor = Processes(Pool(workers=3, threads=1))

@@ -16,7 +16,7 @@ import onnx
 import pytest
 import skimage.data
 import torch
-from levels import mostly_thorough
+from levels import mostly_thorough, nightly
 from onnx import TensorProto, helper
 from PIL import Image
 from torch import Tensor, nn
@@ -191,8 +191,9 @@ def test_every_part_becomes_onnx(tmp_path: Path) -> None:
     assert difference(module, OnnxNetwork(tmp_path / "a.onnx", 1)) < 1e-5
 
 
-@pytest.mark.thorough
-@pytest.mark.parametrize("number", SPREAD)
+@pytest.mark.parametrize(
+    "number", [*mostly_thorough(SPREAD[::3], ()), *nightly(set(SPREAD) - set(SPREAD[::3]))]
+)
 def test_every_option_becomes_onnx(number: int, tmp_path: Path) -> None:
     module = awake(spread(number).build(2))
     write_onnx(module, 2, tmp_path / "a.onnx")

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import torch
-from levels import mostly_thorough
+from levels import mostly_thorough, nightly
 from torch import Tensor, nn
 
 pytest.importorskip("torch_pruning")
@@ -429,7 +429,7 @@ class Dice:
         return self.random.randrange(low, min(high, 32) + 1, step)
 
 
-@pytest.mark.parametrize("seed", mostly_thorough(range(60), {0, 1}))
+@pytest.mark.parametrize("seed", [*mostly_thorough(range(20), {0, 1}), *nightly(range(20, 60))])
 def test_any_architecture_of_the_space_can_lose_half_and_no_layer_of_it_is_left_alone(seed: int) -> None:
     genotype = Lightweight.suggest(Dice(seed))
     torch.manual_seed(seed)
