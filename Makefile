@@ -1,4 +1,5 @@
-# make demo: the whole job in a few minutes.  make test: the tests.  make thorough: long ones, some minutes.
+# make demo: the whole job in a few minutes.  make test: the tests, a few minutes.
+# make thorough: repetitions and long variants.  make nightly: the longest of them, and make soak.
 # make soak: a search killed a hundred times, a quarter of an hour.  make lint: style and types.
 # make graph: packages and who imports whom.
 # PYTHON chooses the interpreter of the virtual environment (3.11 or newer).
@@ -7,7 +8,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test thorough soak lint graph format clean help
+.PHONY: demo test thorough nightly soak lint graph format clean help
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -30,6 +31,9 @@ test: $(STAMP)
 
 thorough: $(STAMP)
 	$(BIN)/python -m pytest -m thorough -n 2
+
+nightly: soak
+	$(BIN)/python -m pytest -m nightly -n 2
 
 soak: $(STAMP)
 	PARETOSR_SOAK=100 $(BIN)/python -m pytest -m thorough tests/nas/search/test_soak.py

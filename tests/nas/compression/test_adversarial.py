@@ -76,6 +76,7 @@ def silently(stage: Stage) -> None:
     """Tell nothing."""
 
 
+@pytest.mark.thorough
 def test_the_critic_comes_after_the_teacher_and_stays_to_the_integers(
     pipeline: Make, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -119,6 +120,7 @@ def test_the_critic_comes_after_the_teacher_and_stays_to_the_integers(
     assert 1e-5 < moved < 1e-3
 
 
+@pytest.mark.thorough
 def test_a_stage_that_was_cut_off_ends_with_the_same_bits(pipeline: Make) -> None:
     def stop(name: str, progress: Progress) -> None:
         if name == ADVERSARIAL and progress.step == 2:

@@ -93,6 +93,7 @@ def test_parts_are_disjoint_and_merge_to_the_whole(recipe: Recipe, tmp_path: Pat
     assert merged.card["name"] == all_of_it.card["name"] == "sample"
 
 
+@pytest.mark.thorough
 def test_a_merged_table_is_called_as_asked_and_counts_what_both_hold_once(nas: Nas, tmp_path: Path) -> None:
     before = read_table(SHIPPED)
     done = nas("tabulate", "--merge", str(SHIPPED), str(SHIPPED), "--name", "twice", "--out", "twice.parquet")
@@ -120,6 +121,7 @@ def test_weights_of_the_longest_rung_are_measured_on_benchmark_sets(
     assert frame["ssim_Set5"].max() <= 1
 
 
+@pytest.mark.thorough
 def test_a_plan_that_cannot_go_on_is_trained_anew_at_every_rung(small_recipe: Make, tmp_path: Path) -> None:
     with Store.at(tmp_path / "results.db") as store:
         made = Tabulation(small_recipe(space=SPACE), sampling(count=1), store, tmp_path, "cpu")
