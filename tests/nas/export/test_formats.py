@@ -210,12 +210,19 @@ def test_published_networks_become_torch_programs(name: str, tmp_path: Path) -> 
     assert difference(module, read_program(tmp_path / "a.pt2")) < 1e-5
 
 
+WORST = Lightweight(
+    width=16, blocks=1, block="ffc", transformers=1, transformer="esrt", heads=2, skip="bicubic"
+)
+"""Fourier units and an ESRT block inside, the parts that trace worst."""
+
+
 @pytest.mark.parametrize("format", FORMATS)
-def test_every_format_enlarges_a_photograph_as_the_network_does(format: str, tmp_path: Path) -> None:
-    """Fourier units and an ESRT block inside, the parts that trace worst."""
-    genotype = Lightweight(
-        width=16, blocks=1, block="ffc", transformers=1, transformer="esrt", heads=2, skip="bicubic"
-    )
+@pytest.mark.parametrize(
+    "genotype", [SMALL, pytest.param(WORST, marks=pytest.mark.thorough)], ids=["small", "worst"]
+)
+def test_every_format_enlarges_a_photograph_as_the_network_does(
+    format: str, genotype: Lightweight, tmp_path: Path
+) -> None:
     network = network_of(genotype)
     made = export(network, format, tmp_path / "network", licence="CC0")
     assert made.path == tmp_path / f"network{SUFFIXES[format]}"

@@ -127,12 +127,12 @@ def test_a_process_that_joins_trains_a_part_and_nothing_twice(
     if kind == "postgresql":
         server: PostgresServer = request.getfixturevalue("postgres")
         url = server.new_database()
-    leader = start(write(tmp_path, images, trials=8, seeds=2, steps=100), "--db", url)
+    leader = start(write(tmp_path, images, trials=6, seeds=2, steps=60), "--db", url)
     wait_until(lambda: (seen(tmp_path, url)["state"] == "finished").any(), leader)
     helper = start("--name", "shared", "--join", "--db", url)
-    assert "[8/8]" in ended_well(leader)
+    assert "[6/6]" in ended_well(leader)
     assert "The search of 'shared' ended" in ended_well(helper)
-    frame = assert_each_once(tmp_path, 8, url)
+    frame = assert_each_once(tmp_path, 6, url)
     done = frame[frame["state"] == "finished"]
     assert {pid_of(owner) for owner in done["owner"]} == {leader.pid, helper.pid}
     front = done[done["stage"] == "seeds"]
