@@ -29,6 +29,26 @@ HINT = "Click a point to open the network; lasso or box to list several."
 
 def connect(app: Dash, scene: PageContext) -> None:
     """Lets the controls follow the address and the database, and the figure the controls."""
+    _connect_controls(app, scene)
+    _connect_figure(app, scene)
+    app.clientside_callback(
+        ClientsideFunction("page", "write_address"),
+        Output("written", "data"),
+        *(input_(name) for name in FIELDS),
+    )
+    app.clientside_callback(
+        ClientsideFunction("page", "theme"), Output("theme", "children"), Input("theme", "n_clicks")
+    )
+    app.clientside_callback(
+        ClientsideFunction("page", "save_figure"),
+        Output("exported", "data"),
+        *(Input(f"figure-{kind}", "n_clicks") for kind in ("html", "svg", "png")),
+        prevent_initial_call=True,
+    )
+
+
+def _connect_controls(app: Dash, scene: PageContext) -> None:
+    """The controls follow the address and the database."""
 
     @app.callback(
         {name: output(name) for name in FIELDS},
@@ -53,6 +73,10 @@ def connect(app: Dash, scene: PageContext) -> None:
         except LeaderboardError as error:
             return _only_said(str(error))
 
+
+def _connect_figure(app: Dash, scene: PageContext) -> None:
+    """The figure follows the controls."""
+
     @app.callback(
         Output("figure", "figure"),
         Output("about", "children"),
@@ -72,21 +96,6 @@ def connect(app: Dash, scene: PageContext) -> None:
         except LeaderboardError as error:
             return no_update, no_update, no_update, str(error)
         return figure, VIEWS[query.view].about, HINT if has_networks(figure) else "", ""
-
-    app.clientside_callback(
-        ClientsideFunction("page", "write_address"),
-        Output("written", "data"),
-        *(input_(name) for name in FIELDS),
-    )
-    app.clientside_callback(
-        ClientsideFunction("page", "theme"), Output("theme", "children"), Input("theme", "n_clicks")
-    )
-    app.clientside_callback(
-        ClientsideFunction("page", "save_figure"),
-        Output("exported", "data"),
-        *(Input(f"figure-{kind}", "n_clicks") for kind in ("html", "svg", "png")),
-        prevent_initial_call=True,
-    )
 
 
 def _only_said(message: str) -> list[Any]:

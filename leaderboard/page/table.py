@@ -36,6 +36,13 @@ PAPER = ("genotype", "params", "multi_adds", "psnr_db", "ssim")
 
 def connect(app: Dash, scene: PageContext) -> None:
     """Fills the table a page at a time, and saves it."""
+    _connect_columns(app)
+    _connect_rows(app, scene)
+    _connect_files(app, scene)
+
+
+def _connect_columns(app: Dash) -> None:
+    """The columns follow what the reader selects."""
 
     @app.callback(
         Output("grid", "columnDefs"),
@@ -50,6 +57,10 @@ def connect(app: Dash, scene: PageContext) -> None:
             shown.insert(0, "study")
         offered = [{"value": name, "label": HEADINGS[name]} for name in OFFERED[kind]]
         return [column(name) for name in ("chosen", *shown)], offered
+
+
+def _connect_rows(app: Dash, scene: PageContext) -> None:
+    """The rows are read when the grid asks for them; a change of the query empties the grid."""
 
     @app.callback(
         Output("grid", "getRowsResponse"),
@@ -78,6 +89,10 @@ def connect(app: Dash, scene: PageContext) -> None:
         Input("stamp", "data"),
         *(input_(name) for name in ("cost", "quality", "low", "high", "filters", "table", "picked")),
     )
+
+
+def _connect_files(app: Dash, scene: PageContext) -> None:
+    """A button for each format saves the table."""
 
     @app.callback(
         Output("download", "data"),

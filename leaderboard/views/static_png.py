@@ -78,10 +78,43 @@ def save_front_png(frame: pd.DataFrame, path: str | Path, show: Show, *, dpi: in
 def _draw(figure: Figure, info: FrontInfo) -> None:
     height = 0.665 if info.calibration else 0.7  # a third line above it
     axes = figure.add_axes((LEFT, 0.125, 0.97 - LEFT, height))
-    others, front, y = info.points[~info.points["on_front"]], info.front, info.quality
     axes.set_xscale("log")
     axes.set_xlim(*cost_range(info))
     axes.set_ylim(*psnr_range(info))
+    _points(axes, info)
+    _reference_lines(axes, info)
+    _names(axes, info)
+    axes.xaxis.set_major_locator(FixedLocator(ticks(*cost_range(info))))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: amount(value).replace(".0", "")))
+    axes.set_xlabel(cost_title(info.cost), labelpad=7)
+    axes.set_ylabel(quality_title(info.quality), labelpad=7)
+    axes.grid(color="#e2e8f0", linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.tick_params(colors=SOFT, length=0, pad=6)
+    for side, spine in axes.spines.items():
+        spine.set_visible(side in ("left", "bottom"))
+        spine.set_color("#cbd5e1")
+    figure.text(LEFT, 0.94, front_title(info), fontsize=16, fontweight="bold")
+    said, how, *trust = front_words(info)
+    figure.text(LEFT, 0.9, f"{info.study}: {said}", fontsize=10.5, color=SOFT)
+    figure.text(LEFT, 0.865, how, fontsize=10.5, color=SOFT)
+    for line in trust:
+        figure.text(LEFT, 0.83, line, fontsize=10.5, color=SOFT)
+    axes.legend(
+        loc="lower right",
+        bbox_to_anchor=(1.01, 0.78 / height),
+        ncols=3,
+        frameon=False,
+        fontsize=10,
+        columnspacing=1.2,
+        handletextpad=0.5,
+    )
+
+
+def _points(axes: Axes, info: FrontInfo) -> None:
+    """Dominated networks, the front, and standard deviations where there are several seeds."""
+    others, front, y = info.points[~info.points["on_front"]], info.front, info.quality
     axes.scatter(others[info.cost], others[y], s=26, color=FADED, alpha=0.45, linewidths=0, label="dominated")
     axes.plot(
         front[info.cost],
@@ -107,34 +140,6 @@ def _draw(figure: Figure, info: FrontInfo) -> None:
             elinewidth=1.3,
             zorder=2.5,
         )
-    _reference_lines(axes, info)
-    _names(axes, info)
-    axes.xaxis.set_major_locator(FixedLocator(ticks(*cost_range(info))))
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: amount(value).replace(".0", "")))
-    axes.set_xlabel(cost_title(info.cost), labelpad=7)
-    axes.set_ylabel(quality_title(y), labelpad=7)
-    axes.grid(color="#e2e8f0", linewidth=0.8)
-    axes.set_axisbelow(True)
-    axes.tick_params(colors=SOFT, length=0, pad=6)
-    for side, spine in axes.spines.items():
-        spine.set_visible(side in ("left", "bottom"))
-        spine.set_color("#cbd5e1")
-    figure.text(LEFT, 0.94, front_title(info), fontsize=16, fontweight="bold")
-    said, how, *trust = front_words(info)
-    figure.text(LEFT, 0.9, f"{info.study}: {said}", fontsize=10.5, color=SOFT)
-    figure.text(LEFT, 0.865, how, fontsize=10.5, color=SOFT)
-    for line in trust:
-        figure.text(LEFT, 0.83, line, fontsize=10.5, color=SOFT)
-    axes.legend(
-        loc="lower right",
-        bbox_to_anchor=(1.01, 0.78 / height),
-        ncols=3,
-        frameon=False,
-        fontsize=10,
-        columnspacing=1.2,
-        handletextpad=0.5,
-    )
 
 
 def _reference_lines(axes: Axes, info: FrontInfo) -> None:
