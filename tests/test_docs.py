@@ -42,7 +42,7 @@ def test_every_nas_command_and_option_of_the_pages_exists(page: Path) -> None:
             command = commands[words[1]]
             known = {
                 option
-                for parameter in command.params
+                for parameter in command.with_options().params
                 for option in (*parameter.opts, *parameter.secondary_opts)
             }
             for word in words[2:]:

@@ -16,6 +16,20 @@ Runs = Annotated[
 Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 RunName = Annotated[str, typer.Argument(metavar="NAME", help="The run, as its search was called.")]
 
+RecipeFile = Annotated[
+    Path | None, typer.Argument(metavar="[RECIPE.toml]", help="A recipe; without one, a small demo.")
+]
+
+Settings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="[SECTION.]KEY=VALUE",
+        help="Change a field of the plan (lr=1e-3), or a key in a section of the recipe "
+        "(budget.params=300k, space.only.width=16,24); repeatable.",
+    ),
+]
+
 DataDir = Annotated[
     Path | None, typer.Option("--data-dir", help="Folder of the benchmark sets; NAS_DATA if not given.")
 ]

@@ -18,6 +18,7 @@ from nas.cost.counting import OUTPUT, cost_of
 from nas.cost.latency import Latency, processor
 from nas.cost.measured_limits import Measured
 from nas.recipes.recipe import MAY_CHANGE, Recipe, load_recipe, make_recipe
+from nas.recipes.stored import absent_keys
 from nas.samplers import Setting
 from nas.search.baselines import made_to_fit, published_that_fit
 from nas.search.database_recorder import DatabaseRecorder
@@ -70,6 +71,7 @@ class SearchSession:
             space_digest=self.space.digest,
             code_version=__version__,
             may_change=MAY_CHANGE,
+            absent=absent_keys(),
         )
         self._recorder = DatabaseRecorder(
             self.store, self.study, self.protocols, self.setup.runs, "lead", owner=self.owner
