@@ -45,12 +45,12 @@ def calibrate(
     from nas.calibration.calibration import CalibrationPlan
     from nas.calibration.calibration import calibrate as begin
     from nas.cli.stop import watch_signals
-    from nas.core.device import pick_device
+    from nas.core.device import pick_devices
     from nas.errors import Interrupted
 
     own, wanted = _recipe(recipe, with_settings(given, settings)), CalibrationPlan(**asked)
     wanted.fidelities(own)
-    where = ",".join(pick_device(word.strip()) for word in own.device.split(","))
+    where = pick_devices(own.device)
     with watch_signals() as stop, open_store(runs, db) as store, _Display(stop, as_json) as display:
         try:
             report = begin(

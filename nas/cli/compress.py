@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from nas.cli.model_options import Given, ModelOptions, takes
-from nas.cli.options import Db, Device, Runs, again, has_store, open_store
+from nas.cli.options import Db, Device, Runs, again, benchmarks_to_measure, open_store, store_reader
 from nas.core.fields import Help
 
 if TYPE_CHECKING:
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
     from nas.compression.pipeline import Compressing
     from nas.compression.source import CompressionSource
     from nas.compression.stages import Stage
-    from nas.data.benchmarks import BenchmarkSet
     from nas.training import Plan
 
 
@@ -123,7 +121,7 @@ def compress(
                 store=store,
                 runs=runs,
                 device=pick_device(device or "auto"),
-                benchmarks=_sets(inputs.data_dir, inputs.sets),
+                benchmarks=benchmarks_to_measure(inputs.data_dir, inputs.sets),
                 features=inputs.features,
             )
             display.begin(run, source.network.scale, pipeline.protocol.bicubic_psnr_db)
@@ -172,13 +170,12 @@ class _Finder:
             module = genotype.build(at)
             network = Network(name=word, source="fresh", scale=at, module=module, genotype=genotype)
             return CompressionSource.of(network, trained=False)
-        there = has_store(self.runs, self.db)
         network = load_network(
             word,
             scale=scale,
             weights=weights,
             runs=self.runs,
-            open_store=(lambda: open_store(self.runs, self.db, read_only=True)) if there else None,
+            open_store=store_reader(self.runs, self.db),
         )
         return CompressionSource.of(network, trained=True)
 
@@ -271,18 +268,6 @@ def _checked(run: str) -> str:
     if re.fullmatch(NAME, run) is None:
         raise RecipeError(f"--name {run!r}: letters, digits, '.', '_' and '-' are needed, 100 at most")
     return run
-
-
-def _sets(data_dir: Path | None, names: Sequence[str]) -> list[BenchmarkSet]:
-    """The benchmark sets that were named or that lie in the data folder; none without one."""
-    import os
-
-    from nas.data.benchmarks import choose_benchmarks, data_folder, find_benchmarks
-
-    if data_dir is None and not os.environ.get("NAS_DATA") and not names:
-        return []
-    folder = data_folder(data_dir)
-    return choose_benchmarks(folder, list(names)) if names else find_benchmarks(folder)
 
 
 def _conclude(result: Compressing, compression: Compression, front: str, as_json: bool) -> None:

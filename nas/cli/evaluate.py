@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nas.cli.options import DataDir, Db, Device, Runs, between_commas, has_store, open_store
+from nas.cli.options import DataDir, Db, Device, Runs, between_commas, open_store, store_reader
 from nas.cli.scores import about, row_of, show
 
 if TYPE_CHECKING:
@@ -165,13 +165,12 @@ def _network(what: str, chosen: list[BenchmarkSet], how: _How) -> dict[str, Any]
     from nas.evaluation.self_ensemble import self_ensembled
     from nas.imaging.tiling import plan_tiling
 
-    there = has_store(how.runs, how.db)
     network = load_network(
         what,
         scale=how.scale,
         weights=how.weights,
         runs=how.runs,
-        open_store=(lambda: open_store(how.runs, how.db, read_only=True)) if there else None,
+        open_store=store_reader(how.runs, how.db),
     )
     place = how.place()
     network.module.to(place)
@@ -243,13 +242,12 @@ def _measured(word: str, chosen: list[BenchmarkSet], how: _How) -> list[str]:
             _bicubic(chosen, replace(how, scale=scale))
         return [word]
     place, names = how.place(), []
-    there = has_store(how.runs, how.db)
     found = networks_meant(
         word,
         scale=how.scale,
         weights=how.weights,
         runs=how.runs,
-        open_store=(lambda: open_store(how.runs, how.db, read_only=True)) if there else None,
+        open_store=store_reader(how.runs, how.db),
     )
     for network in found:
         network.module.to(place)

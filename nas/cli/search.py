@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from nas.cli.model_options import Given, RecipeOptions, takes, with_settings
-from nas.cli.options import Db, RecipeFile, Runs, Settings
+from nas.cli.options import Db, RecipeFile, Runs, Settings, again, open_store
 
 if TYPE_CHECKING:
     from nas.recipes.recipe import Recipe
@@ -72,13 +71,11 @@ def _checked(recipe: Recipe, changes: Given) -> Recipe:
 
 def _join(name: str, changes: Given, runs: Path, db: str | None) -> None:
     from nas.cli.display import SearchDisplay
-    from nas.cli.options import open_store
     from nas.cli.stop import watch_signals
-    from nas.core.device import pick_device
+    from nas.core.device import pick_devices
     from nas.errors import Interrupted, RecipeError
     from nas.recipes.stored import stored_recipe
     from nas.search.join import JoinedSearch
-    from nas.search.progress import Event
 
     if strange := sorted(changes.keys() - {*WHERE, "name"}):
         key = strange[0].rpartition(".")[2]
@@ -88,46 +85,27 @@ def _join(name: str, changes: Given, runs: Path, db: str | None) -> None:
         )
     with open_store(runs, db) as store, SearchDisplay() as display, watch_signals() as stop:
         recipe = _checked(stored_recipe(store, name), changes)
-
-        def listen(event: Event) -> None:
-            stop.check()
-            display.show(event)
-
-        joined = JoinedSearch(recipe, store, runs, _devices(recipe, pick_device), listen)
-        display.search_progress = joined.progress
+        joined = JoinedSearch(recipe, store, runs, pick_devices(recipe.device), display.listener(stop))
+        display.search_progress = progress = joined.progress
         joined.prepare()
         try:
             joined.run()
         except Interrupted:
-            display.say(
-                f"Stopped. {len(joined.progress.results)} results from here are kept; the search goes on."
-            )
+            display.say(f"Stopped. {len(progress.results)} results from here are kept; the search goes on.")
             raise typer.Exit(stop.status) from None
-    progress = joined.progress
     typer.echo(f"The search of {name!r} ended; {len(progress.results)} candidates were measured here.")
-
-
-def _devices(recipe: Recipe, pick: Callable[[str], str]) -> str:
-    return ",".join(pick(word.strip()) for word in recipe.device.split(","))
 
 
 def _run(recipe: Recipe, runs: Path, db: str | None) -> None:
     from nas.cli.display import SearchDisplay
-    from nas.cli.options import open_store
     from nas.cli.stop import watch_signals
-    from nas.core.device import pick_device
+    from nas.core.device import pick_devices
     from nas.errors import Interrupted
-    from nas.search.progress import Event
     from nas.search.session import SearchSession
 
-    device = _devices(recipe, pick_device)
+    device = pick_devices(recipe.device)
     with open_store(runs, db) as store, SearchDisplay() as display, watch_signals() as stop:
-
-        def listen(event: Event) -> None:
-            stop.check()
-            display.show(event)
-
-        search = SearchSession(recipe, store, runs, device, listen)
+        search = SearchSession(recipe, store, runs, device, display.listener(stop))
         display.search_progress = search.progress
         search.prepare()
         folder = runs / recipe.name
@@ -182,7 +160,6 @@ def _spread(recipe: Recipe, search: SearchSession) -> str:
 
 def _report(recipe: Recipe, search: SearchSession, runs: Path, db: str | None) -> None:
     from nas.cli.front import print_front
-    from nas.cli.options import again
 
     progress = search.progress
     limits = ", ".join(f"{name}: {count}" for name, count in progress.rejected_by.items())

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from nas.cli.model_options import Given, ModelOptions, RecipeOptions, takes, with_settings
-from nas.cli.options import DataDir, Db, Runs, Settings, again, open_store
+from nas.cli.options import DataDir, Db, Runs, Settings, again, benchmarks_to_measure, open_store
 from nas.cli.replaying import SpaceName
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def tabulate(
     recipe = _recipe(what or [], with_settings(given, settings))
     sampling = _sampling(recipe, asked)
     path = out or Path(f"{recipe.name}{sampling.shard.suffix}.parquet")
-    _train(recipe, sampling, path, licence, _sets(data_dir), runs, db)
+    _train(recipe, sampling, path, licence, benchmarks_to_measure(data_dir), runs, db)
 
 
 def _recipe(what: list[str], changes: Given) -> Recipe:
@@ -74,17 +74,6 @@ def _sampling(recipe: Recipe, asked: Given) -> Sampling:
     return Sampling(**{**usual, **asked, **shard})
 
 
-def _sets(data_dir: Path | None) -> list[BenchmarkSet]:
-    """The benchmark sets in the folder; none where none was named."""
-    import os
-
-    from nas.data.benchmarks import data_folder, find_benchmarks
-
-    if data_dir is None and not os.environ.get("NAS_DATA"):
-        return []
-    return find_benchmarks(data_folder(data_dir))
-
-
 def _train(
     recipe: Recipe,
     sampling: Sampling,
@@ -98,7 +87,7 @@ def _train(
 
     from nas.cli.display import TrainingDisplay
     from nas.cli.stop import watch_signals
-    from nas.core.device import pick_device
+    from nas.core.device import pick_devices
     from nas.errors import Interrupted, RunError
     from nas.search.progress import Event
     from nas.simulation.build_table import Tabulation
@@ -118,7 +107,7 @@ def _train(
             elif event.kind == "note":
                 display.say(event.text)
 
-        device = ",".join(pick_device(word.strip()) for word in recipe.device.split(","))
+        device = pick_devices(recipe.device)
         tabulation = Tabulation(recipe, sampling, store, runs, device, listen, licence=licence)
         display.say(
             f"Tabulating {len(tabulation.genotypes)} of {sampling.architectures} architectures, "

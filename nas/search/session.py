@@ -12,7 +12,7 @@ from leaderboard.store import Store, sqlite_url
 from leaderboard.store.owners import this_process
 from leaderboard.store.records import Runtime, Study
 from nas._version import __version__
-from nas.core.device import pick_device
+from nas.core.device import pick_devices
 from nas.cost.budget import Cost
 from nas.cost.counting import OUTPUT, cost_of
 from nas.cost.latency import Latency, processor
@@ -221,8 +221,7 @@ def search(
     folder = Path(runs)
     (folder / recipe.name).mkdir(parents=True, exist_ok=True)
     (folder / recipe.name / "recipe.toml").write_text(recipe.to_toml(), encoding="utf-8")
-    device = ",".join(pick_device(word.strip()) for word in recipe.device.split(","))
     with Store(db or sqlite_url(folder / "results.db")) as store:
-        session = SearchSession(recipe, store, folder, device, listen)
+        session = SearchSession(recipe, store, folder, pick_devices(recipe.device), listen)
         session.prepare()
         return session.run()
