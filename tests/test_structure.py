@@ -273,3 +273,11 @@ def test_the_loop_has_no_subclass_and_no_file_of_the_search_is_long() -> None:
                 assert not bases & {"Loop", "ParetoSearch", "FixedSet", "DatabaseRecorder"}, node.name
         if module.startswith("nas.search"):
             assert len(MODULES[module].read_text(encoding="utf-8").splitlines()) <= 300, module
+
+
+def test_no_function_is_longer_than_a_screen() -> None:
+    for module in MODULES:
+        for node in ast.walk(tree_of(module)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                lines = (node.end_lineno or 0) - node.lineno + 1
+                assert lines < 60, f"{module}.{node.name}: {lines} lines"

@@ -297,7 +297,7 @@ def test_the_report_is_plain_json_without_what_is_no_number() -> None:
 
 def test_levels_are_rungs_then_the_reference_then_variants(small_recipe: Callable[..., Recipe]) -> None:
     recipe = small_recipe()
-    asked = CalibrationPlan(rungs=(2, 3), reference=6, variants=("ema",))
+    asked = CalibrationPlan(rungs=(2, 3), reference="6", ablate=("ema",))
     levels = asked.fidelities(recipe)
     told: list[tuple[Any, ...]] = [(level.kind, level.plan.steps, level.seeds) for level in levels]
     assert told == [("rung", 2, 3), ("rung", 3, 1), ("reference", 6, 1), ("variant", 2, 3)]

@@ -16,8 +16,9 @@ from small_networks import SMALL, source, trained_weights
 from leaderboard.errors import StudyMismatchError
 from leaderboard.store import Store
 from nas.cli.compress import _adversarial
+from nas.compression.compression import Compression
 from nas.compression.pipeline import ADVERSARIAL, Compressing, Pipeline
-from nas.compression.stages import Compression, Stage
+from nas.compression.stages import Stage
 from nas.errors import CheckpointError, Interrupted, RecipeError
 from nas.training import Job, Progress, named_plan, train
 from nas.training.checkpoint import WEIGHTS, load_described, load_weights

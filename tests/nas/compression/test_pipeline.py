@@ -20,9 +20,10 @@ from small_networks import SMALL, source, trained_weights
 from leaderboard.errors import StudyMismatchError
 from leaderboard.store import Store
 from nas.cli.compress import _checked, _plan, _size
+from nas.compression.compression import Compression
 from nas.compression.pipeline import TEACHER, Compressing, Pipeline
 from nas.compression.source import CompressionSource
-from nas.compression.stages import FLOAT, INT8, STAGE, Compression, Stage, load_stage
+from nas.compression.stages import FLOAT, INT8, STAGE, Stage, load_stage
 from nas.cost.counting import cost_of
 from nas.data import load_data
 from nas.data.benchmarks import BenchmarkSet

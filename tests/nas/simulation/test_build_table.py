@@ -15,8 +15,9 @@ from nas.data.benchmarks import find_benchmarks
 from nas.errors import RecipeError, RunError
 from nas.recipes.recipe import Recipe
 from nas.search.progress import Event
-from nas.simulation.build_table import Sampling, Shard, Tabulation, parse_shard
+from nas.simulation.build_table import Tabulation
 from nas.simulation.replays import shipped_tables
+from nas.simulation.sampling import Sampling, Shard, parse_shard
 from nas.simulation.simulation import SimulationPlan, simulate
 from nas.simulation.table import merge_tables, read_table, write_table
 from nas.simulation.tabular_objective import TabularObjective
@@ -41,7 +42,7 @@ SHIPPED = shipped_tables()["nas-bench-sr"]
 
 
 def sampling(shard: Shard = WHOLE, count: int = 6) -> Sampling:
-    return Sampling(architectures=count, rungs=(2, 4), seeds={2: 2, 4: 1}, shard=shard)
+    return Sampling(architectures=count, rungs=(2, 4), seeds=(2, 1), shard=shard)
 
 
 def test_a_table_is_trained_once_written_and_replayed(recipe: Recipe, tmp_path: Path) -> None:
