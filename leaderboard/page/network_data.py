@@ -15,8 +15,6 @@ from leaderboard.errors import LeaderboardError
 from leaderboard.store import Store
 from leaderboard.store.records import Protocol
 
-DONE = ("finished", "repeated")
-
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkData:

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 RESULTS = Path(__file__).parents[1] / "data" / "reported_results.csv"
-LOW_RESOLUTION_PIXELS = {2: 640 * 360, 3: 1280 * 720 // 9, 4: 320 * 180}
-"""Input pixels for an output of 1280x720, at which papers count Multi-Adds."""
 
 
 def reported() -> pd.DataFrame:

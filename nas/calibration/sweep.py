@@ -6,7 +6,7 @@ all architectures are trained at all lengths.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,14 +25,13 @@ from nas.search.loop import Loop
 from nas.search.progress import Listener
 from nas.search.requests import Observation, Train, request_of
 from nas.search.training_setup import TrainingSetup
-from nas.training import Plan
 from search_spaces import Genotype
 from search_spaces.published import PUBLISHED
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["COLUMNS", "Fidelity", "SweepSession", "is_sweep", "make_fidelities", "read_sweep", "train_sweep"]
+__all__ = ["COLUMNS", "Fidelity", "SweepSession", "is_sweep", "make_fidelities", "read_sweep"]
 
 SWEEP = "ladder"
 """The key that marks a sweep among the recipes in the database; stored, so it keeps its first name."""
@@ -214,34 +213,6 @@ class SweepSession:
         request = observation.request
         if request.continues is not None:
             self._setup.state_of(request, request.continues).unlink(missing_ok=True)
-
-
-def train_sweep(
-    recipe: Recipe,
-    genotypes: Sequence[Genotype],
-    rungs: Sequence[int],
-    seeds: int | Mapping[int, int] = 1,
-    reference: Plan | int | None = None,
-    *,
-    store: Store,
-    runs: Path,
-    device: str = "cpu",
-    listen: Listener = lambda event: None,
-    reference_name: str = "reference",
-    reference_seeds: int = 1,
-) -> SweepSession:
-    """Train ``genotypes`` at every rung, with its seeds, and at the reference; gives the session, all done.
-
-    The study is ``recipe.name``. See :func:`make_fidelities` and :class:`SweepSession` for the arguments and
-    what raises.
-    """
-    fidelities = make_fidelities(
-        recipe, rungs, seeds, reference, reference_name=reference_name, reference_seeds=reference_seeds
-    )
-    session = SweepSession(recipe, fidelities, store, runs, device, listen)
-    session.prepare()
-    session.run(genotypes)
-    return session
 
 
 def is_sweep(study: Study) -> bool:

@@ -42,7 +42,7 @@ from nas.cost.latency import measure_latency
 from nas.data import Patches, load_data
 from nas.data.benchmarks import BenchmarkSet, read_benchmark
 from nas.errors import CompressError, ExportError, RecipeError
-from nas.evaluation.benchmark_sets import Network, digest_weights, measure_network, measurement_of
+from nas.evaluation.benchmark_sets import Network, digest_weights, keep_scores, measure_network
 from nas.export.onnx import OnnxNetwork, write_onnx
 from nas.export.onnx_int8 import quantise_onnx
 from nas.pruning.structured import Target, describe, prune
@@ -415,12 +415,8 @@ class Pipeline:
             self._heartbeat.check()
             images = read_benchmark(one, self.scale)
             scores = measure_network(network, images, asked.metric, torch.device(device))
-            measurement = measurement_of(
-                scores, network, benchmark=one.name, scale=self.scale, metric=asked.metric, device=device
-            )
-            self.store.record_measurement(
-                measurement, space=stage.genotype.space, choices=stage.genotype.to_dict()
-            )
+            about = {"benchmark": one.name, "metric": asked.metric, "device": device}
+            keep_scores(self.store, scores, network, scale=self.scale, **about)
             told[one.name] = [scores.psnr_db, scores.ssim if scores.ssim == scores.ssim else None]
         return told
 

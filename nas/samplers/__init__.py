@@ -27,10 +27,10 @@ from nas.samplers.evolution import EvolutionSampler
 from nas.samplers.guided import GuidedSampler
 from nas.samplers.listed import Listed
 from nas.samplers.proposing import RUNGS
-from nas.samplers.starts import STARTS, start_points
+from nas.samplers.starts import STARTS
 from search_spaces import Genotype, Option, Space
 
-__all__ = ["RUNGS", "SAMPLERS", "Listed", "RandomChooser", "Sampler", "Setting", "spread_starts"]
+__all__ = ["RUNGS", "SAMPLERS", "Listed", "RandomChooser", "Sampler", "Setting"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,12 +64,6 @@ class Setting:
     def answers(self) -> Callable[[Any], Mapping[str, Option]] | None:
         """What must be answered for a genotype, where the space gives others than were answered."""
         return self.space.answers if isinstance(self.space, Listed) else None
-
-
-def spread_starts(setting: Setting, count: int) -> tuple[Genotype, ...]:
-    """``count`` different genotypes in the budget, spread over the costs; fewer where there are no more."""
-    found = start_points(setting.candidates(), count)
-    return tuple(one.key for one in found if isinstance(one.key, Genotype))
 
 
 def make_random(setting: Setting) -> BaseSampler:

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 from forked import Forker
+from sweeps import train_sweep
 
 from leaderboard.errors import StudyMismatchError
 from leaderboard.store import Store
 from nas.calibration.design import spread
-from nas.calibration.sweep import SweepSession, make_fidelities, read_sweep, train_sweep
+from nas.calibration.sweep import SweepSession, make_fidelities, read_sweep
 from nas.errors import Interrupted, RecipeError, RunError
 from nas.recipes.recipe import Recipe, make_recipe
 from nas.search.progress import Event
@@ -191,7 +192,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from leaderboard.store import Store
-from nas.calibration.sweep import train_sweep
+from nas.calibration.sweep import SweepSession, make_fidelities
 from nas.recipes.recipe import load_recipe
 from nas.calibration.design import spread
 
@@ -206,7 +207,9 @@ def listen(event):
             os.kill(os.getpid(), signal.SIGKILL)
 
 with Store.at(runs / "results.db") as store:
-    train_sweep(recipe, genotypes, [2, 5], store=store, runs=runs, listen=listen)
+    session = SweepSession(recipe, make_fidelities(recipe, [2, 5]), store, runs, "cpu", listen)
+    session.prepare()
+    session.run(genotypes)
 """
 
 

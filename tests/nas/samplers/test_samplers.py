@@ -8,7 +8,8 @@ import pytest
 from levels import mostly_thorough
 from optuna.trial import TrialState
 
-from nas.samplers import SAMPLERS, RandomChooser, Setting, spread_starts
+from nas.samplers import SAMPLERS, RandomChooser, Setting
+from nas.samplers.starts import start_points
 from nas.search.proposer import distribution
 from search_spaces import Genotype, Space
 from search_spaces.lightweight import Lightweight
@@ -98,6 +99,10 @@ def test_every_search_but_the_random_one_starts_inside_the_budget_and_spread_ove
 
 def test_a_short_search_starts_with_fewer_points() -> None:
     assert [setting(trials=trials).starts for trials in (1, 16, 36, 1000, None)] == [4, 5, 12, 12, 12]
+
+
+def spread_starts(setting: Setting, count: int) -> tuple[Any, ...]:
+    return tuple(one.key for one in start_points(setting.candidates(), count))
 
 
 def test_start_points_can_be_had_for_any_search() -> None:
