@@ -2,7 +2,7 @@
 
 The parameters of a command's function that are named in :func:`takes` become the options of a model::
 
-    @takes(asked=ModelOptions("nas.calibration.plan:CalibrationPlan"))
+    @takes(asked=ModelOptions("nas.calibration.calibration_plan:CalibrationPlan"))
     def calibrate(asked: Given, runs: Runs = Path("runs")) -> None: ...
 """
 

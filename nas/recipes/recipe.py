@@ -1,6 +1,7 @@
 """A recipe: everything that a search is asked to do, as TOML and as a value.
 
-A new setting is one field here. ``docs/recipes.md`` lists them.
+A new setting is one field here, with its help and with what stored recipes without it were made with
+(``Help.before``); ``make recipes-page`` then puts it into ``docs/recipes.md``. This module imports no torch.
 """
 
 from __future__ import annotations
