@@ -1,13 +1,14 @@
-# make demo: the whole job in a few minutes.  make test: the tests.  make thorough: long ones, some minutes.
+# make demo: the whole job in a few minutes.  make test: the tests, a few minutes.
+# make thorough: repetitions and long variants.  make nightly: the longest of them, and make soak.
 # make soak: a search killed a hundred times, a quarter of an hour.  make lint: style and types.
-# make graph: packages and who imports whom.
+# make graph: packages and who imports whom.  make recipes-page: the tables of docs/recipes.md, from the fields.
 # PYTHON chooses the interpreter of the virtual environment (3.11 or newer).
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test thorough soak lint graph format clean help
+.PHONY: demo test thorough nightly soak lint graph recipes-page format clean help
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -31,6 +32,9 @@ test: $(STAMP)
 thorough: $(STAMP)
 	$(BIN)/python -m pytest -m thorough -n 2
 
+nightly: soak
+	$(BIN)/python -m pytest -m nightly -n 2
+
 soak: $(STAMP)
 	PARETOSR_SOAK=100 $(BIN)/python -m pytest -m thorough tests/nas/search/test_soak.py
 
@@ -41,6 +45,9 @@ lint: $(STAMP)
 
 graph: $(STAMP)
 	$(BIN)/python tests/package_graph.py
+
+recipes-page: $(STAMP)
+	$(BIN)/python tests/recipes_page.py
 
 format: $(STAMP)
 	$(BIN)/ruff check --fix

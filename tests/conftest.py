@@ -16,6 +16,7 @@ os.environ["NAS_CACHE"] = _CACHE.name
 
 import pytest
 import torch
+from forked import Forker
 from postgres_server import MISSING, PostgresServer, programs
 
 SHARED = Path(os.environ.get("PARETOSR_SHARED", Path(__file__).parents[2] / "shared"))
@@ -48,6 +49,13 @@ def postgres() -> Iterator[PostgresServer]:
         pytest.skip(MISSING)
     with PostgresServer() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def forker() -> Iterator[Forker]:
+    """Starts ``nas`` and other programs in processes of their own that need not import the libraries anew."""
+    with Forker() as started:
+        yield started
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from recipes_page import PAGE, page_of
 
 from nas.recipes.recipe import load_recipe, make_recipe
 from nas.training import PLANS
@@ -42,7 +43,7 @@ def test_every_nas_command_and_option_of_the_pages_exists(page: Path) -> None:
             command = commands[words[1]]
             known = {
                 option
-                for parameter in command.params
+                for parameter in command.with_options().params
                 for option in (*parameter.opts, *parameter.secondary_opts)
             }
             for word in words[2:]:
@@ -78,6 +79,11 @@ def test_the_recipe_of_the_docs_is_one_and_names_every_setting() -> None:
     recipe = make_recipe({"name": "docs", **table})
     assert set(table) == set(type(recipe).model_fields) - {"name"}
     assert set(table["budget"]) == set(type(recipe.budget).model_fields)
+
+
+def test_the_recipes_page_has_the_tables_of_the_fields() -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    assert page_of(text) == text, "run make recipes-page"
 
 
 def test_the_plans_of_the_docs_are_the_plans() -> None:

@@ -20,6 +20,7 @@ def kinds(notebook: Any) -> list[list[str]]:
     ]
 
 
+@pytest.mark.thorough
 # of the kernel's own process and of libraries on the way to it
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::RuntimeWarning")
 def test_the_notebook_runs_and_its_outputs_are_of_the_kind_that_it_shows(
@@ -37,6 +38,7 @@ def test_the_notebook_runs_and_its_outputs_are_of_the_kind_that_it_shows(
             assert not any(output.output_type == "error" for output in cell.outputs)
 
 
+@pytest.mark.thorough
 def test_the_notebook_names_no_folder_of_a_machine() -> None:
     text = PAGE.read_text("utf-8")
     assert "site-packages" not in text and "/home/" not in text

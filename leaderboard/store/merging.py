@@ -6,7 +6,7 @@ What is here already stays as it is. What was found twice with other numbers is 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -84,12 +84,14 @@ class Merging(Database):
         *,
         rename: Callable[[str], str] = str,
         may_change: frozenset[str] = frozenset(),
+        absent: Mapping[str, Any] | None = None,
     ) -> Merged:
         """Takes in what `contents` gives, in one transaction; it is called again where that has to be.
 
         A study is called `rename` of its name. One that is here by that name, with the same space and with a
         recipe that agrees outside `may_change`, gets the trials that it has not; else `StudyMismatchError`
-        is raised. Trials are the same that have stage, network, seed, rung and moment of proposal in common;
+        is raised. A key of `absent` that a recipe lacks has the value that is given there. Trials are the
+        same that have stage, network, seed, rung and moment of proposal in common;
         a new one keeps its number where that is free. Trials that wait or run are left out. Evaluations are
         the same by network, protocol and seed, measurements and runtimes by all that was set. Costs, names
         and parts are filled in. Files of weights stay where they are. Raises `StoreError` where one id means
@@ -103,7 +105,7 @@ class Merging(Database):
                 _merge_protocols(session, part, count)
                 kept = _merge_evaluations(session, part, count)
                 if part.study is not None:
-                    study_id = self._merge_study(session, part.study, rename, may_change, count)
+                    study_id = self._merge_study(session, part.study, rename, (may_change, absent), count)
                     ids = _merge_trials(session, study_id, part, kept, count)
                     _merge_events(session, study_id, part.events, ids, count)
                 _merge_measured(session, MeasurementRow, part.measurements, SAME_MEASUREMENT, count)
@@ -117,7 +119,7 @@ class Merging(Database):
         session: Session,
         study: Row,
         rename: Callable[[str], str],
-        may_change: frozenset[str],
+        compared: tuple[frozenset[str], Mapping[str, Any] | None],
         count: _Count,
     ) -> int:
         name = rename(study["name"])
@@ -129,7 +131,7 @@ class Merging(Database):
         if new is not None:
             count.saw("studies", [name], [])
             return row.id
-        changes = recipe_changes(row.recipe, study["recipe"], may_change)
+        changes = recipe_changes(row.recipe, study["recipe"], *compared)
         if row.space_digest != study["space_digest"]:
             changes.append(f"search space {row.space_digest}, there {study['space_digest']}")
         if changes:

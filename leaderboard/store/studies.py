@@ -28,12 +28,14 @@ class Studies(Database):
         space_digest: str,
         code_version: str,
         may_change: frozenset[str] = frozenset(),
+        absent: Mapping[str, Any] | None = None,
     ) -> Study:
         """The study `name`, made when it is new.
 
         An existing one is continued when the recipes agree outside `may_change` (dotted keys, each with all
-        that lies below it), and then keeps the new recipe. Raises `StudyMismatchError` when they do not
-        agree, or when the search space is another than the one the study began with.
+        that lies below it), and then keeps the new recipe. A key of `absent` that a recipe lacks has the
+        value that is given there. Raises `StudyMismatchError` when they do not agree, or when the search
+        space is another than the one the study began with.
         """
         new = plain(recipe)
 
@@ -49,7 +51,7 @@ class Studies(Database):
             row = session.scalars(
                 select(StudyRow).where(StudyRow.name == name).with_for_update(key_share=True)
             ).one()
-            changes = recipe_changes(row.recipe, new, may_change)
+            changes = recipe_changes(row.recipe, new, may_change, absent)
             if changes:
                 raise StudyMismatchError(
                     f"run {name!r} exists with another recipe: {_some(changes)}; "
@@ -146,9 +148,18 @@ def _taken(session: Session, row: StudyRow) -> str:
     )
 
 
-def recipe_changes(old: Mapping[str, Any], new: Mapping[str, Any], may_change: frozenset[str]) -> list[str]:
-    """What differs between two recipes outside `may_change`, one phrase a dotted key."""
-    before, after = dict(_dotted(old)), dict(_dotted(new))
+def recipe_changes(
+    old: Mapping[str, Any],
+    new: Mapping[str, Any],
+    may_change: frozenset[str],
+    absent: Mapping[str, Any] | None = None,
+) -> list[str]:
+    """What differs between two recipes outside `may_change`, one phrase a dotted key.
+
+    A key of `absent` that a recipe lacks has the value that is given there.
+    """
+    meant = plain(absent or {})
+    before, after = {**meant, **dict(_dotted(old))}, {**meant, **dict(_dotted(new))}
     phrases = []
     for key in sorted(before.keys() | after.keys()):
         free = any(key == allowed or key.startswith(f"{allowed}.") for allowed in may_change)

@@ -10,10 +10,10 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from leaderboard.errors import LeaderboardError, OlderSchemaError, unknown_name
 from leaderboard.store import Store
@@ -102,13 +102,14 @@ def import_results(
     prefix: str = "",
     name: str | None = None,
     may_change: frozenset[str] = frozenset(),
+    absent: Mapping[str, Any] | None = None,
 ) -> Merged:
     """Takes what `source` holds into `store`, all or nothing; the second time nothing is new.
 
     `source` is a file of `export_results`, an SQLite file or the address of a database, of this or an older
     version; it is only read. Its studies get `prefix` before their names, or the only one gets `name`.
-    `may_change` is where recipes of one study may differ (`Store.merge` says what else happens). Raises
-    `LeaderboardError` in one line.
+    `may_change` is where recipes of one study may differ, `absent` what a key means that one lacks
+    (`Store.merge` says what else happens). Raises `LeaderboardError` in one line.
     """
     with _opened(source) as (studies, contents):
         if name is not None and len(studies) != 1:
@@ -116,7 +117,9 @@ def import_results(
                 f"{source}: holds {len(studies)} runs ({', '.join(studies) or 'none'}); "
                 "one name is for one run, --prefix for several"
             )
-        return store.merge(contents, rename=lambda old: name or prefix + old, may_change=may_change)
+        return store.merge(
+            contents, rename=lambda old: name or prefix + old, may_change=may_change, absent=absent
+        )
 
 
 @contextmanager

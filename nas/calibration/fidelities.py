@@ -8,7 +8,7 @@ from typing import Literal
 
 from nas.errors import RecipeError
 from nas.recipes.recipe import PROXY, Recipe
-from nas.training import Plan
+from nas.training.plan import Plan
 
 Kind = Literal["rung", "reference", "variant"]
 

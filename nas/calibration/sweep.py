@@ -18,6 +18,7 @@ from nas.cost.counting import cost_of
 from nas.errors import RecipeError, RunError
 from nas.recipes.protocol import make_protocols, protocol_of
 from nas.recipes.recipe import MAY_CHANGE, Recipe
+from nas.recipes.stored import absent_keys
 from nas.search.database_recorder import DatabaseRecorder
 from nas.search.fixed_set import FixedSet, TrainingKey
 from nas.search.loop import Loop
@@ -113,6 +114,7 @@ class SweepSession:
             space_digest=self.space.digest,
             code_version=__version__,
             may_change=MAY_CHANGE | {"rungs"},
+            absent=absent_keys(),
         )
         for protocol in self.protocols:
             self.store.ensure_protocol(protocol)

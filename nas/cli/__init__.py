@@ -1,17 +1,20 @@
 """The command ``nas``: one file per command; the only place that prints or exits.
 
-A command is a function in a file of its own and one line below. What it needs is imported inside it, so that
-``nas --help`` starts without torch.
+A command is a function in a file of its own and one word below. What it needs is imported inside it, and its
+options are made when it is called, so that ``nas --help`` starts at once.
 """
 
 from __future__ import annotations
 
+import inspect
 import logging
 import os
 import sys
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
 from nas.cli.board import board
 from nas.cli.calibrate import calibrate
@@ -25,6 +28,7 @@ from nas.cli.export import export
 from nas.cli.export_study import export_study
 from nas.cli.front import front
 from nas.cli.measure import measure
+from nas.cli.model_options import with_options
 from nas.cli.rerun import rerun
 from nas.cli.retrain import retrain
 from nas.cli.search import search
@@ -33,22 +37,49 @@ from nas.cli.space import space
 from nas.cli.tabulate import tabulate
 from nas.cli.upscale import upscale
 
-app = typer.Typer(
-    name="nas",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-for command in (
+FUNCTIONS: tuple[Callable[..., None], ...] = (
     *(search, front, board, retrain, rerun, evaluate, cost, space, data),
     calibrate,
     *(compress, measure, export, upscale),
     *(tabulate, simulate, compare_samplers),
     *(export_study, export_results, import_results),
-):
-    app.command()(command)
+)
+
+SETTINGS: dict[str, Any] = {
+    "add_completion": False,
+    "pretty_exceptions_enable": False,
+    "rich_markup_mode": "rich",
+    "context_settings": {"help_option_names": ["-h", "--help"]},
+}
+
+
+class LateCommand(TyperCommand):
+    """A command whose options are made when it is called."""
+
+    def __init__(self, function: Callable[..., None]) -> None:
+        super().__init__(function.__name__.replace("_", "-"), help=inspect.getdoc(function))
+        self._function = function
+
+    def with_options(self) -> Any:
+        """The whole command."""
+        alone = typer.Typer(**SETTINGS)
+        alone.command(self.name)(with_options(self._function))
+        return typer.main.get_command(alone)
+
+    def make_context(self, *arguments: Any, **named: Any) -> Any:
+        """The context of the whole command."""
+        return self.with_options().make_context(*arguments, **named)
+
+
+class Commands(TyperGroup):
+    """The commands above."""
+
+    def __init__(self, **settings: Any) -> None:
+        commands = [LateCommand(function) for function in FUNCTIONS]
+        super().__init__(**settings | {"commands": {command.name: command for command in commands}})
+
+
+app = typer.Typer(name="nas", cls=Commands, no_args_is_help=True, **SETTINGS)
 
 
 def _version(wanted: bool) -> None:

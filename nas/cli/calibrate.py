@@ -9,72 +9,52 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nas.cli.options import Db, Device, Runs, again, between_commas, open_store
+from nas.cli.model_options import Given, ModelOptions, RecipeOptions, takes, with_settings
+from nas.cli.options import Db, RecipeFile, Runs, Settings, again, open_store
 
 if TYPE_CHECKING:
-    from nas.calibration.calibration import CalibrationPlan
     from nas.calibration.calibration_report import Baseline, Report, Rung
     from nas.calibration.rank_correlation import RankCorrelation
     from nas.calibration.sweep import SweepSession
     from nas.cli.stop import Stop
     from nas.recipes.recipe import Recipe
     from nas.search.progress import Event
-    from nas.training import Plan
     from search_spaces import Genotype
 
+RECIPE = RecipeOptions(
+    *("proxy.plan", "name", "workers", "executor", "device"),
+    name="RECIPE-calibration",
+    executor="inline; processes for several workers",
+)
 
+
+@takes(asked=ModelOptions("nas.calibration.calibration_plan:CalibrationPlan"), given=RECIPE)
 def calibrate(
-    recipe: Annotated[
-        Path | None, typer.Argument(metavar="[RECIPE.toml]", help="Whose proxy; without one, the demo's.")
-    ] = None,
-    architectures: Annotated[int, typer.Option(help="How many, spread over costs and axes.")] = 16,
-    seeds: Annotated[str, typer.Option(help="Seeds of each rung from the cheapest on: 3 or 3,2.")] = "3",
-    rungs: Annotated[
-        str | None,
-        typer.Option(help="200,600: lengths in steps; the recipe's, or a third of its plan and all of it."),
-    ] = None,
-    reference: Annotated[
-        str | None,
-        typer.Option(
-            help="A named plan, or steps of the same one (6k); the recipe's long plan if not given."
-        ),
-    ] = None,
-    reference_seeds: Annotated[int, typer.Option(min=1, help="Seeds of the reference, averaged.")] = 1,
-    wanted_tau: Annotated[float, typer.Option(help="Rank agreement that is good enough.")] = 0.7,
-    ablate: Annotated[
-        str, typer.Option(help="ema: train the cheapest rung with averaged weights, or without, too.")
-    ] = "",
-    plan: Annotated[str | None, typer.Option(help="Another proxy plan than the recipe's.")] = None,
-    changes: Annotated[
-        list[str] | None, typer.Option("--set", help="Change a field of the proxy: lr=1e-3; repeatable.")
-    ] = None,
-    name: Annotated[str | None, typer.Option(help="What the run is called; RECIPE-calibration else.")] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="How many are trained at once.")] = None,
-    executor: Annotated[
-        str | None, typer.Option(help="inline, processes or ray; processes for several workers.")
-    ] = None,
+    asked: Given,
+    given: Given,
+    recipe: RecipeFile = None,
+    settings: Settings = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report for programs.")] = False,
-    device: Device = None,
     runs: Runs = Path("runs"),
     db: Db = None,
 ) -> None:
-    """Train a spread of architectures short and long, and say how far the short trainings foretell the long.
+    """Train a spread of architectures short and long, and report the rank correlation of the two.
 
     The same command again goes on where it stopped. Every front of that proxy then says how far to trust it.
     """
+    from nas.calibration.calibration import CalibrationPlan
     from nas.calibration.calibration import calibrate as begin
     from nas.cli.stop import watch_signals
-    from nas.core.device import pick_device
+    from nas.core.device import pick_devices
     from nas.errors import Interrupted
 
-    own = _recipe(recipe, name, plan, changes or [], workers, executor, device)
-    asked = _asked(own, architectures, seeds, rungs, reference, reference_seeds, wanted_tau, ablate)
-    asked.fidelities(own)
-    where = ",".join(pick_device(word.strip()) for word in own.device.split(","))
+    own, wanted = _recipe(recipe, with_settings(given, settings)), CalibrationPlan(**asked)
+    wanted.fidelities(own)
+    where = pick_devices(own.device)
     with watch_signals() as stop, open_store(runs, db) as store, _Display(stop, as_json) as display:
         try:
             report = begin(
-                own, asked, store=store, runs=runs, device=where, listen=display.hear, begin=display.begin
+                own, wanted, store=store, runs=runs, device=where, listen=display.hear, begin=display.begin
             )
         except Interrupted:
             typer.echo("Stopped. What is finished is kept; the same command goes on from there.", err=True)
@@ -88,79 +68,17 @@ def calibrate(
     typer.echo(f"Next:\n  {again('front', own.name, runs=runs, db=db)}   the architectures, under this proxy")
 
 
-def _recipe(
-    file: Path | None,
-    name: str | None,
-    plan: str | None,
-    changes: list[str],
-    workers: int | None,
-    executor: str | None,
-    device: str | None,
-) -> Recipe:
+def _recipe(file: Path | None, changes: Given) -> Recipe:
     """The recipe with what the command line changes, under the calibration's own name."""
-    from nas.recipes.recipe import EMBEDDED, load_recipe, make_recipe
-    from nas.training.plan import parse_changes
+    from nas.recipes.changes import changed
+    from nas.recipes.recipe import load_or_embedded
 
-    recipe = EMBEDDED if file is None else load_recipe(file)
-    table = recipe.model_dump(exclude_none=True)
-    table["name"] = name or f"{recipe.name}-calibration"
-    if plan is not None:
-        table["proxy"] = {"plan": plan}
-    table["proxy"] = {**table["proxy"], **parse_changes(changes)}
+    recipe = load_or_embedded(file)
     # The rungs of a calibration need not be such as a search goes on from.
-    del table["rungs"]
-    if workers is not None:
-        table |= {"workers": workers, "executor": "processes" if workers > 1 else recipe.executor}
-    table |= {key: value for key, value in {"executor": executor, "device": device}.items() if value}
-    return make_recipe(table, where="options" if file is None else file.name)
-
-
-def _asked(
-    recipe: Recipe,
-    architectures: int,
-    seeds: str,
-    rungs: str | None,
-    reference: str | None,
-    reference_seeds: int,
-    wanted_tau: float,
-    ablate: str,
-) -> CalibrationPlan:
-    from nas.calibration.calibration import CalibrationPlan
-
-    steps = recipe.plan("proxy").steps
-    lengths = sorted({max(1, steps // 3), steps}) if rungs is None else _counts("--rungs", rungs)
-    judge, called = _reference(recipe, reference)
-    return CalibrationPlan(
-        architectures=architectures,
-        rungs=tuple(lengths),
-        seeds=tuple(_counts("--seeds", seeds)),
-        reference=judge,
-        reference_name=called,
-        reference_seeds=reference_seeds,
-        wanted_tau=wanted_tau,
-        variants=tuple(between_commas(ablate)),
-    )
-
-
-def _counts(option: str, text: str) -> list[int]:
-    from nas.core.units import parse_count
-    from nas.errors import RecipeError
-
-    try:
-        return [parse_count(word.strip()) for word in text.split(",")]
-    except RecipeError as error:
-        raise RecipeError(f"{option} {text!r}: {error}") from None
-
-
-def _reference(recipe: Recipe, word: str | None) -> tuple[Plan | int, str]:
-    """The long training: the recipe's, a named plan, or a number of the proxy's steps."""
-    from nas.training import named_plan
-
-    if word is None:
-        return recipe.plan("retrain"), str(recipe.retrain.get("plan", "longer"))
-    if word[:1].isdigit():
-        return _counts("--reference", word)[0], ""
-    return named_plan(word), word
+    usual: Given = {"name": f"{recipe.name}-calibration", "rungs": []}
+    if changes.get("workers", 1) > 1:
+        usual["executor"] = "processes"
+    return changed(recipe, {**usual, **changes}, where="options" if file is None else file.name)
 
 
 class _Display:

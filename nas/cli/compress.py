@@ -3,92 +3,89 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nas.cli.options import Db, Device, Runs, again, between_commas, has_store, open_store
+from nas.cli.model_options import Given, ModelOptions, takes
+from nas.cli.options import Db, Device, Runs, again, benchmarks_to_measure, open_store, store_reader
+from nas.core.fields import Help
 
 if TYPE_CHECKING:
+    from nas.compression.compression import Compression
     from nas.compression.pipeline import Compressing
     from nas.compression.source import CompressionSource
-    from nas.compression.stages import Compression, Stage
-    from nas.data.benchmarks import BenchmarkSet
+    from nas.compression.stages import Stage
     from nas.training import Plan
 
 
-def compress(
-    what: Annotated[
-        str,
-        typer.Argument(
-            metavar="WHAT",
-            help="A run, a genotype's id, FILE.safetensors, or a published name (trained from fresh weights "
-            "where --weights gives none).",
-        ),
-    ],
+What = Annotated[
+    str,
+    typer.Argument(
+        metavar="WHAT",
+        help="A run, a genotype's id, FILE.safetensors, or a published name (trained from fresh weights "
+        "where --weights gives none).",
+    ),
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inputs:
+    """The networks, files and the plan of a compression."""
+
     distil_from: Annotated[
         str | None,
-        typer.Option("--distil-from", "--distill-from", metavar="BIG", help="The teacher, named like WHAT."),
-    ] = None,
-    distil: Annotated[str, typer.Option(help="How it teaches: output, at or afd.")] = "at",
+        Help(
+            "The teacher, named like WHAT.",
+            option="--distil-from --distill-from",
+            metavar="BIG",
+            unset="no teacher",
+        ),
+    ] = None
+    distil: Annotated[str, Help("How it teaches: output, at or afd.")] = "at"
     adversarial: Annotated[
         bool,
-        typer.Option(
-            "--adversarial", help="After L1, train against a critic and VGG19's features; PSNR usually falls."
+        Help(
+            "After L1, train against a critic and VGG19's features; PSNR usually falls.",
+            option="--adversarial",
         ),
-    ] = False,
+    ] = False
     features: Annotated[
         Path | None,
-        typer.Option(
-            help="For --adversarial: weights of VGG19 as torchvision names them, .pth or .safetensors."
+        Help(
+            "For --adversarial: weights of VGG19 as torchvision names them, .pth or .safetensors.",
+            unset="none",
         ),
-    ] = None,
-    adversarial_steps: Annotated[
-        int | None, typer.Option(help="Steps of the adversarial stage; --steps if not given.")
-    ] = None,
-    prune: Annotated[float | None, typer.Option(help="The share to keep, between 0 and 1.")] = None,
-    prune_of: Annotated[str, typer.Option(help="Of what: multi_adds or params.")] = "multi_adds",
-    importance: Annotated[
-        str, typer.Option(help="Which channels go first: random, magnitude, group-lasso or lamp.")
-    ] = "magnitude",
-    sparsity: Annotated[
-        float | None,
-        typer.Option(help="Weight of the group lasso in a training before group-lasso prunes; 1e-5, say."),
-    ] = None,
-    sparsity_steps: Annotated[
-        int | None, typer.Option(help="Steps of that training; --finetune-steps if not given.")
-    ] = None,
-    rounds: Annotated[int, typer.Option(help="Prune in so many rounds, fine-tuned after each.")] = 1,
-    quantise: Annotated[str, typer.Option("--quantise", "--quantize", help="none or int8.")] = "none",
-    plan: Annotated[str, typer.Option(help="A named plan for every training.")] = "longer",
-    steps: Annotated[int | None, typer.Option(help="Steps of a training, instead of the plan's.")] = None,
-    finetune_steps: Annotated[
-        int | None, typer.Option(help="Steps of each fine-tuning; half of --steps if not given.")
-    ] = None,
+    ] = None
+    plan: Annotated[str, Help("Named plan of every training.")] = "longer"
+    steps: Annotated[int | None, Help("Steps of a training.", unset="the plan's")] = None
+    data_dir: Annotated[Path | None, Help("Folder of the benchmark sets.", unset="NAS_DATA")] = None
+    sets: Annotated[
+        tuple[str, ...], Help("Only these benchmark sets: Set5,Set14.", unset="all in the folder")
+    ] = ()
+    scale: Annotated[int | None, Help("Factor of enlargement: 2, 3 or 4.", unset="the weights' own")] = None
+    weights: Annotated[
+        Path | None,
+        Help("Weights of WHAT: .safetensors or .pth.", unset="its own, or fresh ones"),
+    ] = None
+    teacher_weights: Annotated[Path | None, Help("Weights of BIG, likewise.", unset="its own")] = None
+    output: Annotated[str, Help("Size of the enlarged image whose latency is measured.")] = "1280x720"
+    name: Annotated[str | None, Help("Name of the run and of its folder.", unset="made of WHAT")] = None
+
+
+@takes(
+    given=ModelOptions("nas.cli.compress:Inputs"),
+    asked=ModelOptions("nas.compression.compression:Compression"),
+)
+def compress(
+    what: What,
+    given: Given,
+    asked: Given,
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Change a field of the plan.")
     ] = None,
-    max_drop_db: Annotated[
-        float,
-        typer.Option(
-            help="Stop where a stage is more than this below the first one, or the adversarial one."
-        ),
-    ] = 0.3,
-    data: Annotated[str, typer.Option(help="Training data, as in recipes.")] = "photos",
-    metric: Annotated[str, typer.Option(help="y_float, y_uint8 or rgb.")] = "y_float",
-    data_dir: Annotated[
-        Path | None, typer.Option(help="Folder of the benchmark sets; NAS_DATA if not given.")
-    ] = None,
-    sets: Annotated[str, typer.Option(help="Only these: Set5,Set14.")] = "",
-    scale: Annotated[int | None, typer.Option(help="2, 3 or 4; the weights' own if not given.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of the trainings and of random pruning.")] = 0,
-    weights: Annotated[Path | None, typer.Option(help="Weights of WHAT: .safetensors or .pth.")] = None,
-    teacher_weights: Annotated[Path | None, typer.Option(help="Weights of BIG, likewise.")] = None,
-    output: Annotated[
-        str, typer.Option(help="Size of the image, enlarged, that the latency is measured on.")
-    ] = "1280x720",
-    name: Annotated[str | None, typer.Option(help="The run; made of WHAT if not given.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
     device: Device = None,
     runs: Runs = Path("runs"),
@@ -101,38 +98,18 @@ def compress(
     """
     from nas.cli.stop import watch_signals
     from nas.compression.pipeline import Pipeline
-    from nas.compression.stages import Compression
     from nas.core.device import pick_device
     from nas.errors import Interrupted
-    from nas.training.features import require_features
 
-    if adversarial:
-        require_features(features)
-    taught = _plan(plan, steps, settings or [], distil if distil_from is not None else None)
-    taught, comparing = _adversarial(taught, adversarial)
-    compression = Compression(
-        plan=taught,
-        adversarial=comparing,
-        adversarial_steps=adversarial_steps,
-        finetune_steps=finetune_steps if finetune_steps is not None else max(1, taught.steps // 2),
-        data=data,
-        metric=metric,
-        seed=seed,
-        prune=prune,
-        prune_of=prune_of,
-        importance=importance,
-        sparsity=sparsity,
-        sparsity_steps=sparsity_steps,
-        rounds=rounds,
-        quantise=quantise,
-        max_drop_db=max_drop_db,
-        output=_size(output),
-    )
+    inputs = Inputs(**given)
+    compression = _compression(inputs, asked, settings or [])
     found = _Finder(runs, db)
-    source = found.network(what, scale, weights, fresh=True)
-    at = source.network.scale
-    teacher = None if distil_from is None else found.network(distil_from, at, teacher_weights, fresh=False)
-    run = name or re.sub(r"[^A-Za-z0-9._-]+", "-", f"compressed-{source.network.name}")[:100]
+    source = found.network(what, inputs.scale, inputs.weights, fresh=True)
+    teacher = None
+    if inputs.distil_from is not None:
+        at = source.network.scale
+        teacher = found.network(inputs.distil_from, at, inputs.teacher_weights, fresh=False)
+    run = inputs.name or re.sub(r"[^A-Za-z0-9._-]+", "-", f"compressed-{source.network.name}")[:100]
     with watch_signals() as stop, open_store(runs, db) as store:
         display = _Display(stop, as_json)
         try:
@@ -144,10 +121,10 @@ def compress(
                 store=store,
                 runs=runs,
                 device=pick_device(device or "auto"),
-                benchmarks=_sets(data_dir, sets),
-                features=features,
+                benchmarks=benchmarks_to_measure(inputs.data_dir, inputs.sets),
+                features=inputs.features,
             )
-            display.begin(run, at, pipeline.protocol.bicubic_psnr_db)
+            display.begin(run, source.network.scale, pipeline.protocol.bicubic_psnr_db)
             result = pipeline.run(display.report, display.finished)
         except Interrupted:
             display.close()
@@ -155,6 +132,19 @@ def compress(
             raise typer.Exit(stop.status) from None
         display.close()
     _conclude(result, compression, again("front", run, runs=runs, db=db), as_json)
+
+
+def _compression(inputs: Inputs, asked: Given, settings: list[str]) -> Compression:
+    """The compression of the command line."""
+    from nas.compression.compression import Compression
+    from nas.training.features import require_features
+
+    if inputs.adversarial:
+        require_features(inputs.features)
+    taught = _plan(inputs.plan, inputs.steps, settings, inputs.distil if inputs.distil_from else None)
+    plan, comparing = _adversarial(taught, inputs.adversarial)
+    usual = {"finetune_steps": max(1, plan.steps // 2)}
+    return Compression(plan=plan, adversarial=comparing, output=_size(inputs.output), **{**usual, **asked})
 
 
 class _Finder:
@@ -180,13 +170,12 @@ class _Finder:
             module = genotype.build(at)
             network = Network(name=word, source="fresh", scale=at, module=module, genotype=genotype)
             return CompressionSource.of(network, trained=False)
-        there = has_store(self.runs, self.db)
         network = load_network(
             word,
             scale=scale,
             weights=weights,
             runs=self.runs,
-            open_store=(lambda: open_store(self.runs, self.db, read_only=True)) if there else None,
+            open_store=store_reader(self.runs, self.db),
         )
         return CompressionSource.of(network, trained=True)
 
@@ -253,7 +242,7 @@ def _adversarial(plan: Plan, asked: bool) -> tuple[Plan, str | None]:
     from dataclasses import replace
 
     from nas.errors import RecipeError
-    from nas.training.adversarial import NOT_ADVERSARIAL, USUAL
+    from nas.training.plan import NOT_ADVERSARIAL, USUAL
 
     kind = plan.adversarial
     if kind != NOT_ADVERSARIAL and not asked:
@@ -279,19 +268,6 @@ def _checked(run: str) -> str:
     if re.fullmatch(NAME, run) is None:
         raise RecipeError(f"--name {run!r}: letters, digits, '.', '_' and '-' are needed, 100 at most")
     return run
-
-
-def _sets(data_dir: Path | None, sets: str) -> list[BenchmarkSet]:
-    """The benchmark sets that were named or that lie in the data folder; none without one."""
-    import os
-
-    from nas.data.benchmarks import choose_benchmarks, data_folder, find_benchmarks
-
-    names = between_commas(sets)
-    if data_dir is None and not os.environ.get("NAS_DATA") and not names:
-        return []
-    folder = data_folder(data_dir)
-    return choose_benchmarks(folder, names) if names else find_benchmarks(folder)
 
 
 def _conclude(result: Compressing, compression: Compression, front: str, as_json: bool) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nas.cli.options import Db, Runs, has_store, open_store
+from nas.cli.options import Db, Runs, store_reader
 
 if TYPE_CHECKING:
     from nas.cost.budget import Cost
@@ -32,8 +32,7 @@ def cost(
 
     from nas.networks.resolving import find_architecture
 
-    there = has_store(runs, db)
-    found = find_architecture(arch, (lambda: open_store(runs, db, read_only=True)) if there else None)
+    found = find_architecture(arch, store_reader(runs, db))
     counted = found.cost(scale)
     told = _told(found, scale, counted, check)
     if as_json:

@@ -12,8 +12,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 
 from leaderboard.tables.front import words
 from nas import training
+from nas.cli.stop import Stop
 from nas.core.units import format_count, format_seconds
-from nas.search.progress import Event, SearchProgress
+from nas.search.progress import Event, Listener, SearchProgress
 
 PLAIN_SECONDS = 15.0
 """Seconds between two plain lines about one training."""
@@ -69,6 +70,15 @@ class SearchDisplay(_Bars):
         super().__init__()
         self.search_progress: SearchProgress | None = None
         self._done_before: int | None = None
+
+    def listener(self, stop: Stop) -> Listener:
+        """Show events, and raise Interrupted once somebody asked to stop."""
+
+        def listen(event: Event) -> None:
+            stop.check()
+            self.show(event)
+
+        return listen
 
     def show(self, event: Event) -> None:
         """Show one event; ``search_progress`` must be set."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nas.cli.options import DataDir, Db, Device, Runs, between_commas, has_store, open_store
+from nas.cli.options import DataDir, Db, Device, Runs, between_commas, open_store, store_reader
 from nas.cli.scores import about, row_of, show
 
 if TYPE_CHECKING:
@@ -58,19 +58,11 @@ def evaluate(
     """Measure networks, bicubic, or a folder of images: a row a benchmark set, or the papers' table."""
     import json
 
-    from nas.errors import RecipeError, unknown
-    from nas.metrics.fidelity import METRICS
+    from nas.errors import RecipeError
 
     words = what or []
-    if metric not in METRICS:
-        raise unknown("metric", metric, METRICS)
-    if scale not in (None, 2, 3, 4):
-        raise RecipeError(f"--scale {scale}: 2, 3 or 4")
-    if tile < 0 or 0 < tile < 48:
-        raise RecipeError(f"--tile {tile}: 0 for whole images, or at least 48 LR pixels")
-    if weights is not None and len(words) > 1:
-        raise RecipeError(f"--weights {weights} belong to one network, and {len(words)} are named")
     how = _How(scale, metric, weights, self_ensemble, tile, record, device, runs, db)
+    how.check(words)
     if table:
         if sr is not None or hr is not None or not record:
             raise RecipeError("--table shows what is in the database: without --sr, --hr and --no-record")
@@ -80,17 +72,15 @@ def evaluate(
         raise RecipeError("name a network, or give both --sr DIR and --hr DIR")
     if self_ensemble and (not words or BICUBIC in words):
         raise RecipeError("--self-ensemble averages a network's outputs; folders and bicubic have none")
-    if not words:
-        assert sr is not None and hr is not None
+    chosen = _sets(data_dir, sets) if words else []
+    told = [_bicubic(chosen, how) if word == BICUBIC else _network(word, chosen, how) for word in words]
+    if sr is not None and hr is not None:
         told = [_folders(sr, hr, scale, metric)]
-    else:
-        chosen = _sets(data_dir, sets)
-        told = [_bicubic(chosen, how) if word == BICUBIC else _network(word, chosen, how) for word in words]
     if as_json:
         typer.echo(json.dumps(told if len(told) > 1 else told[0], indent=2))
-        return
-    for each in told:
-        show(each, per_image)
+    else:
+        for each in told:
+            show(each, per_image)
 
 
 BICUBIC = "bicubic"
@@ -109,6 +99,20 @@ class _How:
     device: str | None
     runs: Path
     db: str | None
+
+    def check(self, words: list[str]) -> None:
+        """Raise RecipeError for a value that is not allowed."""
+        from nas.errors import RecipeError, unknown
+        from nas.metrics.fidelity import METRICS
+
+        if self.metric not in METRICS:
+            raise unknown("metric", self.metric, METRICS)
+        if self.scale not in (None, 2, 3, 4):
+            raise RecipeError(f"--scale {self.scale}: 2, 3 or 4")
+        if self.tile < 0 or 0 < self.tile < 48:
+            raise RecipeError(f"--tile {self.tile}: 0 for whole images, or at least 48 LR pixels")
+        if self.weights is not None and len(words) > 1:
+            raise RecipeError(f"--weights {self.weights} belong to one network, and {len(words)} are named")
 
     def keep(self) -> Callable[[], Store] | None:
         return (lambda: open_store(self.runs, self.db)) if self.record else None
@@ -161,13 +165,12 @@ def _network(what: str, chosen: list[BenchmarkSet], how: _How) -> dict[str, Any]
     from nas.evaluation.self_ensemble import self_ensembled
     from nas.imaging.tiling import plan_tiling
 
-    there = has_store(how.runs, how.db)
     network = load_network(
         what,
         scale=how.scale,
         weights=how.weights,
         runs=how.runs,
-        open_store=(lambda: open_store(how.runs, how.db, read_only=True)) if there else None,
+        open_store=store_reader(how.runs, how.db),
     )
     place = how.place()
     network.module.to(place)
@@ -239,13 +242,12 @@ def _measured(word: str, chosen: list[BenchmarkSet], how: _How) -> list[str]:
             _bicubic(chosen, replace(how, scale=scale))
         return [word]
     place, names = how.place(), []
-    there = has_store(how.runs, how.db)
     found = networks_meant(
         word,
         scale=how.scale,
         weights=how.weights,
         runs=how.runs,
-        open_store=(lambda: open_store(how.runs, how.db, read_only=True)) if there else None,
+        open_store=store_reader(how.runs, how.db),
     )
     for network in found:
         network.module.to(place)

@@ -33,11 +33,12 @@ def import_results(
     from leaderboard.tables.exchange import import_results as take_in
     from nas.errors import RunError
     from nas.recipes.recipe import MAY_CHANGE
+    from nas.recipes.stored import absent_keys
 
     if prefix and name is not None:
         raise RunError(f"--prefix {prefix} and --as {name}: one of them")
     with open_store(runs, db) as store:
-        merged = take_in(store, source, prefix=prefix, name=name, may_change=MAY_CHANGE)
+        merged = take_in(store, source, prefix=prefix, name=name, may_change=MAY_CHANGE, absent=absent_keys())
     typer.echo(f"took in {_counted(merged.new) or 'nothing new'} from {source}")
     if merged.same:
         typer.echo(f"here already: {_counted(merged.same)}")

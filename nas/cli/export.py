@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from nas.cli.options import Db, Runs, has_store, open_store
+from nas.cli.options import Db, Runs, store_reader
 
 
 def export(
@@ -42,8 +42,7 @@ def export(
         raise unknown("format", format, FORMATS)
     if scale not in (None, 2, 3, 4):
         raise RecipeError(f"--scale {scale}: 2, 3 or 4")
-    there = has_store(runs, db)
-    opener = (lambda: open_store(runs, db, read_only=True)) if there else None
+    opener = store_reader(runs, db)
     network = load_network(what, scale=scale, weights=weights, runs=runs, open_store=opener)
     name = re.sub(r"\W+", "-", f"{network.name} x{network.scale}")
     if format == "python":  # has to be importable

@@ -20,13 +20,12 @@ def export_study(
 
     optuna-dashboard and Optuna's visualisations open it. A study of that name must not be there yet.
     """
-    from nas.recipes.recipe import make_recipe
+    from nas.recipes.stored import stored_recipe
     from nas.search.proposer import export
 
     with open_store(runs, db, read_only=True) as store:
-        study = store.study(name)
-        recipe = make_recipe({k: v for k, v in {**study.recipe, "name": name}.items() if v is not None})
-        trials = store.trials(study.id, "search", curves=False)
+        recipe = stored_recipe(store, name)
+        trials = store.trials(store.study(name).id, "search", curves=False)
     count = export(recipe, trials, storage)
     typer.echo(f"wrote {count} trials of run {name!r} to {storage}")
     typer.echo("Next:")

@@ -73,16 +73,15 @@ class Longer:
 
     def train(self, recipe: Recipe, chosen: Sequence[Chosen]) -> RetrainingSession:
         """Train the chosen under the recipe's plan, and measure each; the bars and lines belong to it."""
-        from nas.core.device import pick_device
+        from nas.core.device import pick_devices
         from nas.retraining.retraining import RetrainingSession
 
-        words = recipe.device.split(",")
-        device = ",".join(pick_device(word.strip()) for word in words[: 1 if recipe.workers == 1 else None])
+        words = recipe.device.partition(",")[0] if recipe.workers == 1 else recipe.device
         retraining = RetrainingSession(
             recipe,
             self.store,
             self.runs,
-            device,
+            pick_devices(words),
             self._listen,
             after=self._after,
             validate_every=self.validate_every,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nas.cli.options import Db, Device, Runs, between_commas, has_store, open_store
+from nas.cli.options import Db, Device, Runs, between_commas, open_store, store_reader
 
 if TYPE_CHECKING:
     from nas.measuring.measure import MeasurementSetting, Row, Subject
@@ -108,7 +108,7 @@ def _subject(word: str, scale: int | None, runs: Path, db: str | None) -> Subjec
         raise RecipeError(f"--scale {scale}: 2, 3 or 4")
     if word.endswith(".onnx"):
         return _file(Path(word), scale)
-    opened = (lambda: open_store(runs, db, read_only=True)) if has_store(runs, db) else None
+    opened = store_reader(runs, db)
     named = False
     if opened is not None:
         with opened() as store:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,12 +10,27 @@ import typer
 
 if TYPE_CHECKING:
     from leaderboard.store import Store
+    from nas.data.benchmarks import BenchmarkSet
 
 Runs = Annotated[
     Path, typer.Option("--runs", envvar="NAS_RUNS", help="Folder of all runs and of results.db.")
 ]
 Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 RunName = Annotated[str, typer.Argument(metavar="NAME", help="The run, as its search was called.")]
+
+RecipeFile = Annotated[
+    Path | None, typer.Argument(metavar="[RECIPE.toml]", help="A recipe; without one, a small demo.")
+]
+
+Settings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="[SECTION.]KEY=VALUE",
+        help="Change a field of the plan (lr=1e-3), or a key in a section of the recipe "
+        "(budget.params=300k, space.only.width=16,24); repeatable.",
+    ),
+]
 
 DataDir = Annotated[
     Path | None, typer.Option("--data-dir", help="Folder of the benchmark sets; NAS_DATA if not given.")
@@ -45,9 +61,22 @@ def open_store(runs: Path, db: str | None = None, *, read_only: bool = False) ->
     return Store.at(runs / DATABASE, read_only=read_only)
 
 
-def has_store(runs: Path, db: str | None) -> bool:
-    """Whether there is a database to read."""
-    return db is not None or (runs / DATABASE).exists()
+def store_reader(runs: Path, db: str | None) -> Callable[[], Store] | None:
+    """What opens the results database to read; None where there is none."""
+    there = db is not None or (runs / DATABASE).exists()
+    return (lambda: open_store(runs, db, read_only=True)) if there else None
+
+
+def benchmarks_to_measure(data_dir: Path | None, names: Sequence[str] = ()) -> list[BenchmarkSet]:
+    """The benchmark sets that are named, or all in a folder that is; none where nothing is named."""
+    import os
+
+    from nas.data.benchmarks import choose_benchmarks, data_folder, find_benchmarks
+
+    if data_dir is None and not os.environ.get("NAS_DATA") and not names:
+        return []
+    folder = data_folder(data_dir)
+    return choose_benchmarks(folder, list(names)) if names else find_benchmarks(folder)
 
 
 def between_commas(text: str | None) -> list[str]:

@@ -3,59 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-from nas.cli.options import DataDir, Db, Device, RunName, Runs, again, between_commas, open_store
+from nas.cli.model_options import Given, ModelOptions, RecipeOptions, takes, with_settings
+from nas.cli.options import DataDir, Db, RunName, Runs, Settings, again, open_store
 
 if TYPE_CHECKING:
     from leaderboard.store import Store
     from leaderboard.store.records import Request
     from nas.cli.longer import Longer
     from nas.recipes.recipe import Recipe
-    from nas.retraining.selection import Chosen
+
+RECIPE = RecipeOptions(
+    *("retrain.plan", "retrain.steps", "executor", "device"),
+    retrain__plan="the run's",
+    executor="inline; for several workers the run's, or processes",
+    device="the run's",
+)
 
 
+@takes(asked=ModelOptions("nas.retraining.options:RetrainingOptions"), given=RECIPE)
 def retrain(
     name: RunName,
-    top: Annotated[
-        int | None, typer.Option(min=1, help="How many of the front, best PSNR first; 1 if not given.")
-    ] = None,
-    knee: Annotated[
-        bool, typer.Option("--knee", help="The knee of the front instead: more cost brings little there.")
-    ] = False,
-    ids: Annotated[
-        str | None, typer.Option(help="These networks instead: ids or their beginnings, with commas.")
-    ] = None,
-    best_under: Annotated[
-        str | None, typer.Option(help="The best within limits instead: params=300k,multi_adds=15G.")
-    ] = None,
-    queued: Annotated[
-        bool, typer.Option("--queued", help="Those that were asked for on the leaderboard's page instead.")
-    ] = False,
-    controls: Annotated[
-        str | None,
-        typer.Option(help="Published networks besides, made to fit the run's budget: imdn,rfdn."),
-    ] = None,
-    plan: Annotated[str | None, typer.Option(help="A named plan instead of the recipe's.")] = None,
-    changes: Annotated[
-        list[str] | None, typer.Option("--set", help="Change a field of the plan: lr=1e-4; repeatable.")
-    ] = None,
-    steps: Annotated[int | None, typer.Option(help="Training steps, instead of the plan's.")] = None,
-    workers: Annotated[int, typer.Option(min=1, help="How many are trained at once.")] = 1,
-    executor: Annotated[
-        str | None, typer.Option(help="inline, processes or ray; processes for several workers.")
-    ] = None,
-    evaluate: Annotated[bool, typer.Option(help="Measure each on the benchmark sets that are found.")] = True,
+    asked: Given,
+    given: Given,
+    settings: Settings = None,
     data_dir: DataDir = None,
-    validate_every: Annotated[
-        int, typer.Option(min=0, help="Measure on the way, every so many steps; 0 at the end only.")
-    ] = 0,
-    tensorboard: Annotated[bool, typer.Option(help="Write TensorBoard's files into the folder.")] = False,
-    device: Device = None,
     runs: Runs = Path("runs"),
     db: Db = None,
 ) -> None:
@@ -66,28 +42,26 @@ def retrain(
     from nas.cli.longer import Longer
     from nas.cli.stop import watch_signals
     from nas.errors import Interrupted
+    from nas.retraining.options import RetrainingOptions
     from nas.retraining.retraining import follow
     from nas.training import ranks
 
-    choice = _Choice(
-        top=top, knee=knee, ids=ids, best_under=best_under, queued=queued, controls=between_commas(controls)
-    )
-    choice.check()
-    wanted = _Wanted(plan, _changes(changes, steps), executor, workers, device)
+    options = RetrainingOptions(**asked)
+    changes = {**with_settings(given, settings, "retrain"), "workers": options.workers}
     with watch_signals() as stop, ranks.joined() as rank:
         try:
             if rank:
                 follow(lambda progress: stop.check())
                 return
             with open_store(runs, db) as store, Longer(store, runs, stop) as longer:
-                longer.validate_every, longer.events = validate_every, tensorboard
-                if evaluate:
+                longer.validate_every, longer.events = options.validate_every, options.tensorboard
+                if options.evaluate:
                     longer.find_sets(data_dir)
-                if queued:
-                    failed = _train_queued(store, name, wanted, longer)
+                if options.queued:
+                    failed = _train_queued(store, name, changes, longer)
                 else:
-                    recipe = wanted.recipe(store, name)
-                    failed = len(longer.train(recipe, choice.choose(store, recipe)).failed)
+                    recipe = _recipe(store, name, changes)
+                    failed = len(longer.train(recipe, options.choose(store, recipe)).failed)
                 ranks.shared(None)  # lets the other processes of a group go
                 longer.measure_left()
         except Interrupted:
@@ -101,93 +75,29 @@ def retrain(
     typer.echo(f"  {site}   write the leaderboard page")
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Choice:
-    """Which networks are wanted: at most one of these, and controls."""
+def _recipe(store: Store, name: str, changes: dict[str, Any], plan: str | None = None) -> Recipe:
+    """The recipe of the run with its changes; ``plan`` goes before the one of the command."""
+    from nas.recipes.changes import changed
+    from nas.recipes.stored import stored_recipe
 
-    top: int | None
-    knee: bool
-    ids: str | None
-    best_under: str | None
-    queued: bool
-    controls: list[str]
-
-    def check(self) -> None:
-        from nas.errors import RunError
-        from nas.retraining.selection import parse_limits
-
-        given = (self.top is not None, self.knee, self.ids is not None, self.best_under is not None)
-        if sum(given) + self.queued > 1:
-            raise RunError("--top, --knee, --ids, --best-under and --queued: one of them")
-        if self.queued and self.controls:
-            raise RunError("--queued and --controls: one of them")
-        if self.ids is not None and not between_commas(self.ids):
-            raise RunError(f"--ids {self.ids!r} names no network")
-        if self.best_under is not None:
-            parse_limits(self.best_under)
-
-    def choose(self, store: Store, recipe: Recipe) -> list[Chosen]:
-        from nas.retraining.controls import choose_controls
-
-        return [*self._candidates(store, recipe), *choose_controls(recipe, self.controls)]
-
-    def _candidates(self, store: Store, recipe: Recipe) -> list[Chosen]:
-        from nas.retraining.selection import choose, choose_best_under, choose_ids, choose_knee, parse_limits
-
-        if self.ids is not None:
-            return choose_ids(store, recipe, between_commas(self.ids))
-        if self.best_under is not None:
-            return choose_best_under(store, recipe, parse_limits(self.best_under))
-        return choose_knee(store, recipe) if self.knee else choose(store, recipe, self.top or 1)
+    stored = stored_recipe(store, name)
+    several = "processes" if stored.executor == "inline" else stored.executor
+    usual = {"executor": several if changes["workers"] > 1 else "inline"}
+    requested = {} if plan is None else {"retrain.plan": plan}
+    return changed(stored, {**usual, **changes, **requested}, where=name)
 
 
-def _changes(words: list[str] | None, steps: int | None) -> dict[str, Any]:
-    from nas.errors import RecipeError
-    from nas.training.plan import parse_changes
-
-    changes = parse_changes(words or [])
-    if steps is not None and "steps" in changes:
-        raise RecipeError("--steps and --set steps: one of them")
-    return changes if steps is None else {**changes, "steps": steps}
-
-
-@dataclass(frozen=True)
-class _Wanted:
-    """How and where they are to be trained; None leaves it to the run's recipe."""
-
-    plan: str | None
-    changes: dict[str, Any]
-    executor: str | None
-    workers: int
-    device: str | None
-
-    def recipe(self, store: Store, name: str, plan: str | None = None) -> Recipe:
-        """The recipe of the run with the options put in; ``plan`` goes before the one of the command."""
-        from nas.recipes.recipe import make_recipe
-
-        table: dict[str, Any] = {**store.study(name).recipe, "name": name}
-        chosen = plan or self.plan
-        section = table.get("retrain", {}) if chosen is None else {"plan": chosen}
-        table["retrain"] = {**section, **self.changes}
-        several = table["executor"] if table.get("executor", "inline") != "inline" else "processes"
-        table["executor"] = self.executor or (several if self.workers > 1 else "inline")
-        table["workers"] = self.workers
-        if self.device is not None:
-            table["device"] = self.device
-        return make_recipe({key: value for key, value in table.items() if value is not None}, where=name)
-
-
-def _train_queued(store: Store, name: str, wanted: _Wanted, longer: Longer) -> int:
+def _train_queued(store: Store, name: str, changes: Given, longer: Longer) -> int:
     """Take up what waits in the queue of a run until nothing does; how many failed."""
     from leaderboard.store.owners import this_process
     from nas.errors import Interrupted
 
     owner, done, failed = this_process(), 0, 0
-    while taken := _take(store, name, wanted.workers):
+    while taken := _take(store, name, changes["workers"]):
         try:
             for plan in {request.plan: None for request in taken}:
                 requests = [request for request in taken if request.plan == plan]
-                reasons = _train_requests(store, requests, wanted, longer)
+                reasons = _train_requests(store, requests, changes, longer)
                 for request, reason in zip(requests, reasons, strict=True):
                     store.end_request(request.id, owner, reason)
                     taken.remove(request)
@@ -215,7 +125,7 @@ def _take(store: Store, name: str, most: int) -> list[Request]:
 
 
 def _train_requests(
-    store: Store, requests: Sequence[Request], wanted: _Wanted, longer: Longer
+    store: Store, requests: Sequence[Request], changes: Given, longer: Longer
 ) -> list[str | None]:
     """Train what was asked for under one plan; why each of them failed, None where it did not."""
     from nas.cli.failures import message_of
@@ -224,7 +134,7 @@ def _train_requests(
     from nas.training import ranks
 
     try:
-        recipe = wanted.recipe(store, requests[0].study, requests[0].plan)
+        recipe = _recipe(store, requests[0].study, changes, requests[0].plan)
         chosen = choose_ids(store, recipe, [request.genotype_id for request in requests])
         retraining = longer.train(recipe, chosen)
     except Interrupted:

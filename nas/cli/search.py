@@ -2,89 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nas.cli.options import Db, Device, Runs, between_commas
+from nas.cli.model_options import Given, RecipeOptions, takes, with_settings
+from nas.cli.options import Db, RecipeFile, Runs, Settings, again, open_store
 
 if TYPE_CHECKING:
     from nas.recipes.recipe import Recipe
     from nas.search.session import SearchSession
 
-BUDGET = (
-    *("params", "multi_adds", "conv_multi_adds", "min_params", "min_multi_adds"),
-    *("memory", "latency_ms"),
-)
+BUDGET = ("params", "multi_adds", "conv_multi_adds", "memory", "latency_ms", "min_params", "min_multi_adds")
 
 WHERE = ("executor", "workers", "device", "time_limit_seconds", "ray_address", "gpus_per_worker")
-"""What may be said of a process that joins a search."""
+"""The keys of a recipe that a process which joins a search may set for itself."""
+
+OPTIONS = RecipeOptions(
+    *("name", "space.name", "scale", *(f"budget.{limit}" for limit in BUDGET)),
+    *("data", "trials", "hours", "target_hypervolume", "sampler", "objectives", "rungs"),
+    *("seeds_for_front", "seed_published", "warm_start", "executor", "workers", "time_limit_seconds"),
+    *("ray_address", "gpus_per_worker", "proxy.plan", "proxy.steps", "seed", "device"),
+    name="the recipe's file name; demo without a recipe",
+)
 
 
+@takes(given=OPTIONS)
 def search(
-    recipe: Annotated[
-        Path | None, typer.Argument(metavar="[RECIPE.toml]", help="A recipe; without one, a small demo.")
-    ] = None,
-    name: Annotated[str | None, typer.Option(help="What the run is called; its folder's name.")] = None,
-    space: Annotated[str | None, typer.Option(help="lightweight, or a module of yours.")] = None,
-    scale: Annotated[int | None, typer.Option(help="2, 3 or 4.")] = None,
-    max_params: Annotated[str | None, typer.Option(help="Most parameters: 300k, 1.5M.")] = None,
-    max_multi_adds: Annotated[str | None, typer.Option(help="Most Multi-Adds at 1280x720: 15G.")] = None,
-    max_conv_multi_adds: Annotated[
-        str | None, typer.Option(help="The same for convolutions alone, as several papers count.")
-    ] = None,
-    max_memory: Annotated[str | None, typer.Option(help="Most bytes of one inference: 2G.")] = None,
-    max_latency_ms: Annotated[
-        float | None, typer.Option(help="Longest inference at 1280x720 on the device at hand.")
-    ] = None,
-    min_params: Annotated[str | None, typer.Option(help="Least parameters.")] = None,
-    min_multi_adds: Annotated[str | None, typer.Option(help="Least Multi-Adds.")] = None,
-    data: Annotated[
-        str | None, typer.Option(help="photos, folder:PATH, div2k:PATH, ...; joined by +.")
-    ] = None,
-    trials: Annotated[int | None, typer.Option(help="How many candidates to train.")] = None,
-    hours: Annotated[float | None, typer.Option(help="Begin nothing new after so many hours.")] = None,
-    target_hypervolume: Annotated[
-        float | None, typer.Option(help="Begin nothing new once it is reached, in dB G.")
-    ] = None,
-    sampler: Annotated[
-        str | None, typer.Option(help="surrogate, tpe, evolution, nsga2, nsga3, gp or random.")
-    ] = None,
-    objectives: Annotated[
-        str | None, typer.Option(help="psnr_db,multi_adds, or others; see the docs' recipes page.")
-    ] = None,
-    rungs: Annotated[
-        str | None, typer.Option(help="500,2000,8000: steps to which ever fewer candidates train.")
-    ] = None,
-    seeds_for_front: Annotated[
-        int | None, typer.Option(help="Train the front with so many seeds in all, at the end.")
-    ] = None,
-    seed_published: Annotated[
-        bool | None, typer.Option(help="Begin with the published networks inside the budget.")
-    ] = None,
-    warm_start: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Let the sampler know the results of another run.")
-    ] = None,
-    executor: Annotated[str | None, typer.Option(help="inline, processes or ray.")] = None,
-    workers: Annotated[int | None, typer.Option(help="How many candidates at once.")] = None,
-    time_limit_seconds: Annotated[
-        float | None, typer.Option(help="Longest that one candidate may train.")
-    ] = None,
-    ray_address: Annotated[str | None, typer.Option(help="auto: the cluster that is running.")] = None,
-    gpus_per_worker: Annotated[
-        float | None, typer.Option(help="With ray: 0.25 lets four candidates share a GPU.")
-    ] = None,
-    plan: Annotated[
-        str | None, typer.Option(help="How candidates are trained: quick, short, steady, ...")
-    ] = None,
-    steps: Annotated[int | None, typer.Option(help="Training steps of a candidate.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of sampling, weights and patches.")] = None,
+    given: Given,
+    recipe: RecipeFile = None,
+    settings: Settings = None,
     join: Annotated[
         bool, typer.Option("--join", help="Be more workers of the search that runs under this name.")
     ] = False,
-    device: Device = None,
     runs: Runs = Path("runs"),
     db: Db = None,
 ) -> None:
@@ -92,137 +43,69 @@ def search(
 
     Options win over the recipe. The same command again goes on where it stopped; Ctrl-C keeps what is done.
     """
-    from nas.recipes.recipe import EMBEDDED, load_recipe
+    from nas.recipes.recipe import load_or_embedded
 
-    base = EMBEDDED if recipe is None else load_recipe(recipe)
-    options = {
-        "name": name,
-        "space": space,
-        "scale": scale,
-        "params": max_params,
-        "multi_adds": max_multi_adds,
-        "conv_multi_adds": max_conv_multi_adds,
-        "memory": max_memory,
-        "latency_ms": max_latency_ms,
-        "min_params": min_params,
-        "min_multi_adds": min_multi_adds,
-        "data": data,
-        "trials": trials,
-        "hours": hours,
-        "target_hypervolume": target_hypervolume,
-        "sampler": sampler,
-        "objectives": _words(objectives),
-        "rungs": _words(rungs),
-        "seeds_for_front": seeds_for_front,
-        "seed_published": seed_published,
-        "warm_start": warm_start,
-        "executor": executor,
-        "workers": workers,
-        "time_limit_seconds": time_limit_seconds,
-        "ray_address": ray_address,
-        "gpus_per_worker": gpus_per_worker,
-        "plan": plan,
-        "steps": steps,
-        "seed": seed,
-        "device": device,
-    }
-    given = {key: value for key, value in options.items() if value is not None}
+    base = load_or_embedded(recipe)
+    changes = with_settings(given, settings)
     if join:
-        _join(name or base.name, given, runs, db)
+        _join(given.get("name", base.name), changes, runs, db)
     else:
-        _run(_with_options(base, given), runs, db)
+        _run(_checked(base, changes), runs, db)
 
 
-def _words(text: str | None) -> list[str] | None:
-    return None if text is None else between_commas(text)
-
-
-def _with_options(recipe: Recipe, given: dict[str, Any]) -> Recipe:
-    """The recipe with the options of the command line put in."""
+def _checked(recipe: Recipe, changes: Given) -> Recipe:
+    """The recipe with its changes. Raises RecipeError for steps that its rungs overrule."""
     from nas.errors import RecipeError
-    from nas.recipes.recipe import make_recipe
+    from nas.recipes.changes import changed
 
-    table = recipe.model_dump(exclude_none=True)
-    for key, value in given.items():
-        if key in BUDGET:
-            table["budget"][key] = value
-        elif key == "plan":
-            table["proxy"] = {"plan": value}
-        elif key == "steps":
-            table["proxy"]["steps"] = value
-        elif key == "space":
-            same = value == recipe.space.name
-            table["space"] = {"name": value, "only": table["space"]["only"] if same else {}}
-        else:
-            table[key] = value
-    made = make_recipe(table, where="options")
-    if made.rungs and given.get("steps", made.rungs[-1]) != made.rungs[-1]:
+    made = changed(recipe, changes)
+    steps = changes.get("proxy.steps")
+    if made.rungs and steps not in (None, made.rungs[-1]):
         told = ",".join(map(str, made.rungs))
         raise RecipeError(
-            f"--steps {given['steps']}: this search has rungs, and their last one says how long a candidate "
+            f"--steps {steps}: this search has rungs, and their last one says how long a candidate "
             f"trains at most; --rungs {told} is what they are now"
         )
     return made
 
 
-def _join(name: str, given: dict[str, Any], runs: Path, db: str | None) -> None:
+def _join(name: str, changes: Given, runs: Path, db: str | None) -> None:
     from nas.cli.display import SearchDisplay
-    from nas.cli.options import open_store
     from nas.cli.stop import watch_signals
-    from nas.core.device import pick_device
+    from nas.core.device import pick_devices
     from nas.errors import Interrupted, RecipeError
-    from nas.recipes.recipe import make_recipe
+    from nas.recipes.stored import stored_recipe
     from nas.search.join import JoinedSearch
-    from nas.search.progress import Event
 
-    if strange := sorted(given.keys() - {*WHERE, "name"}):
+    if strange := sorted(changes.keys() - {*WHERE, "name"}):
+        key = strange[0].rpartition(".")[2]
         raise RecipeError(
-            f"--join trains what the running search asks for, so {strange[0]} cannot be given with it; "
+            f"--join trains what the running search asks for, so {key} cannot be given with it; "
             f"allowed are {', '.join(WHERE)}"
         )
     with open_store(runs, db) as store, SearchDisplay() as display, watch_signals() as stop:
-        table = store.study(name).recipe | {"name": name}
-        recipe = _with_options(make_recipe(table, where=f"run {name}"), given)
-
-        def listen(event: Event) -> None:
-            stop.check()
-            display.show(event)
-
-        joined = JoinedSearch(recipe, store, runs, _devices(recipe, pick_device), listen)
-        display.search_progress = joined.progress
+        recipe = _checked(stored_recipe(store, name), changes)
+        joined = JoinedSearch(recipe, store, runs, pick_devices(recipe.device), display.listener(stop))
+        display.search_progress = progress = joined.progress
         joined.prepare()
         try:
             joined.run()
         except Interrupted:
-            display.say(
-                f"Stopped. {len(joined.progress.results)} results from here are kept; the search goes on."
-            )
+            display.say(f"Stopped. {len(progress.results)} results from here are kept; the search goes on.")
             raise typer.Exit(stop.status) from None
-    progress = joined.progress
     typer.echo(f"The search of {name!r} ended; {len(progress.results)} candidates were measured here.")
-
-
-def _devices(recipe: Recipe, pick: Callable[[str], str]) -> str:
-    return ",".join(pick(word.strip()) for word in recipe.device.split(","))
 
 
 def _run(recipe: Recipe, runs: Path, db: str | None) -> None:
     from nas.cli.display import SearchDisplay
-    from nas.cli.options import open_store
     from nas.cli.stop import watch_signals
-    from nas.core.device import pick_device
+    from nas.core.device import pick_devices
     from nas.errors import Interrupted
-    from nas.search.progress import Event
     from nas.search.session import SearchSession
 
-    device = _devices(recipe, pick_device)
+    device = pick_devices(recipe.device)
     with open_store(runs, db) as store, SearchDisplay() as display, watch_signals() as stop:
-
-        def listen(event: Event) -> None:
-            stop.check()
-            display.show(event)
-
-        search = SearchSession(recipe, store, runs, device, listen)
+        search = SearchSession(recipe, store, runs, device, display.listener(stop))
         display.search_progress = search.progress
         search.prepare()
         folder = runs / recipe.name
@@ -277,7 +160,6 @@ def _spread(recipe: Recipe, search: SearchSession) -> str:
 
 def _report(recipe: Recipe, search: SearchSession, runs: Path, db: str | None) -> None:
     from nas.cli.front import print_front
-    from nas.cli.options import again
 
     progress = search.progress
     limits = ", ".join(f"{name}: {count}" for name, count in progress.rejected_by.items())

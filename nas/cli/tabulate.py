@@ -7,51 +7,38 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nas.cli.options import DataDir, Db, Device, Runs, again, open_store
+from nas.cli.model_options import Given, ModelOptions, RecipeOptions, takes, with_settings
+from nas.cli.options import DataDir, Db, Runs, Settings, again, benchmarks_to_measure, open_store
 from nas.cli.replaying import SpaceName
 
 if TYPE_CHECKING:
     from nas.data.benchmarks import BenchmarkSet
     from nas.recipes.recipe import Recipe
-    from nas.simulation.build_table import Sampling
+    from nas.simulation.sampling import Sampling
+
+RECIPE = RecipeOptions(
+    *("name", "data", "scale", "budget.params", "budget.multi_adds", "proxy.plan", "executor", "workers"),
+    "device",
+    name="RECIPE-table",
+)
 
 
+@takes(asked=ModelOptions("nas.simulation.sampling:Sampling"), given=RECIPE)
 def tabulate(
+    asked: Given,
+    given: Given,
     what: Annotated[
         list[str] | None,
         typer.Argument(metavar="[RECIPE.toml]", help="A recipe, else the demo's; with --merge, tables."),
     ] = None,
-    architectures: Annotated[int, typer.Option(min=1, help="How many in the whole sample.")] = 60,
-    rungs: Annotated[
-        str | None, typer.Option(help="Steps of the proxy plan, growing: 200,600; the recipe's if not given.")
-    ] = None,
-    seeds: Annotated[
-        str, typer.Option(help="Seeds of each rung: one number for all, or one a rung: 3,1.")
-    ] = "1",
-    shard: Annotated[
-        str, typer.Option(help="The part that is trained here: 2/5 is the second of five.")
-    ] = "1/1",
-    published: Annotated[bool, typer.Option(help="Begin with published networks that fit.")] = True,
-    name: Annotated[
-        str | None, typer.Option(help="What the table and its run are called; RECIPE-table if not given.")
-    ] = None,
-    data: Annotated[str | None, typer.Option(help="photos, folder:PATH, div2k:PATH, ...")] = None,
-    scale: Annotated[int | None, typer.Option(help="2, 3 or 4.")] = None,
-    max_params: Annotated[str | None, typer.Option(help="Most parameters: 300k.")] = None,
-    max_multi_adds: Annotated[str | None, typer.Option(help="Most Multi-Adds at 1280x720: 15G.")] = None,
-    plan: Annotated[str | None, typer.Option(help="How they are trained: quick, short, steady, ...")] = None,
-    executor: Annotated[str | None, typer.Option(help="inline, processes or ray.")] = None,
-    workers: Annotated[int | None, typer.Option(help="How many are trained at once.")] = None,
-    licence: Annotated[
-        str, typer.Option(help="What the data card says of the table's licence.")
-    ] = "CC-BY-4.0",
+    settings: Settings = None,
+    licence: Annotated[str, typer.Option(help="The table's licence, for its data card.")] = "CC-BY-4.0",
     data_dir: DataDir = None,
     out: Annotated[Path | None, typer.Option("--out", help="The file; NAME.parquet if not given.")] = None,
     merge: Annotated[
         bool, typer.Option("--merge", help="Merge tables of one sample into --out instead of training.")
     ] = False,
     space: SpaceName = None,
-    device: Device = None,
     runs: Runs = Path("runs"),
     db: Db = None,
 ) -> None:
@@ -60,74 +47,31 @@ def tabulate(
     The same command again goes on where it stopped. A data card lies beside the file.
     """
     if merge:
-        _merge(what or [], out, name, space)
+        _merge(what or [], out, given.get("name"), space)
         return
-    given = {
-        "name": name,
-        "data": data,
-        "scale": scale,
-        "params": max_params,
-        "multi_adds": max_multi_adds,
-        "plan": plan,
-        "executor": executor,
-        "workers": workers,
-        "device": device,
-    }
-    recipe = _recipe(what or [], {key: value for key, value in given.items() if value is not None})
-    sampling = _sampling(recipe, architectures, rungs, seeds, shard, published)
+    recipe = _recipe(what or [], with_settings(given, settings))
+    sampling = _sampling(recipe, asked)
     path = out or Path(f"{recipe.name}{sampling.shard.suffix}.parquet")
-    _train(recipe, sampling, path, licence, _sets(data_dir), runs, db)
+    _train(recipe, sampling, path, licence, benchmarks_to_measure(data_dir), runs, db)
 
 
-def _recipe(what: list[str], given: dict[str, Any]) -> Recipe:
+def _recipe(what: list[str], changes: Given) -> Recipe:
     from nas.errors import RecipeError
-    from nas.recipes.recipe import EMBEDDED, load_recipe, make_recipe
+    from nas.recipes.changes import changed
+    from nas.recipes.recipe import load_or_embedded
 
     if len(what) > 1:
         raise RecipeError(f"{', '.join(what)}: one recipe is tabulated; --merge puts tables together")
-    base = load_recipe(Path(what[0])) if what else EMBEDDED
-    table = base.model_dump(exclude_none=True)
-    table["name"] = f"{base.name}-table"
-    for key, value in given.items():
-        if key in ("params", "multi_adds"):
-            table["budget"][key] = value
-        elif key == "plan":
-            table["proxy"] = {"plan": value}
-        else:
-            table[key] = value
-    return make_recipe(table, where="options")
+    base = load_or_embedded(Path(what[0]) if what else None)
+    return changed(base, {"name": f"{base.name}-table", **changes})
 
 
-def _sampling(
-    recipe: Recipe, architectures: int, rungs: str | None, seeds: str, shard: str, published: bool
-) -> Sampling:
-    from nas.cli.replaying import numbers
-    from nas.errors import RecipeError
-    from nas.simulation.build_table import Sampling, parse_shard
+def _sampling(recipe: Recipe, asked: Given) -> Sampling:
+    from nas.simulation.sampling import Sampling, parse_shard
 
-    steps = numbers(rungs, "--rungs") if rungs else recipe.rungs or [recipe.plan("proxy").steps]
-    words = [word.strip() for word in seeds.split(",")]
-    if not all(word.isdigit() and int(word) > 0 for word in words) or len(words) not in (1, len(steps)):
-        raise RecipeError(f"--seeds {seeds!r}: one number for all rungs, or one for each of {len(steps)}")
-    counts = [int(word) for word in words] * (len(steps) if len(words) == 1 else 1)
-    return Sampling(
-        architectures=architectures,
-        rungs=tuple(steps),
-        seeds=dict(zip(steps, counts, strict=True)),
-        published=published,
-        shard=parse_shard(shard),
-    )
-
-
-def _sets(data_dir: Path | None) -> list[BenchmarkSet]:
-    """The benchmark sets in the folder; none where none was named."""
-    import os
-
-    from nas.data.benchmarks import data_folder, find_benchmarks
-
-    if data_dir is None and not os.environ.get("NAS_DATA"):
-        return []
-    return find_benchmarks(data_folder(data_dir))
+    usual = {"rungs": tuple(recipe.rungs) or (recipe.plan("proxy").steps,)}
+    shard = {"shard": parse_shard(asked["shard"])}
+    return Sampling(**{**usual, **asked, **shard})
 
 
 def _train(
@@ -143,7 +87,7 @@ def _train(
 
     from nas.cli.display import TrainingDisplay
     from nas.cli.stop import watch_signals
-    from nas.core.device import pick_device
+    from nas.core.device import pick_devices
     from nas.errors import Interrupted, RunError
     from nas.search.progress import Event
     from nas.simulation.build_table import Tabulation
@@ -163,7 +107,7 @@ def _train(
             elif event.kind == "note":
                 display.say(event.text)
 
-        device = ",".join(pick_device(word.strip()) for word in recipe.device.split(","))
+        device = pick_devices(recipe.device)
         tabulation = Tabulation(recipe, sampling, store, runs, device, listen, licence=licence)
         display.say(
             f"Tabulating {len(tabulation.genotypes)} of {sampling.architectures} architectures, "

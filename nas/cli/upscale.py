@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nas.cli.options import Db, Device, Runs, has_store, open_store
+from nas.cli.options import Db, Device, Runs, store_reader
 
 if TYPE_CHECKING:
     from torch import nn
@@ -87,8 +87,7 @@ def _load(
         if scale not in (None, onnx.scale):
             raise RecipeError(f"{model}: enlarges x{onnx.scale}, not x{scale}")
         return onnx, onnx.scale
-    there = has_store(runs, db)
-    opener = (lambda: open_store(runs, db, read_only=True)) if there else None
+    opener = store_reader(runs, db)
     network = load_network(model, scale=scale, weights=weights, runs=runs, open_store=opener)
     return network.module, network.scale
 

@@ -22,13 +22,12 @@ from torch import nn
 from leaderboard.store import Store
 from leaderboard.store.records import Protocol
 from nas._version import __version__
+from nas.compression.compression import QUANTISED_BITS, Compression
 from nas.compression.records import outcome_of_stage, request_of_stage, runtime_of_stage
 from nas.compression.source import CompressionSource
 from nas.compression.stages import (
     FLOAT,
     INT8,
-    QUANTISED_BITS,
-    Compression,
     Stage,
     Training,
     compressed,
@@ -51,10 +50,9 @@ from nas.recipes.protocol import protocol_of
 from nas.search.database_recorder import DatabaseRecorder
 from nas.search.heartbeat import Heartbeat
 from nas.training import Job, Plan, Progress, train, validate
-from nas.training.adversarial import NOT_ADVERSARIAL
 from nas.training.checkpoint import WEIGHTS, load_described, save_weights
-from nas.training.distil import NONE
 from nas.training.features import read_features, require_features
+from nas.training.plan import NONE, NOT_ADVERSARIAL
 from nas.training.validation import mean_scores
 from search_spaces import Genotype
 from search_spaces.compressed import Compressed

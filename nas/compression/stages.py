@@ -1,154 +1,20 @@
-"""What a compression is asked to do, and what each of its stages left on the disk."""
+"""What each stage of a compression left on the disk."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from nas.core.files import write_text
-from nas.cost.counting import OUTPUT
-from nas.errors import CheckpointError, RecipeError, unknown
-from nas.training import Outcome, Plan
-from nas.training.adversarial import ADVERSARIALS, NOT_ADVERSARIAL
+from nas.errors import CheckpointError
+from nas.training import Outcome
 from nas.training.checkpoint import WEIGHTS
-from nas.training.distil import NONE
 from search_spaces import Genotype
 from search_spaces.compressed import FULL_BITS, Compressed
 
 STAGE, TRAINING, FLOAT, INT8 = "stage.json", "training.json", "model.onnx", "model-int8.onnx"
 """Files of a stage's folder, besides its weights: what was found; the network for ONNX Runtime."""
-
-PRUNE_OF = ("multi_adds", "params")
-QUANTISE = ("none", "int8")
-QUANTISED_BITS = 8
-
-QUANTISED_RATE = 0.1
-"""Quantisation-aware fine-tuning takes this share of the plan's learning rate (ours)."""
-
-
-ADVERSARIAL_RATE, ADVERSARIAL_DECAY = 1e-4, 0.01
-"""An adversarial training's largest learning rate, and AdamW's weight decay: F2SRGAN's (released code)."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Compression:
-    """The order: distil (where ``plan`` does), train adversarially, prune in rounds, quantise.
-
-    ``plan`` trains from fresh weights and distils; ``finetune_steps`` is how long each later training of it
-    is. A teacher teaches in all of them. ``prune`` is the share that is kept, 0 to 1, of the Multi-Adds or
-    parameters (``prune_of``) before the first round; None prunes nothing. ``quantise`` ``int8`` trains with
-    quantisation in mind, then writes an ONNX file in 8-bit integers. ``max_drop_db`` is how far below the
-    first stage a later one may fall. ``output`` (height, width) is that of the latency. ``adversarial`` is
-    how the critic of an adversarial training compares (a word of ADVERSARIALS), ``adversarial_steps`` its
-    length (None: the plan's); critics stay in all trainings from there on. None does without. ``sparsity`` is
-    the weight of the group lasso in a training of ``sparsity_steps`` (None: ``finetune_steps``) before the
-    first round of pruning with the importance group-lasso; None has no such training. Raises RecipeError.
-    """
-
-    plan: Plan
-    finetune_steps: int
-    data: str = "photos"
-    metric: str = "y_float"
-    seed: int = 0
-    prune: float | None = None
-    prune_of: str = "multi_adds"
-    importance: str = "magnitude"
-    rounds: int = 1
-    quantise: str = "none"
-    max_drop_db: float = 0.3
-    output: tuple[int, int] = OUTPUT
-    adversarial: str | None = None
-    adversarial_steps: int | None = None
-    sparsity: float | None = None
-    sparsity_steps: int | None = None
-
-    def __post_init__(self) -> None:
-        from nas.metrics.fidelity import METRICS
-        from nas.pruning.structured import IMPORTANCES
-
-        tables: dict[str, Any] = {"prune_of": PRUNE_OF, "importance": IMPORTANCES, "quantise": QUANTISE}
-        for name, allowed in (tables | {"metric": METRICS}).items():
-            if getattr(self, name) not in allowed:
-                raise unknown(name, getattr(self, name), allowed)
-        if self.prune is not None and not 0 < self.prune < 1:
-            raise RecipeError(f"prune = {self.prune!r}: the share that is kept, between 0 and 1, is needed")
-        for name in ("rounds", "finetune_steps"):
-            if getattr(self, name) < 1:
-                raise RecipeError(f"{name} = {getattr(self, name)!r}: a whole number of at least 1 is needed")
-        if not self.max_drop_db >= 0:
-            raise RecipeError(f"max_drop_db = {self.max_drop_db!r}: a number of at least 0 is needed")
-        self._check_adversarial()
-        self._check_sparsity()
-        asked = self.plan.distil != NONE, self.prune is not None, self.quantise != "none", self.adversarial
-        if not any(asked):
-            raise RecipeError(
-                "nothing to do: give a teacher to distil from, a share to keep, int8, or an adversarial stage"
-            )
-
-    def _check_adversarial(self) -> None:
-        if self.adversarial is None:
-            if self.adversarial_steps is not None:
-                raise RecipeError(
-                    f"adversarial_steps = {self.adversarial_steps} without an adversarial stage"
-                )
-            return
-        if self.adversarial not in ADVERSARIALS:
-            raise unknown("adversarial", self.adversarial, ADVERSARIALS)
-        _ = self.against_critic  # a plan that cannot be is said now
-
-    def _check_sparsity(self) -> None:
-        if self.sparsity is None:
-            if self.sparsity_steps is not None:
-                raise RecipeError(f"sparsity_steps = {self.sparsity_steps} without sparsity")
-            return
-        if self.prune is None or self.importance != "group-lasso":
-            raise RecipeError(
-                f"sparsity = {self.sparsity} makes channels zero that pruning with the importance "
-                "group-lasso then removes: ask for both"
-            )
-        if not self.sparsity > 0:
-            raise RecipeError(f"sparsity = {self.sparsity}: a weight above 0 is needed")
-        _ = self.sparse  # a plan that cannot be is said now
-
-    @property
-    def against_critic(self) -> Plan:
-        """The plan of the adversarial stage: the plan's data, batch and length, and F2SRGAN's optimiser."""
-        lr = min(self.plan.lr, ADVERSARIAL_RATE)
-        return replace(
-            self.plan,
-            steps=self.plan.steps if self.adversarial_steps is None else self.adversarial_steps,
-            adversarial=self.adversarial or NOT_ADVERSARIAL,
-            optimizer="adamw",
-            weight_decay=ADVERSARIAL_DECAY,
-            lr=lr,
-            lr_end=min(self.plan.lr_end, lr),
-        )
-
-    @property
-    def finetune(self) -> Plan:
-        """The plan of fine-tuning after pruning."""
-        longer = self.plan if self.adversarial is None else self.against_critic
-        return replace(longer, steps=self.finetune_steps)
-
-    @property
-    def sparse(self) -> Plan:
-        """The plan of the training that makes channels zero."""
-        steps = self.finetune_steps if self.sparsity_steps is None else self.sparsity_steps
-        return replace(self.finetune, steps=steps, group_lasso=self.sparsity or 0.0)
-
-    @property
-    def quantised(self) -> Plan:
-        """The plan of quantisation-aware fine-tuning."""
-        lr = self.finetune.lr * QUANTISED_RATE
-        lr_end = min(self.finetune.lr_end, lr)
-        return replace(self.finetune, lr=lr, lr_end=lr_end, quantise_bits=QUANTISED_BITS)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values: what decides the numbers, and ``max_drop_db``, which only decides where it stops."""
-        plain = asdict(self) | {"plan": self.plan.identity(), "output": list(self.output)}
-        return {name: value for name, value in plain.items() if value is not None}
 
 
 @dataclass(frozen=True, kw_only=True)

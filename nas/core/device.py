@@ -37,6 +37,11 @@ def pick_device(word: str) -> str:
     return word
 
 
+def pick_devices(words: str) -> str:
+    """The same for words with commas between them."""
+    return ",".join(pick_device(word.strip()) for word in words.split(","))
+
+
 def device_name(device: torch.device) -> str:
     """What a device is called in results; a CPU with the threads that torch has now."""
     if device.type == "cuda":

@@ -13,10 +13,11 @@ from typing import Annotated, Any, Literal
 import tomli_w
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from nas.core.fields import DescribedField, Help, fields_of
 from nas.core.units import parse_count
 from nas.cost.budget import Budget
 from nas.errors import NasError, RecipeError, unknown
-from nas.training.plan import Plan, named_plan
+from nas.training.plan import PLANS, Plan, named_plan
 from search_spaces import Space, SpaceError, load_space
 
 
@@ -32,8 +33,10 @@ Count = Annotated[int | None, BeforeValidator(_count)]
 NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
 """What a run may be called: it is also the name of its folder."""
 
-PROXY = "short"
-"""The plan of candidates where nothing else is said."""
+PROXY, LONGER = "short", "longer"
+"""The plans of candidates and of re-training where nothing else is said."""
+
+DEFAULT_PLANS = {"proxy": PROXY, "retrain": LONGER}
 
 MAY_CHANGE = frozenset(
     {
@@ -54,51 +57,125 @@ class _Section(BaseModel):
 
 
 class SpaceSection(_Section):
-    """``[space]``: which space, and which options of its axes are wanted (``[space.only]``)."""
+    """``[space]``: which space, and which options of its axes are kept (``[space.only]``)."""
 
-    name: str = "lightweight"
-    only: dict[str, list[str | int | float | bool]] = {}
+    name: Annotated[str, Help("`lightweight`, or a module of yours.", option="--space")] = "lightweight"
+    only: Annotated[
+        dict[str, list[str | int | float | bool]],
+        Help("Axes with the options that are kept; `nas space` lists them.", unset="all"),
+    ] = {}
 
 
 class BudgetSection(_Section):
-    """``[budget]``: limits, with suffixes (``300k``, ``15G``); none of them is a wish."""
+    """``[budget]``: hard limits, with suffixes (``300k``, ``15G``)."""
 
-    params: Count = None
-    multi_adds: Count = None
-    conv_multi_adds: Count = None
-    min_params: Count = None
-    min_multi_adds: Count = None
-    memory: Count = None
-    latency_ms: Annotated[float | None, Field(gt=0)] = None
+    params: Annotated[
+        Count, Help("Most parameters.", option="--max-params", count=True, unset="no limit")
+    ] = None
+    multi_adds: Annotated[
+        Count,
+        Help("Most Multi-Adds at 1280x720.", option="--max-multi-adds", count=True, unset="no limit"),
+    ] = None
+    conv_multi_adds: Annotated[
+        Count,
+        Help(
+            "Most Multi-Adds of convolutions alone, as several papers count.",
+            option="--max-conv-multi-adds",
+            count=True,
+            unset="no limit",
+        ),
+    ] = None
+    min_params: Annotated[Count, Help("Least parameters.", count=True, unset="no limit")] = None
+    min_multi_adds: Annotated[Count, Help("Least Multi-Adds at 1280x720.", count=True, unset="no limit")] = (
+        None
+    )
+    memory: Annotated[
+        Count,
+        Help(
+            "Most bytes of one inference at 1280x720, counted before training.",
+            option="--max-memory",
+            count=True,
+            unset="no limit",
+        ),
+    ] = None
+    latency_ms: Annotated[
+        float | None,
+        Field(gt=0),
+        Help(
+            "Longest inference at 1280x720 in milliseconds, measured on the device.",
+            option="--max-latency-ms",
+            unset="no limit",
+        ),
+    ] = None
 
 
 class Recipe(_Section):
     """One search. ``proxy`` and ``retrain`` name a plan and change some of its fields."""
 
-    name: Annotated[str, Field(pattern=f"^{NAME}$")] = "demo"
-    scale: Literal[2, 3, 4] = 4
-    data: str = "photos"
-    metric: str = "y_float"
-    trials: Annotated[int, Field(ge=1)] = 16
-    seed: Annotated[int, Field(ge=0)] = 0
-    sampler: str = "surrogate"
-    objectives: list[str] = ["psnr_db", "multi_adds"]
-    rungs: list[Annotated[int, Field(ge=1)]] = []
-    seeds_for_front: Annotated[int, Field(ge=1)] = 1
-    hours: Annotated[float | None, Field(gt=0)] = None
-    target_hypervolume: Annotated[float | None, Field(gt=0)] = None
-    seed_published: bool = False
-    warm_start: str | None = None
-    executor: str = "inline"
-    workers: Annotated[int, Field(ge=1)] = 1
-    device: str = "auto"
-    time_limit_seconds: Annotated[float | None, Field(gt=0)] = None
-    ray_address: str | None = None
-    gpus_per_worker: Annotated[float | None, Field(ge=0)] = None
+    name: Annotated[
+        str,
+        Field(pattern=f"^{NAME}$"),
+        Help("Name of the run and of its folder.", unset="the recipe's file name"),
+    ] = "demo"
+    scale: Annotated[Literal[2, 3, 4], Help("Factor of enlargement", words=(2, 3, 4))] = 4
+    data: Annotated[str, Help("Training data: `photos`, `folder:PATH`, `div2k:PATH`, ...; joined by +.")] = (
+        "photos"
+    )
+    metric: Annotated[str, Help("Metric: `y_float`, `y_uint8` or `rgb`.")] = "y_float"
+    trials: Annotated[int, Field(ge=1), Help("Candidates that get a result.")] = 16
+    seed: Annotated[int, Field(ge=0), Help("Seed of sampling, weights and patches.")] = 0
+    sampler: Annotated[
+        str,
+        Help("Sampler: `surrogate`, `tpe`, `evolution`, `nsga2`, `nsga3`, `gp` or `random`."),
+    ] = "surrogate"
+    objectives: Annotated[list[str], Help("Qualities and costs, a quality first.")] = [
+        "psnr_db",
+        "multi_adds",
+    ]
+    rungs: Annotated[
+        list[Annotated[int, Field(ge=1)]],
+        Help("Steps to which ever fewer candidates train: 500,2000,8000.", unset="all to the plan's end"),
+    ] = []
+    seeds_for_front: Annotated[
+        int, Field(ge=1), Help("Seeds in all with which the front is trained, at the end.")
+    ] = 1
+    hours: Annotated[
+        float | None,
+        Field(gt=0),
+        Help("Hours after which no new candidate is trained.", unset="no limit"),
+    ] = None
+    target_hypervolume: Annotated[
+        float | None,
+        Field(gt=0),
+        Help("Hypervolume (dB G) at which no new candidate is trained.", unset="no limit"),
+    ] = None
+    seed_published: Annotated[bool, Help("Train the published networks first, made to fit the budget.")] = (
+        False
+    )
+    warm_start: Annotated[
+        str | None, Help("Run whose results initialise the sampler.", metavar="NAME", unset="none")
+    ] = None
+    executor: Annotated[str, Help("Executor: `inline`, `processes` or `ray`.")] = "inline"
+    workers: Annotated[int, Field(ge=1), Help("Candidates trained concurrently.")] = 1
+    device: Annotated[str, Help("Device: `auto`, `cpu`, `cuda` (all), or `cuda:0,cuda:1`.")] = "auto"
+    time_limit_seconds: Annotated[
+        float | None,
+        Field(gt=0),
+        Help("Longest training of one candidate, in seconds.", unset="no limit"),
+    ] = None
+    ray_address: Annotated[
+        str | None,
+        Help("With ray: `auto` is the running cluster.", unset="a cluster on this machine"),
+    ] = None
+    gpus_per_worker: Annotated[
+        float | None,
+        Field(ge=0),
+        Help("With ray: 0.25 lets four candidates share a GPU.", unset="a GPU each where there are some"),
+    ] = None
     space: SpaceSection = SpaceSection()
     budget: BudgetSection = BudgetSection()
     proxy: dict[str, Any] = {"plan": PROXY}
-    retrain: dict[str, Any] = {"plan": "longer"}
+    retrain: dict[str, Any] = {"plan": LONGER}
 
     def check(self) -> None:
         """Raise RecipeError or SpaceError for a word that names nothing."""
@@ -177,7 +254,7 @@ class Recipe(_Section):
         """The plan of a stage, with its changes."""
         section = dict(getattr(self, stage))
         try:
-            plan = named_plan(section.pop("plan", PROXY if stage == "proxy" else "longer"), **section)
+            plan = named_plan(section.pop("plan", DEFAULT_PLANS[stage]), **section)
         except RecipeError as error:
             raise RecipeError(f"[{stage}] {error}") from None
         # Neither a teacher nor trained weights to begin from are at hand in a search or a re-training.
@@ -208,6 +285,23 @@ def _plain_plan(name: str | None, plan: Plan) -> dict[str, Any]:
     return {"plan": name, **kept}
 
 
+def recipe_fields() -> dict[str, DescribedField]:
+    """The fields of a recipe by their dotted keys: ``trials``, ``budget.params``, ``proxy.lr``.
+
+    ``proxy`` and ``retrain`` have the fields of a plan, and ``plan``, its name.
+    """
+    found = dict(fields_of(Recipe))
+    for section, model in (("space", SpaceSection), ("budget", BudgetSection)):
+        found |= {f"{section}.{name}": field for name, field in fields_of(model).items()}
+    for section, plan in DEFAULT_PLANS.items():
+        text = Help(f"Named plan: {', '.join(list(PLANS)[:3])}, ...")
+        found[f"{section}.plan"] = DescribedField(
+            name="plan", kind=str, several=False, default=plan, help=text
+        )
+        found |= {f"{section}.{name}": field for name, field in fields_of(Plan).items()}
+    return found
+
+
 EMBEDDED = Recipe(
     name="demo",
     # In a few hundred steps a network without the bicubic skip has not yet learned to interpolate.
@@ -229,6 +323,11 @@ def load_recipe(path: Path) -> Recipe:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise RecipeError(f"{path}: is no TOML ({error})") from error
     return make_recipe({"name": path.stem, **table}, where=path.name)
+
+
+def load_or_embedded(path: Path | None) -> Recipe:
+    """The recipe of a TOML file, or the demo's without one."""
+    return EMBEDDED if path is None else load_recipe(path)
 
 
 def make_recipe(table: dict[str, Any], where: str = "recipe") -> Recipe:

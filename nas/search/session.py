@@ -12,12 +12,13 @@ from leaderboard.store import Store, sqlite_url
 from leaderboard.store.owners import this_process
 from leaderboard.store.records import Runtime, Study
 from nas._version import __version__
-from nas.core.device import pick_device
+from nas.core.device import pick_devices
 from nas.cost.budget import Cost
 from nas.cost.counting import OUTPUT, cost_of
 from nas.cost.latency import Latency, processor
 from nas.cost.measured_limits import Measured
 from nas.recipes.recipe import MAY_CHANGE, Recipe, load_recipe, make_recipe
+from nas.recipes.stored import absent_keys
 from nas.samplers import Setting
 from nas.search.baselines import made_to_fit, published_that_fit
 from nas.search.database_recorder import DatabaseRecorder
@@ -70,6 +71,7 @@ class SearchSession:
             space_digest=self.space.digest,
             code_version=__version__,
             may_change=MAY_CHANGE,
+            absent=absent_keys(),
         )
         self._recorder = DatabaseRecorder(
             self.store, self.study, self.protocols, self.setup.runs, "lead", owner=self.owner
@@ -219,8 +221,7 @@ def search(
     folder = Path(runs)
     (folder / recipe.name).mkdir(parents=True, exist_ok=True)
     (folder / recipe.name / "recipe.toml").write_text(recipe.to_toml(), encoding="utf-8")
-    device = ",".join(pick_device(word.strip()) for word in recipe.device.split(","))
     with Store(db or sqlite_url(folder / "results.db")) as store:
-        session = SearchSession(recipe, store, folder, device, listen)
+        session = SearchSession(recipe, store, folder, pick_devices(recipe.device), listen)
         session.prepare()
         return session.run()

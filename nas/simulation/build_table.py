@@ -9,9 +9,7 @@ Several machines take parts of the same sample (:class:`Shard`), and their files
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
@@ -29,60 +27,11 @@ from nas.errors import RecipeError, RunError
 from nas.evaluation.benchmark_sets import measure_retrained
 from nas.recipes.recipe import Recipe
 from nas.search.progress import Listener
+from nas.simulation.sampling import Sampling
 from nas.simulation.table import Table, make_table
 from nas.simulation.validate_table import COSTS, VERSION
-from search_spaces import Genotype
 
 LICENCE = "CC-BY-4.0"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Shard:
-    """The part of the sample that one machine trains: every ``parts``-th one, from the ``part``-th on."""
-
-    part: int = 1
-    parts: int = 1
-
-    def of(self, genotypes: Sequence[Genotype]) -> list[Genotype]:
-        """Its members, spread over the sample as the whole is over the space."""
-        return list(genotypes[self.part - 1 :: self.parts])
-
-    @property
-    def suffix(self) -> str:
-        """What is added to names; nothing where there is one part."""
-        return "" if self.parts == 1 else f"-{self.part}of{self.parts}"
-
-
-def parse_shard(text: str) -> Shard:
-    """``2/5``: the second of five. Raises RecipeError for anything else."""
-    match = re.fullmatch(r"(\d{1,4})/(\d{1,4})", text.strip())
-    if match is None or not 1 <= int(match[1]) <= int(match[2]):
-        raise RecipeError(f"--shard {text!r}: write PART/PARTS, from 1/1 on (2/5)")
-    return Shard(part=int(match[1]), parts=int(match[2]))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Sampling:
-    """What is tabulated: so many ``architectures`` of the recipe's space inside its budget.
-
-    ``rungs`` are steps of the recipe's proxy plan; ``seeds`` is how many each architecture is trained with,
-    for each rung. ``shard`` is the part of it that is trained here.
-    """
-
-    architectures: int
-    rungs: tuple[int, ...]
-    seeds: Mapping[int, int]
-    published: bool = True
-    shard: Shard = Shard()
-
-    def words(self) -> str:
-        """The sample in a line, for its card; equal for all shards."""
-        how = "published networks that fit first" if self.published else "without published networks"
-        seeds = ", ".join(f"{self.seeds.get(rung, 1)} at {rung} steps" for rung in self.rungs)
-        return (
-            f"{self.architectures} architectures, even over the logarithm of Multi-Adds and over the options "
-            f"of each axis, {how}; seeds: {seeds}"
-        )
 
 
 class Tabulation:
@@ -105,7 +54,7 @@ class Tabulation:
         self.name, self.sampling, self.licence = recipe.name, sampling, licence
         self.recipe = recipe.model_copy(update={"name": recipe.name + sampling.shard.suffix})
         self.store, self.runs, self.device = store, runs, device
-        fidelities = make_fidelities(recipe, list(sampling.rungs), dict(sampling.seeds))
+        fidelities = make_fidelities(recipe, list(sampling.rungs), sampling.seeds_of)
         self.sweep = SweepSession(self.recipe, fidelities, store, runs, device, listen)
         whole = spread(
             recipe.search_space(),
@@ -124,7 +73,7 @@ class Tabulation:
     @property
     def trainings(self) -> int:
         """How many trainings the table of this part has when it is whole."""
-        return len(self.genotypes) * sum(self.sampling.seeds.get(rung, 1) for rung in self.sampling.rungs)
+        return len(self.genotypes) * sum(self.sampling.seeds_of.values())
 
     def train(self) -> None:
         """Train what is left."""

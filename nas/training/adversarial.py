@@ -1,7 +1,7 @@
 """Training against a critic that tells restored images from real ones, as F2SRGAN's second stage does.
 
 To add a way in which the critic compares, write a function (real, fake) -> (critic's loss, generator's loss)
-of its answers and put it in ADVERSARIALS.
+of its answers and put it in ADVERSARIALS, and its word into the words of ``Plan.adversarial``.
 """
 
 from __future__ import annotations
@@ -12,9 +12,6 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-
-NOT_ADVERSARIAL, USUAL = "none", "ragan"
-"""Words of a plan's ``adversarial``: no critic, and how one compares where nothing else is said."""
 
 WIDTHS = (64, 64, 128, 128, 256, 256, 512, 512)
 """Output channels of the critic's blocks; every second one halves the image."""

@@ -12,12 +12,12 @@ from nas.core.files import sha256_of
 from nas.errors import RecipeError
 from nas.pruning.importance import GroupLasso
 from nas.pruning.structured import prunable_groups
-from nas.training.adversarial import NOT_ADVERSARIAL, Adversary
+from nas.training.adversarial import Adversary
 from nas.training.checkpoint import load_described, load_weights, put_weights
-from nas.training.distil import NONE, Teaching
+from nas.training.distil import Teaching
 from nas.training.features import read_features, require_features
 from nas.training.job import Job
-from nas.training.plan import Plan
+from nas.training.plan import NONE, NOT_ADVERSARIAL, Plan
 
 
 @dataclass(frozen=True, kw_only=True)

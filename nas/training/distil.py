@@ -1,6 +1,7 @@
 """What a student is told by its teacher while it trains, by name: terms that are added to the loss.
 
-To add a distillation, write a :class:`Term` and put it in DISTILLATIONS with its usual weight.
+To add a distillation, write a :class:`Term` and put it in DISTILLATIONS with its usual weight, and its word
+into the words of ``Plan.distil``.
 """
 
 from __future__ import annotations
@@ -16,8 +17,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nas.errors import RecipeError
-
-NONE = "none"
 
 PROBE = 0.5
 """Grey of the image with which a network is asked once for the sizes of its features."""

@@ -1,6 +1,7 @@
 """What a training makes small, by name.
 
-To add a loss, write a function from (sr, hr, weight) to a scalar and put it in LOSSES. A term that needs more
+To add a loss, write a function from (sr, hr, weight) to a scalar, put it in LOSSES, and its word into the
+words of ``Plan.loss``. A term that needs more
 than the two images (a teacher's output, say) is a callable that holds what it needs.
 """
 

@@ -1,7 +1,8 @@
 """How a network is trained: the schedule as a value.
 
 To add a named plan, put a line in PLANS; recipes may change any of its fields. To add a schedule, write a
-function from (plan, step) to a learning rate and put it in SCHEDULES.
+function from (plan, step) to a learning rate and put it in SCHEDULES. This module imports no torch: plans are
+options of the command line.
 """
 
 from __future__ import annotations
@@ -9,17 +10,20 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
-from typing import Any, get_args, get_type_hints
+from typing import Annotated, Any, get_args, get_type_hints
 
+from nas.core.fields import Help, fields_of
 from nas.core.units import parse_count
 from nas.errors import RecipeError, unknown
-from nas.training.adversarial import ADVERSARIALS, NOT_ADVERSARIAL
-from nas.training.distil import DISTILLATIONS, NONE
-from nas.training.losses import LOSSES
 
-OPTIMIZERS = ("adam", "adamw")
-PRECISIONS = ("fp32", "tf32", "bf16", "fp16")
-QUANTISE_BITS = (0, 8)
+NONE = "none"
+"""No teacher: the word of a plan's ``distil``."""
+
+NOT_ADVERSARIAL, USUAL = "none", "ragan"
+"""Words of a plan's ``adversarial``: no critic, and how one compares where nothing else is said."""
+
+MOST = 0.999999
+"""The greatest decay."""
 
 
 def _cosine(plan: Plan, step: int) -> float:
@@ -46,102 +50,92 @@ SCHEDULES: dict[str, Callable[[Plan, int], float]] = {
 class Plan:
     """A training schedule.
 
-    ``lr_patch`` is in LR pixels. ``lr_end`` is where a cosine ends; ``drops`` multiply the learning rate by
-    ``drop_factor`` after every ``drop_every`` steps. ``warmup_steps`` rise linearly to ``lr``. ``ema`` is the
-    decay of the averaged weights, which are then the ones that are measured; 0 is off. ``clip_norm`` bounds
-    the gradient's norm; 0 is off. ``precision``: ``tf32`` lets a GPU round factors of products to 10 bits;
-    ``bf16`` and ``fp16`` compute under autocast and keep float32 weights. ``fft_weight`` belongs to the loss
-    ``l1_fft``.
-
-    ``distil`` is what a teacher adds to the loss (a word of DISTILLATIONS; ``none`` without a teacher),
-    ``distil_weight`` its weight, None for the usual one of its kind. ``distil_points`` are the features
-    looked at in each of the two networks, ``distil_dim`` the width of ``afd``'s queries and keys (4 and 128
-    in Light F2SRGAN's released code). ``quantise_bits`` trains with weights and activations rounded to so
-    many bits (8); 0 is off.
-
-    ``adversarial`` is how a critic compares restored with real images (a word of ADVERSARIALS; ``none``
-    without one). Then the loss is ``feature_weight`` times the mean squared difference of VGG19's features,
-    plus ``adversarial_weight`` times what the critic says, ``tv_weight`` times the total variation (in levels
-    of 8 bits, summed over the batch) and ``pixel_weight`` times ``loss``: F2SRGAN's weights if not given. The
-    critic takes the plan's optimiser and learning rate.
-
-    ``group_lasso`` times the group lasso of the network's channels is added to the loss, so that channels
-    which matter little become zero and can be pruned; 0 is off. Raises RecipeError for a value out of its
-    range.
+    A protocol is named by the fields that differ from their defaults (:meth:`identity`): a field is only ever
+    added with the default that trains as before, and no default changes. Raises RecipeError for a value that
+    is not allowed.
     """
 
-    steps: int
-    batch: int = 16
-    lr_patch: int = 48
-    lr: float = 2e-4
-    lr_end: float = 6.25e-6
-    schedule: str = "cosine"
-    warmup_steps: int = 0
-    ema: float = 0.0
-    clip_norm: float = 0.0
-    precision: str = "fp32"
-    loss: str = "l1"
-    fft_weight: float = 0.05
-    optimizer: str = "adam"
-    beta2: float = 0.999
-    weight_decay: float = 0.0
-    drop_every: int = 200_000
-    drop_factor: float = 0.5
-    distil: str = NONE
-    distil_weight: float | None = None
-    distil_points: int = 4
-    distil_dim: int = 128
-    quantise_bits: int = 0
-    adversarial: str = NOT_ADVERSARIAL
-    adversarial_weight: float = 0.6
-    feature_weight: float = 1.0
-    tv_weight: float = 2e-8
-    pixel_weight: float = 0.0
-    group_lasso: float = 0.0
+    steps: Annotated[int, Help("Training steps.", low=1, unset="the plan's")]
+    batch: Annotated[int, Help("Patches of a step.", low=1)] = 16
+    lr_patch: Annotated[int, Help("Side of a patch, in LR pixels.", low=8)] = 48
+    lr: Annotated[float, Help("Learning rate, reached after `warmup_steps`.", low=0, high=1)] = 2e-4
+    lr_end: Annotated[float, Help("Where a cosine ends.", low=0, high=1)] = 6.25e-6
+    schedule: Annotated[str, Help("Learning rate over the steps", words=tuple(SCHEDULES))] = "cosine"
+    warmup_steps: Annotated[int, Help("Steps in which the rate rises linearly to `lr`.", low=0)] = 0
+    ema: Annotated[
+        float,
+        Help("Decay of averaged weights, which are then measured; 0 is off.", low=0, high=MOST),
+    ] = 0.0
+    clip_norm: Annotated[float, Help("Bound of the gradient's norm; 0 is off.", low=0, high=1e9)] = 0.0
+    precision: Annotated[
+        str,
+        Help(
+            "Arithmetic: {words}. `tf32` rounds factors of products to 10 bits on a GPU; `bf16` and `fp16` "
+            "compute under autocast and keep float32 weights.",
+            words=("fp32", "tf32", "bf16", "fp16"),
+        ),
+    ] = "fp32"
+    loss: Annotated[str, Help("Loss", words=("l1", "mse", "charbonnier", "l1_fft"))] = "l1"
+    fft_weight: Annotated[float, Help("Weight of the spectra in `l1_fft`.", low=0, high=1e3)] = 0.05
+    optimizer: Annotated[str, Help("Optimiser", words=("adam", "adamw"))] = "adam"
+    beta2: Annotated[float, Help("Second decay of Adam.", low=0, high=MOST)] = 0.999
+    weight_decay: Annotated[float, Help("Weight decay.", low=0, high=1)] = 0.0
+    drop_every: Annotated[int, Help("Steps between two drops of the rate, with `drops`.", low=1)] = 200_000
+    drop_factor: Annotated[float, Help("Factor of a drop.", low=0, high=1)] = 0.5
+    distil: Annotated[
+        str,
+        Help(
+            "What a teacher adds to the loss: {words} (`nas compress`).", words=(NONE, "output", "at", "afd")
+        ),
+    ] = NONE
+    distil_weight: Annotated[
+        float | None, Help("Weight of that.", unset="the usual one of its kind", low=0, high=1e6)
+    ] = None
+    distil_points: Annotated[int, Help("Features looked at in each of the two networks.", low=1)] = 4
+    distil_dim: Annotated[int, Help("Width of `afd`'s queries and keys.", low=1)] = 128
+    quantise_bits: Annotated[
+        int,
+        Help(
+            "Bits of weights and activations in training: {words} (off; `nas compress`).", words=(8, 0), low=0
+        ),
+    ] = 0
+    adversarial: Annotated[
+        str,
+        Help(
+            "How a critic compares restored with real images: {words} (`nas compress`). The loss is then the "
+            "sum of the four weighted terms below, with F2SRGAN's weights by default.",
+            words=(NOT_ADVERSARIAL, "ragan", "rgan"),
+        ),
+    ] = NOT_ADVERSARIAL
+    adversarial_weight: Annotated[float, Help("Weight of the critic's loss.", low=0, high=1e6)] = 0.6
+    feature_weight: Annotated[
+        float, Help("Weight of the mean squared difference of VGG19's features.", low=0, high=1e6)
+    ] = 1.0
+    tv_weight: Annotated[
+        float,
+        Help("Weight of the total variation, in levels of 8 bits, summed over the batch.", low=0, high=1),
+    ] = 2e-8
+    pixel_weight: Annotated[float, Help("Weight of `loss` beside a critic.", low=0, high=1e6)] = 0.0
+    group_lasso: Annotated[
+        float,
+        Help(
+            "Weight of the group lasso, which makes channels zero that are then pruned; 0 is off.",
+            low=0,
+            high=1,
+        ),
+    ] = 0.0
 
     def __post_init__(self) -> None:
-        least = {"steps": 1, "batch": 1, "lr_patch": 8, "warmup_steps": 0, "drop_every": 1}
-        least |= {"distil_points": 1, "distil_dim": 1, "quantise_bits": 0}
-        for name, low in least.items():
+        for name, field in fields_of(Plan).items():
             value = getattr(self, name)
-            if not isinstance(value, int) or value < low:
-                raise RecipeError(f"plan: {name} = {value!r}; a whole number of at least {low} is needed")
-        ranges = {
-            "lr": 1,
-            "lr_end": 1,
-            "ema": 0.999999,
-            "clip_norm": 1e9,
-            "fft_weight": 1e3,
-            "beta2": 0.999999,
-            "weight_decay": 1,
-            "drop_factor": 1,
-            "adversarial_weight": 1e6,
-            "feature_weight": 1e6,
-            "tv_weight": 1,
-            "pixel_weight": 1e6,
-            "group_lasso": 1,
-        }
-        if self.distil_weight is not None:
-            ranges["distil_weight"] = 1e6
-        for name, high in ranges.items():
-            value = getattr(self, name)
-            if not isinstance(value, int | float) or not 0 <= value <= high:
-                raise RecipeError(f"plan: {name} = {value!r}; a number from 0 to {high} is needed")
+            if value is None and field.default is None:
+                continue
+            if needed := field.check(value):
+                raise RecipeError(f"plan: {name} = {value!r}; {needed}")
+            if field.help.words and value not in field.help.words:
+                raise unknown(name, value, field.help.words, where="plan")
         if self.lr == 0:
             raise RecipeError("plan: lr = 0 would train nothing")
-        words: dict[str, Any] = {
-            "schedule": SCHEDULES,
-            "precision": PRECISIONS,
-            "loss": LOSSES,
-            "optimizer": OPTIMIZERS,
-            "distil": (NONE, *DISTILLATIONS),
-            "quantise_bits": QUANTISE_BITS,
-            "adversarial": (NOT_ADVERSARIAL, *ADVERSARIALS),
-        }
-        for name, allowed in words.items():
-            if getattr(self, name) not in allowed:
-                raise unknown(f"{name}", getattr(self, name), allowed, where="plan")
-
         if self.adversarial != NOT_ADVERSARIAL and self.batch < 2:
             raise RecipeError(
                 f"plan: batch = {self.batch} with adversarial = {self.adversarial!r}; it compares images, "
@@ -230,11 +224,11 @@ def parse_changes(words: Sequence[str]) -> dict[str, Any]:
             raise unknown("plan field", name, types)
         if name in changes:
             raise RecipeError(f"plan field {word!r}: {name} was given before")
-        changes[name] = _parsed(name, text, types[name])
+        changes[name] = parse_value(name, text, types[name])
     return changes
 
 
-def _parsed(name: str, text: str, kind: Any) -> Any:
+def parse_value(name: str, text: str, kind: Any) -> Any:
     """``text`` as a value of the type ``kind``: of several (``str | None``) the first that takes it."""
     kinds = [kind] if isinstance(kind, type) else list(get_args(kind))
     if type(None) in kinds and text.lower() == "none":

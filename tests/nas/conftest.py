@@ -6,17 +6,26 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from forked import Forker
 from PIL import Image
 
 from nas.recipes.recipe import Recipe, make_recipe
 
-ROOT = Path(__file__).parents[2]
+QUICK_SPACE: dict[str, list[Any]] = {
+    "width": [16, 24],
+    "blocks": [1, 2],
+    "block": ["residual", "rlfb", "imdb", "safm"],
+    "transformers": [0, 1],
+    "transformer": ["window", "channel"],
+}
+"""Networks whose cost is counted in moments: others take up to two seconds each, before their training."""
 
 
 def write_images(folder: Path, count: int = 5, side: int = 64) -> Path:
@@ -37,7 +46,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_images(tmp_path_factory.mktemp("images"))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def small_recipe(images: Path) -> Callable[..., Recipe]:
     """A recipe whose candidates train in a fraction of a second; keywords change it."""
 
@@ -48,7 +57,7 @@ def small_recipe(images: Path) -> Callable[..., Recipe]:
             "data": f"folder:{images}",
             "trials": 5,
             "device": "cpu",
-            "space": {"only": {"width": [16, 24], "blocks": [1, 2], "transformers": [0, 1]}},
+            "space": {"only": QUICK_SPACE},
             "budget": {"params": "30k", "multi_adds": "8G"},
             "proxy": {"plan": "quick", "steps": 3, "batch": 2, "lr_patch": 12},
             "retrain": {"plan": "longer", "steps": 6, "batch": 2, "lr_patch": 12},
@@ -59,20 +68,9 @@ def small_recipe(images: Path) -> Callable[..., Recipe]:
 
 
 @pytest.fixture
-def nas(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Runs the real command in a folder of its own."""
-
-    def run(*arguments: str, timeout: float = 240) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "nas", *arguments],
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            check=False,
-        )
-
-    return run
+def nas(tmp_path: Path, forker: Forker) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs the real command in a process and a folder of its own."""
+    return partial(forker.run_nas, cwd=tmp_path)
 
 
 @pytest.fixture(scope="session")

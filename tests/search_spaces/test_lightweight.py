@@ -13,7 +13,7 @@ from search_spaces.errors import SpaceError
 from search_spaces.genotype import Genotype
 from search_spaces.lightweight import Lightweight, _places
 
-MANY = int(os.environ.get("PARETOSR_GENOTYPES", "60"))
+MANY = int(os.environ.get("PARETOSR_GENOTYPES", "24"))
 """How many random genotypes are tried; 1,000 take a minute or two."""
 
 Count = Callable[..., tuple[int, int]]

@@ -10,8 +10,15 @@ from search_spaces.errors import SpaceError
 from search_spaces.lightweight import Lightweight
 from search_spaces.published import PUBLISHED, Printed, Published, published
 
+SLOW = {("efrdn", 2), ("efrdn", 3), ("lbnet", 2), ("lbnet", 3), ("esrt", 2), ("esrt", 3)}
+"""Networks that take seconds to count; their rows at x4 are counted every time."""
+
 ROWS = [
-    (name, kind, scale, row)
+    pytest.param(
+        *(name, kind, scale, row),
+        marks=[pytest.mark.thorough] if (name, scale) in SLOW else [],
+        id=f"{name}-{kind}-x{scale}",
+    )
     for name, network in PUBLISHED.items()
     for kind in ("printed", "counted")
     for scale, row in getattr(network, kind).items()
@@ -25,7 +32,7 @@ def _cost(name: str, scale: int):  # type: ignore[no-untyped-def]
     return _MEASURED[name, scale]
 
 
-@pytest.mark.parametrize(("name", "kind", "scale", "row"), ROWS, ids=[f"{n}-{k}-x{s}" for n, k, s, _ in ROWS])
+@pytest.mark.parametrize(("name", "kind", "scale", "row"), ROWS)
 def test_it_costs_what_the_row_says(name: str, kind: str, scale: int, row: Printed) -> None:
     cost = _cost(name, scale)
     if row.params_within is not None:
@@ -97,7 +104,9 @@ TABLE = [
     ("latticenet", 2, 756e3, 0.005, 169.5e9, 169.5e9, 0.005, "all"),
     ("latticenet", 4, 777e3, 0.005, 43.6e9, 43.6e9, 0.005, "all"),
     ("gpdn", 4, 102_728, 0.0, 5.63e9, 5.63e9, 0.01, "all"),
-    ("lbnet", 2, 731e3, 0.005, 153.2e9, 153.2e9, 0.005, "convolutions"),
+    pytest.param(
+        *("lbnet", 2, 731e3, 0.005, 153.2e9, 153.2e9, 0.005, "convolutions"), marks=pytest.mark.thorough
+    ),
     ("lbnet", 4, 742e3, 0.005, 38.9e9, 38.9e9, 0.005, "convolutions"),
     ("esrt", 4, 751e3, 0.01, 298e9, 298e9, 0.03, "all"),
     ("swinir-light", 4, 929_628, 0.01, 62.7e9, 65e9, 0.03, "all"),

@@ -1,4 +1,7 @@
-"""A thousand random architectures, and two thousand costs: what the quick tests show of a few dozen."""
+"""Random architectures and their costs by the hundred, and nightly by the thousand.
+
+The quick tests show the same of a few dozen.
+"""
 
 from __future__ import annotations
 
@@ -8,16 +11,15 @@ import tomllib
 import pytest
 import tomli_w
 import torch
+from levels import mostly_thorough, nightly
 
 from nas.cost.counting import cost_of, measure
 from nas.cost.cross_check import second_opinions
 from nas.samplers import RandomChooser
 from search_spaces.lightweight import Lightweight
 
-pytestmark = pytest.mark.thorough
-
 SIZES = [(31, 47), (8, 8), (1, 64)]
-CHUNKS = range(20)
+CHUNKS = [*mostly_thorough(range(4), ()), *nightly(range(4, 20))]
 
 
 def random_genotypes(chunk: int, count: int) -> list[Lightweight]:

@@ -8,12 +8,13 @@ import sys
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Self
 
 import pytest
 from browser import MISSING, Browser, programs
+from forked import Forker
 from new_records import new_evaluation, propose, record
 from selenium.webdriver import ActionChains, Keys
 
@@ -31,6 +32,7 @@ device = "cpu"
 [space.only]
 width = [16, 20, 24]
 blocks = [1, 2]
+block = ["residual", "rlfb", "imdb"]
 transformers = [0]
 [budget]
 params = "60k"
@@ -48,16 +50,20 @@ lr_patch = 16
 BAD = "<script>window.broken = 1</script><img src=x onerror='window.broken = 2'>"
 
 
-def run_nas(*arguments: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "nas", *arguments], capture_output=True, text=True, timeout=240, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+@pytest.fixture(scope="session")
+def run_nas(forker: Forker) -> Callable[..., str]:
+    """Runs the command; what it printed."""
+
+    def run(*arguments: str) -> str:
+        done = forker.run_nas(*arguments)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    return run
 
 
 @pytest.fixture(scope="session")
-def runs(tmp_path_factory: pytest.TempPathFactory, fill_store: Any) -> Path:
+def runs(tmp_path_factory: pytest.TempPathFactory, fill_store: Any, run_nas: Callable[..., str]) -> Path:
     """A runs folder after a night: a real search of six candidates, and made-up studies beside it."""
     folder = tmp_path_factory.mktemp("browsed") / "runs"
     recipe = folder.parent / "night.toml"
@@ -73,13 +79,11 @@ def runs(tmp_path_factory: pytest.TempPathFactory, fill_store: Any) -> Path:
 class Board:
     """`nas board` in a process of its own, on a free port."""
 
-    def __init__(self, *arguments: str) -> None:
-        command = [sys.executable, "-m", "nas", "board", "--port", "0", *arguments]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        assert self.process.stdout is not None
+    def __init__(self, forker: Forker, *arguments: str) -> None:
+        self.process = forker.nas("board", "--port", "0", *arguments)
         line = self.process.stdout.readline()
         found = re.search(r"(http://\S+)", line)
-        assert found, (line, self.process.stderr and self.process.stderr.read())
+        assert found, (line, self.process.stderr.read())
         self.address = found[1]
 
     def __enter__(self) -> Self:
@@ -91,9 +95,9 @@ class Board:
 
 
 @pytest.fixture(scope="session")
-def board(runs: Path) -> Iterator[str]:
+def board(runs: Path, forker: Forker) -> Iterator[str]:
     """The address of the page over `runs`, which may queue re-trainings."""
-    with Board("--runs", str(runs), "--allow-queue") as opened:
+    with Board(forker, "--runs", str(runs), "--allow-queue") as opened:
         yield opened.address
 
 
@@ -254,6 +258,7 @@ def tick(browser: Browser, genotype: str) -> None:
     browser.until(lambda: genotype in browser.text("#chosen-list"), f"{genotype} among the candidates")
 
 
+@pytest.mark.thorough
 def test_filters_by_cost_and_by_choices_leave_fewer_networks(
     browser: Browser, board: str, runs: Path
 ) -> None:
@@ -273,6 +278,7 @@ def test_filters_by_cost_and_by_choices_leave_fewer_networks(
     browser.until(lambda: "'50Kx' is no cost" in browser.text("#problem"), "what is wrong with the cost")
 
 
+@pytest.mark.thorough
 def test_marking_several_points_lists_them(browser: Browser, board: str) -> None:
     shown(browser, f"{board}?study=x4-300k")
     places = points(browser)
@@ -292,6 +298,7 @@ def test_marking_several_points_lists_them(browser: Browser, board: str) -> None
     )
 
 
+@pytest.mark.thorough
 def test_a_link_shows_the_same_after_a_reload(browser: Browser, board: str) -> None:
     wanted = "study=x4-300k&cost=params&quality=ssim&low=20K&view=history&table=trials"
     shown_address = f"{board}?{wanted}"
@@ -316,11 +323,11 @@ def test_a_link_shows_the_same_after_a_reload(browser: Browser, board: str) -> N
 
 
 def test_a_result_arrives_while_the_page_is_open_and_the_zoom_stays(
-    browser: Browser, runs: Path, tmp_path: Path, fill_store: Any
+    browser: Browser, forker: Forker, tmp_path: Path, fill_store: Any
 ) -> None:
     with Store.at(tmp_path / "results.db") as store:
         study = fill_store(store, "running", trials=20)
-        with Board("--runs", str(tmp_path)) as opened:
+        with Board(forker, "--runs", str(tmp_path)) as opened:
             shown(browser, opened.address)
             before = len(points(browser))
             box = browser.run(
@@ -353,6 +360,7 @@ def test_a_result_arrives_while_the_page_is_open_and_the_zoom_stays(
             assert browser.run(zoom) == zoomed
 
 
+@pytest.mark.thorough
 def test_tables_and_figures_are_saved_as_files(browser: Browser, board: str, runs: Path) -> None:
     import pandas as pd
 
@@ -426,6 +434,7 @@ def test_names_never_become_markup(browser: Browser, board: str) -> None:
     assert browser.run("return window.broken") is None
 
 
+@pytest.mark.thorough
 def test_dark_and_light_as_the_system_or_as_chosen(browser: Browser, board: str) -> None:
     ground = "return getComputedStyle(document.body).backgroundColor"
     browser.scheme("dark")
@@ -443,7 +452,7 @@ def test_dark_and_light_as_the_system_or_as_chosen(browser: Browser, board: str)
     browser.run("localStorage.clear()")
 
 
-@pytest.mark.parametrize("size", [(390, 844), (1280, 720)])
+@pytest.mark.parametrize("size", [(390, 844), pytest.param((1280, 720), marks=pytest.mark.thorough)])
 def test_nothing_is_wider_than_the_window(
     browser: Browser, board: str, runs: Path, size: tuple[int, int]
 ) -> None:
@@ -458,6 +467,7 @@ def test_nothing_is_wider_than_the_window(
     assert browser.run("const d = document.querySelector('.drawer'); return d.scrollWidth <= d.clientWidth")
 
 
+@pytest.mark.thorough
 def test_the_keyboard_alone_is_enough(browser: Browser, board: str) -> None:
     shown(browser, f"{board}?study=x4-300k")
     keys = ActionChains(browser.driver)
@@ -486,7 +496,9 @@ def test_the_keyboard_alone_is_enough(browser: Browser, board: str) -> None:
     assert browser.run("return document.activeElement.closest('.ag-root-wrapper') !== null")
 
 
-def test_the_static_site_opens_from_a_folder(browser: Browser, runs: Path, tmp_path: Path) -> None:
+def test_the_static_site_opens_from_a_folder(
+    browser: Browser, runs: Path, tmp_path: Path, run_nas: Callable[..., str]
+) -> None:
     said = run_nas("board", "--site", str(tmp_path / "site"), "--runs", str(runs))
     assert "it needs no server" in said
     browser.open((tmp_path / "site" / "index.html").as_uri())
@@ -515,8 +527,10 @@ def test_the_static_site_opens_from_a_folder(browser: Browser, runs: Path, tmp_p
     assert browser.run("return window.broken") is None
 
 
-def test_another_address_asks_for_the_token_and_then_remembers_it(browser: Browser, runs: Path) -> None:
-    with Board("--runs", str(runs), "--host", "127.0.0.2") as opened:
+def test_another_address_asks_for_the_token_and_then_remembers_it(
+    browser: Browser, forker: Forker, runs: Path
+) -> None:
+    with Board(forker, "--runs", str(runs), "--host", "127.0.0.2") as opened:
         address, _, token = opened.address.partition("?token=")
         assert address.startswith("http://127.0.0.2:")
         assert len(token) >= 32

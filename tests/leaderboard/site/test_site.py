@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -36,10 +37,17 @@ class Page(HTMLParser):
         self.text += data
 
 
-def test_one_study_is_a_page_that_stands_alone(filled: Path, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def site(filled: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a page about one study, which tests only read."""
+    folder = tmp_path_factory.mktemp("out") / "new" / "site"
     with Store.at(filled, read_only=True) as store:
-        index = write_site(store, tmp_path / "out" / "site", ["x4-300k"])
-    assert index == tmp_path / "out" / "site" / "index.html"
+        assert write_site(store, folder, ["x4-300k"]) == folder / "index.html"
+    return folder
+
+
+def test_one_study_is_a_page_that_stands_alone(site: Path) -> None:
+    index = site / "index.html"
     page = Page(index.read_text("utf-8"))
     assert page.open == []
     linked = [value for _, attrs in page.tags for key, value in attrs.items() if key in ("src", "href")]
@@ -59,9 +67,9 @@ def test_one_study_is_a_page_that_stands_alone(filled: Path, tmp_path: Path) -> 
     assert "eval" not in policy
 
 
-def test_every_figure_has_its_place_and_every_view_with_data_a_figure(filled: Path, tmp_path: Path) -> None:
+def test_every_figure_has_its_place_and_every_view_with_data_a_figure(filled: Path, site: Path) -> None:
+    index = site / "index.html"
     with Store.at(filled, read_only=True) as store:
-        index = write_site(store, tmp_path / "site", ["x4-300k"])
         frame = store.frame("x4-300k")
     settings, _, drawn = (index.parent / "figures-1.js").read_text("utf-8").partition("window.FIGURES = ")
     assert '"showSendToCloud": false' in settings
@@ -107,11 +115,9 @@ def test_names_cannot_become_markup_or_commands(store: Store, fill_store: Any, t
     assert """nas retrain '<script>alert(1)</script>; rm -rf '"'"'"' --top 1""" in Page(text).text
 
 
-def test_a_page_is_replaced_as_a_whole(filled: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "site"
-    folder.mkdir()
+def test_a_page_is_replaced_as_a_whole(filled: Path, site: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(site, tmp_path / "site")
     with Store.at(filled, read_only=True) as store:
-        write_site(store, folder, ["x4-300k"])
         (folder / "left over").touch()
         write_site(store, folder, ["empty"])
     assert "None yet." in (folder / "index.html").read_text("utf-8")
@@ -123,22 +129,22 @@ def test_other_peoples_files_are_never_replaced(filled: Path, tmp_path: Path) ->
     (tmp_path / "photo").touch()
     with Store.at(filled, read_only=True) as store:
         with pytest.raises(LeaderboardError, match="holds other files"):
-            write_site(store, tmp_path, ["x4-300k"])
+            write_site(store, tmp_path, ["empty"])
         with pytest.raises(LeaderboardError, match="is a file"):
-            write_site(store, tmp_path / "photo", ["x4-300k"])
+            write_site(store, tmp_path / "photo", ["empty"])
         with pytest.raises(LeaderboardError, match="cannot be written"):
-            write_site(store, tmp_path / "photo" / "below", ["x4-300k"])
+            write_site(store, tmp_path / "photo" / "below", ["empty"])
         with pytest.raises(UnknownStudyError):
             write_site(store, tmp_path / "site", ["nobody"])
     assert [path.name for path in tmp_path.iterdir()] == ["photo"]
 
 
 def test_a_failure_in_the_middle_keeps_the_old_page(
-    filled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    filled: Path, site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = tmp_path / "site"
+    folder = shutil.copytree(site, tmp_path / "site")
+    before = (site / "index.html").read_text("utf-8")
     with Store.at(filled, read_only=True) as store:
-        before = write_site(store, folder, ["x4-300k"]).read_text("utf-8")
         real = Path.rename
 
         def breaks(self: Path, target: Path) -> Path:

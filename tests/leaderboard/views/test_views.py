@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 import pytest
+from levels import mostly_thorough
 from rich_results import EMPTY, RECIPE, STUDY, TWIN, UNLIKE, make, network
 
 from leaderboard.errors import LeaderboardError
@@ -106,7 +107,7 @@ def test_every_view_takes_a_frame_without_a_row(name: str, frames: dict[str, pd.
 
 
 @pytest.mark.parametrize("name", VIEWS)
-@pytest.mark.parametrize("rows", [1, 2])
+@pytest.mark.parametrize("rows", mostly_thorough([1, 2], {1}))
 def test_every_view_takes_a_single_point(name: str, rows: int, frames: dict[str, pd.DataFrame]) -> None:
     view = VIEWS[name]
     frame = frames[view.source]
@@ -119,6 +120,7 @@ def test_every_view_takes_a_single_point(name: str, rows: int, frames: dict[str,
     assert figure.data or len(figure.layout.annotations) == 1
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", VIEWS)
 def test_every_view_takes_every_cost_and_quality(name: str, database: Path) -> None:
     with Store.at(database, read_only=True) as store:

@@ -8,8 +8,6 @@ import re
 import shlex
 import signal
 import subprocess
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from forked import Forker
 
 from leaderboard.store import Store
 from nas.calibration.calibration import CalibrationPlan
@@ -118,6 +117,7 @@ def test_a_calibration_from_its_recipe_to_the_line_beside_the_front(
         assert store.calibration_reports()["tiny-calibration"] == report
 
 
+@pytest.mark.thorough
 def test_a_search_with_that_proxy_has_the_line_too_and_trains_nothing_of_it_again(
     recipe: Path, run: Nas, tmp_path: Path
 ) -> None:
@@ -133,27 +133,17 @@ def test_a_search_with_that_proxy_has_the_line_too_and_trains_nothing_of_it_agai
     assert "proxy tau " in scripts
 
 
+@pytest.mark.thorough
 def test_a_killed_calibration_goes_on_and_finds_what_one_without_a_stop_finds(
-    recipe: Path, run: Nas, tmp_path: Path
+    recipe: Path, run: Nas, forker: Forker, tmp_path: Path
 ) -> None:
-    command = [
-        sys.executable,
-        "-m",
-        "nas",
-        "calibrate",
-        str(recipe),
-        *SMALL,
-        "--runs",
-        str(tmp_path / "runs"),
-    ]
-    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
+    process = forker.nas("calibrate", str(recipe), *SMALL, "--runs", str(tmp_path / "runs"), cwd=tmp_path)
     for line in process.stdout:
         if line.startswith("[ 7/"):
             os.kill(process.pid, signal.SIGKILL)
             break
     process.wait(timeout=60)
-    process.stdout.close()
+    process.close()
     assert events(tmp_path)["finished"] in (7, 8, 9)
     status, killed, _ = run("calibrate", str(recipe), *SMALL, "--json")
     assert status == 0
@@ -165,14 +155,9 @@ def test_a_killed_calibration_goes_on_and_finds_what_one_without_a_stop_finds(
 
 
 def test_an_interruption_leaves_a_message_and_the_exit_status_of_the_signal(
-    recipe: Path, tmp_path: Path
+    recipe: Path, forker: Forker, tmp_path: Path
 ) -> None:
-    command = [sys.executable, "-m", "nas", "calibrate", str(recipe), *SMALL, "--rungs", "400,900"]
-    process = subprocess.Popen(
-        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    time.sleep(0.1)
-    assert process.stdout is not None
+    process = forker.nas("calibrate", str(recipe), *SMALL, "--rungs", "400,900", cwd=tmp_path)
     assert "architectures, each trained" in process.stdout.readline()
     process.send_signal(signal.SIGTERM)
     _, errors = process.communicate(timeout=60)
@@ -224,6 +209,7 @@ def test_every_command_of_the_page_works(
     assert "\nproxy " in printed[3]
 
 
+@pytest.mark.thorough
 def test_another_proxy_needs_another_name(recipe: Path, run: Nas) -> None:
     words = ("calibrate", str(recipe), "--architectures", "3", "--rungs", "1", "--seeds", "1")
     assert run(*words)[0] == 0
@@ -311,7 +297,7 @@ def test_the_report_is_plain_json_without_what_is_no_number() -> None:
 
 def test_levels_are_rungs_then_the_reference_then_variants(small_recipe: Callable[..., Recipe]) -> None:
     recipe = small_recipe()
-    asked = CalibrationPlan(rungs=(2, 3), reference=6, variants=("ema",))
+    asked = CalibrationPlan(rungs=(2, 3), reference="6", ablate=("ema",))
     levels = asked.fidelities(recipe)
     told: list[tuple[Any, ...]] = [(level.kind, level.plan.steps, level.seeds) for level in levels]
     assert told == [("rung", 2, 3), ("rung", 3, 1), ("reference", 6, 1), ("variant", 2, 3)]

@@ -67,6 +67,7 @@ def test_all_are_different_and_inside_the_budget_and_the_same_for_the_same_seed(
     assert sample != spread(SMALL, 4, 12, budget=BUDGET, seed=4)
 
 
+@pytest.mark.thorough
 def test_costs_are_even_on_a_logarithmic_scale() -> None:
     space = Space(Plain)
     sample = spread(space, 2, 16, budget=Budget(), seed=0)
@@ -101,6 +102,7 @@ def _unevenness(sample: list[Genotype]) -> int:
     return found
 
 
+@pytest.mark.thorough
 def test_every_beginning_is_spread_too() -> None:
     sample = spread(Space(Plain), 2, 16, budget=Budget(), seed=0)
     logs = np.log([cost_of(one, 2).multi_adds for one in sample])
@@ -109,6 +111,7 @@ def test_every_beginning_is_spread_too() -> None:
         assert 0.25 <= float(np.mean(logs[:size] > half)) <= 0.75
 
 
+@pytest.mark.thorough
 def test_published_networks_that_fit_come_first() -> None:
     only = {"width": (32, 36), "blocks": (8,), "block": ("safm", "gpdb"), "kernel": ("3x3",)}
     space, budget = Space(Lightweight, only), Budget(params=300_000)
@@ -141,6 +144,7 @@ def test_a_budget_that_nothing_meets_says_what_is_the_smallest() -> None:
         spread(SMALL, 4, 0, budget=BUDGET, seed=0)
 
 
+@pytest.mark.thorough
 def test_a_tight_budget_is_still_sampled() -> None:
     """One random architecture in thirty is inside."""
     space, budget = Space(Plain), Budget(params=2_000)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import signal
 import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from forked import Forker
 from sweeps import train_sweep
 
 from leaderboard.errors import StudyMismatchError
@@ -88,6 +88,7 @@ def test_a_longer_rung_goes_on_and_finds_what_it_finds_alone(recipe: Recipe, tmp
     assert not list((tmp_path / "a").rglob(STATE))
 
 
+@pytest.mark.thorough
 def test_a_plan_that_ends_trains_each_rung_from_the_start(small_recipe: Make, tmp_path: Path) -> None:
     recipe = small_recipe(name="climb", space=SPACE)
     steps: list[int] = []
@@ -174,6 +175,7 @@ def test_an_interruption_leaves_states_and_the_same_call_goes_on(recipe: Recipe,
     assert list(stopped["psnr_db"]) == list(whole["psnr_db"])
 
 
+@pytest.mark.thorough
 def test_several_workers_find_what_one_finds(small_recipe: Make, recipe: Recipe, tmp_path: Path) -> None:
     genotypes = sample(recipe)
     with Store.at(tmp_path / "one.db") as store:
@@ -211,11 +213,14 @@ with Store.at(runs / "results.db") as store:
 """
 
 
-def test_a_killed_ladder_goes_on_and_trains_nothing_that_ended_again(recipe: Recipe, tmp_path: Path) -> None:
+def test_a_killed_ladder_goes_on_and_trains_nothing_that_ended_again(
+    recipe: Recipe, forker: Forker, tmp_path: Path
+) -> None:
     file = tmp_path / "climb.toml"
     file.write_text(recipe.to_toml())
-    done = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path), str(file)], check=False, timeout=120)
-    assert done.returncode == -signal.SIGKILL
+    process = forker.python(KILLED, str(tmp_path), str(file))
+    process.communicate(timeout=120)
+    assert process.returncode == -signal.SIGKILL
     with Store.at(tmp_path / "results.db") as store:
         before = read_sweep(store, "climb")
         assert len(before) == 4  # three of 2 steps, one of 5; the next died on its way

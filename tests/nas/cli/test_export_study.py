@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -19,15 +20,24 @@ Nas = Callable[..., subprocess.CompletedProcess[str]]
 Make = Callable[..., Recipe]
 
 
-@pytest.fixture
-def searched(small_recipe: Make, tmp_path: Path) -> list[Any]:
-    """The trials of a finished search whose runs folder is ``tmp_path / 'runs'``."""
+@pytest.fixture(scope="module")
+def finished(small_recipe: Make, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The runs folder of a finished search."""
     recipe = small_recipe(sampler="random", budget={"params": "12k", "multi_adds": "8G"})
-    with Store.at(tmp_path / "runs" / "results.db") as store:
-        search = SearchSession(recipe, store, tmp_path / "runs", "cpu", lambda event: None)
+    runs = tmp_path_factory.mktemp("finished") / "runs"
+    with Store.at(runs / "results.db") as store:
+        search = SearchSession(recipe, store, runs, "cpu", lambda event: None)
         search.prepare()
         search.run()
-        return store.trials(search.study.id, "search")
+    return runs
+
+
+@pytest.fixture
+def searched(finished: Path, tmp_path: Path) -> list[Any]:
+    """The trials of a finished search whose runs folder is ``tmp_path / 'runs'``."""
+    runs = shutil.copytree(finished, tmp_path / "runs")
+    with Store.at(runs / "results.db") as store:
+        return store.trials(store.study("small").id, "search")
 
 
 @pytest.mark.parametrize("storage", ["sqlite:///study.db", "study.log"])

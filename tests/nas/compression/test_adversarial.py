@@ -16,8 +16,9 @@ from small_networks import SMALL, source, trained_weights
 from leaderboard.errors import StudyMismatchError
 from leaderboard.store import Store
 from nas.cli.compress import _adversarial
+from nas.compression.compression import Compression
 from nas.compression.pipeline import ADVERSARIAL, Compressing, Pipeline
-from nas.compression.stages import Compression, Stage
+from nas.compression.stages import Stage
 from nas.errors import CheckpointError, Interrupted, RecipeError
 from nas.training import Job, Progress, named_plan, train
 from nas.training.checkpoint import WEIGHTS, load_described, load_weights
@@ -76,6 +77,7 @@ def silently(stage: Stage) -> None:
     """Tell nothing."""
 
 
+@pytest.mark.thorough
 def test_the_critic_comes_after_the_teacher_and_stays_to_the_integers(
     pipeline: Make, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -119,6 +121,7 @@ def test_the_critic_comes_after_the_teacher_and_stays_to_the_integers(
     assert 1e-5 < moved < 1e-3
 
 
+@pytest.mark.thorough
 def test_a_stage_that_was_cut_off_ends_with_the_same_bits(pipeline: Make) -> None:
     def stop(name: str, progress: Progress) -> None:
         if name == ADVERSARIAL and progress.step == 2:

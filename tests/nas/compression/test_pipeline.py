@@ -14,14 +14,16 @@ from typing import Any, NamedTuple
 
 import pytest
 import torch
+from forked import Forker
 from small_networks import SMALL, source, trained_weights
 
 from leaderboard.errors import StudyMismatchError
 from leaderboard.store import Store
 from nas.cli.compress import _checked, _plan, _size
+from nas.compression.compression import Compression
 from nas.compression.pipeline import TEACHER, Compressing, Pipeline
 from nas.compression.source import CompressionSource
-from nas.compression.stages import FLOAT, INT8, STAGE, Compression, Stage, load_stage
+from nas.compression.stages import FLOAT, INT8, STAGE, Stage, load_stage
 from nas.cost.counting import cost_of
 from nas.data import load_data
 from nas.data.benchmarks import BenchmarkSet
@@ -197,10 +199,8 @@ def test_a_training_for_integers_cut_off_ends_as_if_it_had_not_been(
     assert all(torch.equal(a[name], b[name]) for name in a)
 
 
-@pytest.mark.parametrize(
-    "where",
-    [*(pytest.param(name, marks=pytest.mark.thorough) for name in ("distilled", "int8")), "pruned 2/2"],
-)
+@pytest.mark.thorough
+@pytest.mark.parametrize("where", ["distilled", "pruned 2/2", "int8"])
 def test_an_interruption_in_any_training_is_gone_on_from(
     pipeline: Make, store: Store, whole: Whole, where: str
 ) -> None:
@@ -224,6 +224,7 @@ def test_an_interruption_in_any_training_is_gone_on_from(
     assert list(store.frame("cut")["state"]) == ["finished"] * 6
 
 
+@pytest.mark.thorough
 def test_the_same_order_under_another_name_has_rows_of_its_own(pipeline: Make, store: Store) -> None:
     for name in ("one", "other"):
         finish(pipeline(name=name, prune=None, quantise="none"))
@@ -232,6 +233,7 @@ def test_the_same_order_under_another_name_has_rows_of_its_own(pipeline: Make, s
     assert list(store.frame("one")["psnr_db"]) == list(store.frame("other")["psnr_db"])
 
 
+@pytest.mark.thorough
 def test_a_crash_between_training_and_measuring_trains_nothing_again(pipeline: Make) -> None:
     result = finish(pipeline(prune=None, quantise="none"))
     assert [stage.name for stage in result.stages] == [TEACHER, "original", "distilled"]
@@ -242,6 +244,7 @@ def test_a_crash_between_training_and_measuring_trains_nothing_again(pipeline: M
     assert again.stages[-1].psnr_db == result.stages[-1].psnr_db
 
 
+@pytest.mark.thorough
 def test_a_loss_that_is_too_large_stops_at_the_last_good_stage_and_a_larger_limit_goes_on(
     pipeline: Make, store: Store
 ) -> None:
@@ -292,6 +295,7 @@ def test_light_f2srgan_goes_from_its_teacher_to_integers(images: Path, store: St
     assert result.stages[2].cost["multi_adds"] <= 0.6 * result.stages[1].cost["multi_adds"]
 
 
+@pytest.mark.thorough
 def test_benchmark_sets_are_measured_at_every_stage_and_kept(
     images: Path, trained: dict[str, Path], store: Store, tmp_path: Path
 ) -> None:
@@ -383,20 +387,16 @@ def stages_of(told: str) -> list[tuple[str, str, float]]:
 
 
 def test_a_pipeline_that_is_killed_goes_on_with_the_same_command(
-    images: Path, trained: dict[str, Path], tmp_path: Path, nas: Nas, whole: Whole
+    images: Path, trained: dict[str, Path], tmp_path: Path, nas: Nas, forker: Forker, whole: Whole
 ) -> None:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "nas", *command(images, trained, "killed")],
-        cwd=tmp_path,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    process = forker.nas(*command(images, trained, "killed"), cwd=tmp_path)
     stages = tmp_path / "runs" / "killed" / "stages"
     deadline = time.monotonic() + 120
     while not (stages / "2-distilled" / WEIGHTS).exists() and time.monotonic() < deadline:
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
     finished = {path: path.stat().st_mtime_ns for path in stages.rglob(STAGE)}
     assert len(finished) in (2, 3)
     done = nas(*command(images, trained, "killed", "--json"))
@@ -408,7 +408,7 @@ def test_a_pipeline_that_is_killed_goes_on_with_the_same_command(
         assert list(store.frame("killed")["state"]) == ["finished"] * 6
 
 
-@pytest.mark.thorough
+@pytest.mark.nightly
 def test_a_pipeline_that_is_killed_again_and_again_ends_as_one_that_is_not(
     images: Path, trained: dict[str, Path], tmp_path: Path, nas: Nas, whole: Whole
 ) -> None:

@@ -228,6 +228,7 @@ def test_stopped_jobs_save_their_state_and_end_as_if_they_had_not_been_stopped(
         assert all(torch.equal(a[name], b[name]) for name in a)
 
 
+@pytest.mark.thorough
 def test_a_worker_that_dies_while_others_save_does_not_keep_them_from_it(
     images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -248,6 +249,7 @@ def test_a_worker_that_dies_while_others_save_does_not_keep_them_from_it(
     assert (tmp_path / "job" / STATE).exists()
 
 
+@pytest.mark.thorough
 def test_a_job_that_does_not_stop_within_the_grace_is_ended(images: Path) -> None:
     executor = Processes(Pool(threads=1, grace_seconds=0.5))
     executor.submit(0, job_of(Slow(), images))
@@ -258,6 +260,7 @@ def test_a_job_that_does_not_stop_within_the_grace_is_ended(images: Path) -> Non
     assert not lives(pid)
 
 
+@pytest.mark.thorough
 def test_close_gives_back_what_ended_and_nobody_took(images: Path, tmp_path: Path) -> None:
     executor = Processes(Pool(threads=1, ahead=1), instantly)
     for job in many(job_of(Slow(), images, tmp_path), 3):
@@ -269,6 +272,7 @@ def test_close_gives_back_what_ended_and_nobody_took(images: Path, tmp_path: Pat
     assert executor.close(save=True) == []
 
 
+@pytest.mark.thorough
 def test_a_worker_whose_gpu_answers_no_more_is_replaced(images: Path) -> None:
     executor = Processes(Pool(threads=1), break_the_gpu)
     for job in many(job_of(Slow(), images), 3):
@@ -280,6 +284,7 @@ def test_a_worker_whose_gpu_answers_no_more_is_replaced(images: Path) -> None:
     assert isinstance(after.result, Outcome)
 
 
+@pytest.mark.thorough
 def test_workers_that_cannot_start_end_the_search_with_one_line(
     images: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -293,6 +298,7 @@ def test_workers_that_cannot_start_end_the_search_with_one_line(
     assert "not here" in capfd.readouterr().err
 
 
+@pytest.mark.thorough
 def test_threads_are_divided_before_torch_is_there_and_the_parents_are_left_alone(
     images: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -357,6 +363,7 @@ def test_no_worker_outlives_a_parent_that_was_killed(images: Path, tmp_path: Pat
         wait_until(lambda: not any(lives(pid) for pid in pids), seconds=20)
 
 
+@pytest.mark.thorough
 def test_signals_to_the_whole_group_do_not_harm_workers_that_are_starting(
     images: Path, tmp_path: Path
 ) -> None:
@@ -367,6 +374,7 @@ def test_signals_to_the_whole_group_do_not_harm_workers_that_are_starting(
     assert "Traceback" not in err
 
 
+@pytest.mark.thorough
 def test_a_program_that_forgets_to_close_ends_all_the_same(images: Path, tmp_path: Path) -> None:
     with start(tmp_path / "parent.py", images, "raising") as parent:
         out, err = parent.communicate(timeout=120)
@@ -375,7 +383,7 @@ def test_a_program_that_forgets_to_close_ends_all_the_same(images: Path, tmp_pat
     wait_until(lambda: not any(lives(int(pid)) for pid in out.split()[:2]), seconds=20)
 
 
-@pytest.mark.thorough
+@pytest.mark.nightly
 def test_however_often_workers_are_killed_every_job_has_exactly_one_result(images: Path) -> None:
     dice = random.Random(0)  # noqa: S311
     executor = Processes(Pool(workers=3, threads=1))

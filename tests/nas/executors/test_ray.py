@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -14,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from forked import Forker
 from misbehaving import Misbehaving, Slow, job_of, wait_for_workers
 
 from leaderboard.store import Store
@@ -103,6 +102,7 @@ def test_jobs_give_the_numbers_of_one_process_and_failures_their_reasons(join: J
     assert {one.worker for one in done} <= names
 
 
+@pytest.mark.thorough
 def test_a_hung_candidate_is_ended_and_a_deadly_one_fails_after_three_attempts(
     join: Join, images: Path
 ) -> None:
@@ -129,6 +129,7 @@ def stopped_at(step: int, job: Job) -> Job:
     return job
 
 
+@pytest.mark.thorough
 def test_stopped_jobs_save_their_state_and_end_as_if_they_had_not_been_stopped(
     cluster: Any, join: Join, images: Path, tmp_path: Path
 ) -> None:
@@ -173,6 +174,7 @@ def test_a_search_on_one_worker_makes_the_same_trials_as_inline(
     ray.shutdown()
 
 
+@pytest.mark.thorough
 def test_what_a_killed_machine_trained_goes_on_elsewhere_from_its_last_state(
     cluster: Any, join: Join, images: Path, tmp_path: Path
 ) -> None:
@@ -215,7 +217,7 @@ def test_no_cluster_at_the_address_is_said_in_one_line() -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_without_ray_one_line_says_what_to_install() -> None:
+def test_without_ray_one_line_says_what_to_install(forker: Forker) -> None:
     code = (
         "import sys; sys.modules['ray'] = None\n"
         "from nas.executors import EXECUTORS, Pool\n"
@@ -224,7 +226,6 @@ def test_without_ray_one_line_says_what_to_install() -> None:
         "try: EXECUTORS['ray'](Pool())\n"
         "except RunError as error: print(error)\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120
-    )
-    assert done.stdout == "executor 'ray' needs Ray: pip install 'paretosr[ray]'\n"
+    said, errors = forker.python(code).communicate(timeout=120)
+    assert errors == ""
+    assert said == "executor 'ray' needs Ray: pip install 'paretosr[ray]'\n"

@@ -16,6 +16,7 @@ import onnx
 import pytest
 import skimage.data
 import torch
+from levels import mostly_thorough, nightly
 from onnx import TensorProto, helper
 from PIL import Image
 from torch import Tensor, nn
@@ -110,7 +111,7 @@ def difference(module: nn.Module, run: Callable[[Tensor], Tensor]) -> float:
     return worst
 
 
-@pytest.mark.parametrize("name", PUBLISHED)
+@pytest.mark.parametrize("name", mostly_thorough(PUBLISHED, {"imdn", "safmn", "f2srgan", "gpdn"}))
 def test_what_is_rewritten_for_tracing_computes_the_same(name: str) -> None:
     module = awake(PUBLISHED[name].build(2))
     assert difference(module, exportable(module)) < 1e-5
@@ -122,14 +123,14 @@ def test_every_rewritten_part_is_in_a_network_that_is_tried(part: type[nn.Module
     assert any(type(module) is part for network in networks for module in network.modules())
 
 
-@pytest.mark.parametrize("number", SPREAD)
+@pytest.mark.parametrize("number", mostly_thorough(SPREAD, set(list(SPREAD)[::6])))
 def test_every_option_computes_the_same_rewritten_and_as_python(number: int) -> None:
     module = awake(spread(number).build(2))
     assert difference(module, exportable(module)) < 1e-5
     assert_same_as_python(module)
 
 
-@pytest.mark.parametrize("name", PUBLISHED)
+@pytest.mark.parametrize("name", mostly_thorough(PUBLISHED, {"imdn", "safmn", "f2srgan", "gpdn"}))
 def test_every_published_network_is_the_same_bits_as_python(name: str) -> None:
     assert_same_as_python(awake(PUBLISHED[name].build(2)))
 
@@ -190,8 +191,9 @@ def test_every_part_becomes_onnx(tmp_path: Path) -> None:
     assert difference(module, OnnxNetwork(tmp_path / "a.onnx", 1)) < 1e-5
 
 
-@pytest.mark.thorough
-@pytest.mark.parametrize("number", SPREAD)
+@pytest.mark.parametrize(
+    "number", [*mostly_thorough(SPREAD[::3], ()), *nightly(set(SPREAD) - set(SPREAD[::3]))]
+)
 def test_every_option_becomes_onnx(number: int, tmp_path: Path) -> None:
     module = awake(spread(number).build(2))
     write_onnx(module, 2, tmp_path / "a.onnx")
@@ -208,12 +210,19 @@ def test_published_networks_become_torch_programs(name: str, tmp_path: Path) -> 
     assert difference(module, read_program(tmp_path / "a.pt2")) < 1e-5
 
 
+WORST = Lightweight(
+    width=16, blocks=1, block="ffc", transformers=1, transformer="esrt", heads=2, skip="bicubic"
+)
+"""Fourier units and an ESRT block inside, the parts that trace worst."""
+
+
 @pytest.mark.parametrize("format", FORMATS)
-def test_every_format_enlarges_a_photograph_as_the_network_does(format: str, tmp_path: Path) -> None:
-    """Fourier units and an ESRT block inside, the parts that trace worst."""
-    genotype = Lightweight(
-        width=16, blocks=1, block="ffc", transformers=1, transformer="esrt", heads=2, skip="bicubic"
-    )
+@pytest.mark.parametrize(
+    "genotype", [SMALL, pytest.param(WORST, marks=pytest.mark.thorough)], ids=["small", "worst"]
+)
+def test_every_format_enlarges_a_photograph_as_the_network_does(
+    format: str, genotype: Lightweight, tmp_path: Path
+) -> None:
     network = network_of(genotype)
     made = export(network, format, tmp_path / "network", licence="CC0")
     assert made.path == tmp_path / f"network{SUFFIXES[format]}"
@@ -283,6 +292,7 @@ class SizedByValue(nn.Module):
         return x.repeat_interleave(2, 2).repeat_interleave(2, 3) if x.mean() > 0 else x
 
 
+@pytest.mark.thorough
 def test_what_cannot_be_exported_is_refused_in_one_line(tmp_path: Path) -> None:
     network = Network(name="odd", source="", scale=2, module=SizedByValue())
     for format in ("onnx", "torch-export"):

@@ -12,9 +12,10 @@ import torch
 from small_networks import SMALL
 
 from leaderboard.store import Store
+from nas.compression.compression import Compression
 from nas.compression.pipeline import Pipeline
 from nas.compression.source import CompressionSource
-from nas.compression.stages import Compression, Stage
+from nas.compression.stages import Stage
 from nas.data import load_data
 from nas.errors import Interrupted, RecipeError
 from nas.evaluation.benchmark_sets import load_network

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import torch
+from levels import mostly_thorough, nightly
 from torch import Tensor, nn
 
 pytest.importorskip("torch_pruning")
@@ -135,17 +136,24 @@ def assert_unseen(name: str) -> None:
     assert difference <= 1e-9 * max(1.0, float(expected.abs().max()))
 
 
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("name", mostly_thorough(SMALL, {"block imdb", "transformer window", "sharing all"}))
 def test_channels_that_nothing_listens_to_leave_the_image_as_it_is(name: str) -> None:
     assert_unseen(name)
 
 
-@pytest.mark.parametrize("name", ["f2srgan", "swinir-light", "lbnet", "esrt", "latticenet"])
+@pytest.mark.parametrize(
+    "name", mostly_thorough(["f2srgan", "swinir-light", "lbnet", "esrt", "latticenet"], {"f2srgan"})
+)
 def test_so_they_do_in_published_networks(name: str) -> None:
     assert_unseen(name)
 
 
-@pytest.mark.parametrize("name", [*SMALL, "f2srgan-student", "lbnet"])
+@pytest.mark.parametrize(
+    "name",
+    mostly_thorough(
+        [*SMALL, "f2srgan-student", "lbnet"], {"block imdb", "transformer window", "f2srgan-student"}
+    ),
+)
 def test_half_the_parameters_can_go_and_the_genotype_builds_the_same_network(name: str) -> None:
     genotype = SMALL[name] if name in SMALL else genotype_of(name, PUBLISHED[name])
     network = network_of(name)
@@ -165,7 +173,12 @@ def test_half_the_parameters_can_go_and_the_genotype_builds_the_same_network(nam
 
 
 @pytest.mark.parametrize("importance", ["magnitude", "group-lasso", "lamp"])
-@pytest.mark.parametrize("name", ["block imdb", "block residual", "sharing interval", "kernel asymmetric"])
+@pytest.mark.parametrize(
+    "name",
+    mostly_thorough(
+        ["block imdb", "block residual", "sharing interval", "kernel asymmetric"], {"block imdb"}
+    ),
+)
 def test_dead_channels_go_first_and_nobody_notices(name: str, importance: str) -> None:
     network = copy.deepcopy(network_of(name)).double()
     groups = prunable_groups(network, 4)
@@ -416,9 +429,7 @@ class Dice:
         return self.random.randrange(low, min(high, 32) + 1, step)
 
 
-@pytest.mark.parametrize(
-    "seed", [*range(3), *(pytest.param(seed, marks=pytest.mark.thorough) for seed in range(3, 60))]
-)
+@pytest.mark.parametrize("seed", [*mostly_thorough(range(20), {0, 1}), *nightly(range(20, 60))])
 def test_any_architecture_of_the_space_can_lose_half_and_no_layer_of_it_is_left_alone(seed: int) -> None:
     genotype = Lightweight.suggest(Dice(seed))
     torch.manual_seed(seed)

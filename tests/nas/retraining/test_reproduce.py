@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from forked import Forker
 
 from leaderboard.page.network_data import again_command
 from leaderboard.store import Store
@@ -21,6 +23,8 @@ rungs = [2, 4]
 [space.only]
 width = [16, 24]
 blocks = [1]
+block = ["residual", "rlfb"]
+transformers = [0]
 [proxy]
 plan = "steady"
 batch = 2
@@ -35,11 +39,19 @@ lr_patch = 12
 Nas = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
+@pytest.fixture(scope="module")
+def finished(forker: Forker, tmp_path_factory: pytest.TempPathFactory, images: Path) -> Path:
+    folder = tmp_path_factory.mktemp("finished")
+    (folder / "small.toml").write_text(RECIPE.format(images=images))
+    for command in (("search", "small.toml"), ("retrain", "small", "--top", "1")):
+        assert forker.run_nas(*command, cwd=folder).returncode == 0
+    return folder
+
+
 @pytest.fixture
-def searched(nas: Nas, tmp_path: Path, images: Path) -> Path:
-    (tmp_path / "small.toml").write_text(RECIPE.format(images=images))
-    assert nas("search", "small.toml").returncode == 0
-    assert nas("retrain", "small", "--top", "1").returncode == 0
+def searched(finished: Path, tmp_path: Path) -> Path:
+    """A copy of a finished search and a re-training, in the folder of the test."""
+    shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
     return tmp_path / "runs" / "results.db"
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from forked import Forker
 from new_records import propose
 from PIL import Image
 from troubled import Troubled
@@ -117,16 +116,15 @@ def _chosen(recipe: Recipe, choices: dict[str, Any]) -> Chosen:
 
 
 def test_a_killed_command_goes_on_and_trains_nothing_twice(
-    ids: list[str], retrain: Nas, tmp_path: Path
+    ids: list[str], retrain: Nas, forker: Forker, tmp_path: Path
 ) -> None:
     words = ["--ids", ",".join(ids), "--workers", "2", "--set", "steps=120"]
-    command = [sys.executable, "-m", "nas", "retrain", "small", *words, "--runs", str(tmp_path)]
-    killed = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    killed = forker.nas("retrain", "small", *words, "--runs", str(tmp_path))
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and not numbers(tmp_path):
         time.sleep(0.02)
     killed.send_signal(signal.SIGKILL)
-    killed.wait()
+    killed.communicate()
     before = {row.id: (row.state, row.evaluation) for row in rows(tmp_path)}
     done = {id: evaluation for id, (state, evaluation) in before.items() if state == "finished"}
     assert done and "running" in {state for state, _ in before.values()}

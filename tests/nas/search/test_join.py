@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from forked import Forker, Process
 from postgres_server import PostgresServer
 
 from leaderboard.errors import StudyMismatchError
@@ -33,6 +33,7 @@ seeds_for_front = {seeds}
 [space.only]
 width = [16, 24]
 blocks = [1, 2]
+block = ["residual", "rlfb", "imdb"]
 transformers = [0]
 [budget]
 params = "30k"
@@ -43,19 +44,16 @@ batch = 2
 lr_patch = 12
 """
 
-Start = Callable[..., "subprocess.Popen[str]"]
+Start = Callable[..., Process]
 
 
 @pytest.fixture
-def start(tmp_path: Path) -> Iterator[Start]:
+def start(tmp_path: Path, forker: Forker) -> Iterator[Start]:
     """Start a `nas search` of the recipe; whatever still runs at the end of the test is ended."""
-    running: list[subprocess.Popen[str]] = []
+    running: list[Process] = []
 
-    def begin(*arguments: str) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "nas", "search", *arguments]
-        process = subprocess.Popen(
-            command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
+    def begin(*arguments: str) -> Process:
+        process = forker.nas("search", *arguments, cwd=tmp_path)
         running.append(process)
         return process
 
@@ -71,6 +69,14 @@ def write(tmp_path: Path, images: Path, **values: int) -> str:
     return path.name
 
 
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory, images: Path, forker: Forker) -> Path:
+    """The folder of a search that has ended."""
+    folder = tmp_path_factory.mktemp("finished")
+    ended_well(forker.nas("search", write(folder, images, trials=1, steps=2), cwd=folder))
+    return folder
+
+
 def seen(tmp_path: Path, url: str = "") -> pd.DataFrame:
     try:
         with Store(url or sqlite_url(tmp_path / "runs" / "results.db"), read_only=True) as store:
@@ -79,7 +85,7 @@ def seen(tmp_path: Path, url: str = "") -> pd.DataFrame:
         return pd.DataFrame({"state": [], "owner": []})
 
 
-def wait_until(ready: Callable[[], bool], *processes: subprocess.Popen[str]) -> None:
+def wait_until(ready: Callable[[], bool], *processes: Process) -> None:
     deadline = time.monotonic() + 120
     while not ready():
         assert time.monotonic() < deadline, "it did not come"
@@ -88,7 +94,7 @@ def wait_until(ready: Callable[[], bool], *processes: subprocess.Popen[str]) -> 
         time.sleep(0.1)
 
 
-def ended_well(process: subprocess.Popen[str]) -> str:
+def ended_well(process: Process) -> str:
     told, errors = process.communicate(timeout=240)
     assert process.returncode == 0, errors
     return told
@@ -98,7 +104,7 @@ def pid_of(owner: str) -> int:
     return int(owner.split(":")[1])
 
 
-def running_by(tmp_path: Path, process: subprocess.Popen[str]) -> bool:
+def running_by(tmp_path: Path, process: Process) -> bool:
     frame = seen(tmp_path)
     owners = frame[frame["state"] == "running"]["owner"]
     return any(pid_of(owner) == process.pid for owner in owners)
@@ -113,7 +119,7 @@ def assert_each_once(tmp_path: Path, trials: int, url: str = "") -> pd.DataFrame
     return frame
 
 
-@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+@pytest.mark.parametrize("kind", ["postgresql", pytest.param("sqlite", marks=pytest.mark.thorough)])
 def test_a_process_that_joins_trains_a_part_and_nothing_twice(
     tmp_path: Path, images: Path, start: Start, request: pytest.FixtureRequest, kind: str
 ) -> None:
@@ -121,12 +127,12 @@ def test_a_process_that_joins_trains_a_part_and_nothing_twice(
     if kind == "postgresql":
         server: PostgresServer = request.getfixturevalue("postgres")
         url = server.new_database()
-    leader = start(write(tmp_path, images, trials=8, seeds=2, steps=200), "--db", url)
+    leader = start(write(tmp_path, images, trials=6, seeds=2, steps=60), "--db", url)
     wait_until(lambda: (seen(tmp_path, url)["state"] == "finished").any(), leader)
     helper = start("--name", "shared", "--join", "--db", url)
-    assert "[8/8]" in ended_well(leader)
+    assert "[6/6]" in ended_well(leader)
     assert "The search of 'shared' ended" in ended_well(helper)
-    frame = assert_each_once(tmp_path, 8, url)
+    frame = assert_each_once(tmp_path, 6, url)
     done = frame[frame["state"] == "finished"]
     assert {pid_of(owner) for owner in done["owner"]} == {leader.pid, helper.pid}
     front = done[done["stage"] == "seeds"]
@@ -141,20 +147,21 @@ def test_a_process_that_joins_trains_a_part_and_nothing_twice(
 def test_what_a_killed_partner_had_is_trained_by_the_search(
     tmp_path: Path, images: Path, start: Start
 ) -> None:
-    leader = start(write(tmp_path, images, steps=500))
+    leader = start(write(tmp_path, images, trials=4, steps=150))
     wait_until(lambda: (seen(tmp_path)["state"] == "running").any(), leader)
     helper = start("shared.toml", "--join")
     wait_until(lambda: running_by(tmp_path, helper), leader, helper)
     os.kill(helper.pid, signal.SIGKILL)
     ended_well(leader)
-    frame = assert_each_once(tmp_path, 6)
+    frame = assert_each_once(tmp_path, 4)
     assert frame["attempt"].max() == 2
 
 
+@pytest.mark.thorough
 def test_who_joined_ends_when_the_search_is_killed_and_the_search_goes_on_later(
     tmp_path: Path, images: Path, start: Start
 ) -> None:
-    recipe = write(tmp_path, images, steps=500)
+    recipe = write(tmp_path, images, trials=4, steps=150)
     leader = start(recipe)
     wait_until(lambda: (seen(tmp_path)["state"] == "running").any(), leader)
     helper = start("--name", "shared", "--join")
@@ -165,12 +172,13 @@ def test_who_joined_ends_when_the_search_is_killed_and_the_search_goes_on_later(
     mine = trained[trained["state"] == "finished"]
     assert any(pid_of(owner) == helper.pid for owner in mine["owner"])
     ended_well(start(recipe))
-    frame = assert_each_once(tmp_path, 6)
+    frame = assert_each_once(tmp_path, 4)
     assert set(mine["genotype"]) <= set(frame[frame["state"] == "finished"]["genotype"])
 
 
+@pytest.mark.thorough
 def test_ctrl_c_on_who_joined_gives_its_candidate_back(tmp_path: Path, images: Path, start: Start) -> None:
-    leader = start(write(tmp_path, images, steps=500))
+    leader = start(write(tmp_path, images, trials=4, steps=150))
     wait_until(lambda: (seen(tmp_path)["state"] == "running").any(), leader)
     helper = start("--name", "shared", "--join")
     wait_until(lambda: running_by(tmp_path, helper), leader, helper)
@@ -179,7 +187,7 @@ def test_ctrl_c_on_who_joined_gives_its_candidate_back(tmp_path: Path, images: P
     assert (helper.returncode, errors) == (130, "")
     assert "the search goes on" in told
     ended_well(leader)
-    assert_each_once(tmp_path, 6)
+    assert_each_once(tmp_path, 4)
 
 
 @pytest.mark.parametrize(
@@ -191,9 +199,9 @@ def test_ctrl_c_on_who_joined_gives_its_candidate_back(tmp_path: Path, images: P
     ],
 )
 def test_what_cannot_be_joined_is_one_line(
-    tmp_path: Path, images: Path, start: Start, arguments: list[str], words: str
+    finished: Path, tmp_path: Path, start: Start, arguments: list[str], words: str
 ) -> None:
-    ended_well(start(write(tmp_path, images, trials=1, steps=2)))
+    shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
     told, errors = (process := start(*arguments)).communicate(timeout=60)
     assert (process.returncode, told) == (2, "")
     assert words in errors

@@ -33,6 +33,9 @@ from search_spaces.published import PUBLISHED
 
 Make = Callable[..., Recipe]
 
+QUICK = {"block": ["residual", "rlfb"], "transformers": [0]}
+"""Networks whose cost is soon counted."""
+
 
 class Watcher:
     """Remembers events, and asks to stop where it is told to."""
@@ -75,7 +78,13 @@ def assert_sound(runs: Path, recipe: Recipe) -> None:
     assert [trial.number for trial in trials] == list(range(len(trials)))
 
 
-@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize(
+    "sampler",
+    [
+        name if name in ("surrogate", "tpe") else pytest.param(name, marks=pytest.mark.thorough)
+        for name in SAMPLERS
+    ],
+)
 def test_a_search_trains_what_it_should_and_nothing_over_budget(
     small_recipe: Make, tmp_path: Path, sampler: str
 ) -> None:
@@ -112,7 +121,10 @@ def test_one_worker_and_one_seed_give_the_same_trials(small_recipe: Make, tmp_pa
     assert outcome("a", 0) == outcome("b", 0) != outcome("c", 1)
 
 
-@pytest.mark.parametrize("when", ["started", "progress", "finished"])
+@pytest.mark.parametrize(
+    "when",
+    ["progress", *(pytest.param(when, marks=pytest.mark.thorough) for when in ("started", "finished"))],
+)
 def test_a_stopped_search_goes_on_and_keeps_every_result(
     small_recipe: Make, tmp_path: Path, when: str
 ) -> None:
@@ -170,7 +182,10 @@ def test_an_impossible_budget_leaves_no_run_behind(small_recipe: Make, tmp_path:
         assert store.studies() == []
 
 
-def test_a_space_that_is_used_up_ends_the_search(small_recipe: Make, tmp_path: Path) -> None:
+def test_a_space_that_is_used_up_ends_the_search(
+    small_recipe: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nas.search.pareto_search.PATIENCE", 100)
     only = {axis.name: [axis.options[0]] for axis in Lightweight.axes()}
     only |= {"block": ["residual"], "attention": ["none", "cca"]}
     watcher = Watcher()
@@ -234,6 +249,7 @@ def test_a_full_disk_stops_the_search_and_costs_no_candidate(small_recipe: Make,
     assert rows(tmp_path)[0].attempt == 0
 
 
+@pytest.mark.thorough
 def test_hung_and_dying_workers_cost_their_candidate_and_no_other(
     small_recipe: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -256,6 +272,7 @@ def test_hung_and_dying_workers_cost_their_candidate_and_no_other(
         assert len(list(tmp_path.glob(f"kill-{trial.choices['width']}-*"))) == ATTEMPTS
 
 
+@pytest.mark.thorough
 def test_a_worker_that_dies_once_does_not_cost_the_candidate(
     small_recipe: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -283,6 +300,7 @@ def test_processes_give_what_one_process_gives(small_recipe: Make, tmp_path: Pat
         assert both[key].psnr_db == pytest.approx(evaluation.psnr_db, abs=1e-3)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("executor", EXECUTORS)
 def test_every_executor_with_one_worker_gives_the_same_trials_in_the_same_order(
     small_recipe: Make, tmp_path: Path, executor: str
@@ -329,7 +347,7 @@ def test_rungs_train_ever_fewer_for_ever_longer_as_if_they_had_never_stopped(
     assert {one.genotype.id for one in chosen} == set(tally.front()) <= set(tally.rungs[2])
 
 
-@pytest.mark.parametrize("sampler", ["surrogate", "tpe"])
+@pytest.mark.parametrize("sampler", ["surrogate", pytest.param("tpe", marks=pytest.mark.thorough)])
 def test_rungs_that_are_stopped_go_on_and_train_nothing_twice(
     small_recipe: Make, tmp_path: Path, sampler: str
 ) -> None:
@@ -378,13 +396,16 @@ def test_time_and_hypervolume_end_a_search(small_recipe: Make, tmp_path: Path) -
     (tmp_path / "a").mkdir(), (tmp_path / "b").mkdir()
     assert len(run(small_recipe(hours=1e-9), tmp_path / "a").results) == 0
     recipe = small_recipe(
-        target_hypervolume=1e-9, trials=9, space={"only": {"skip": ["bicubic"], "width": [16]}}
+        target_hypervolume=1e-9,
+        trials=9,
+        space={"only": {**QUICK, "skip": ["bicubic"], "width": [16]}},
     )
     tally = run(recipe, tmp_path / "b")
     assert 0 < len(tally.results) < 9 or tally.hypervolume(8e9) < 1e-9
     assert len(run(small_recipe(hours=1, trials=2), tmp_path / "a").results) == 2
 
 
+@pytest.mark.thorough
 def test_published_networks_come_first_where_they_are_wanted(small_recipe: Make, tmp_path: Path) -> None:
     recipe = small_recipe(
         seed_published=True, trials=1, budget={"params": "300k"}, space={}, proxy={**STEADY, "steps": 1}
@@ -396,6 +417,7 @@ def test_published_networks_come_first_where_they_are_wanted(small_recipe: Make,
     assert rows(tmp_path)[0].genotype_id in inside
 
 
+@pytest.mark.thorough
 def test_published_networks_that_are_over_the_budget_come_narrower(
     small_recipe: Make, tmp_path: Path
 ) -> None:
@@ -438,7 +460,10 @@ def test_another_runs_results_teach_the_sampler_and_are_not_trained_again(
         run(small_recipe(name="lost", warm_start="nobody"), tmp_path)
 
 
-def test_memory_and_latency_are_limits_too(small_recipe: Make, tmp_path: Path) -> None:
+def test_memory_and_latency_are_limits_too(
+    small_recipe: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nas.search.pareto_search.PATIENCE", 100)
     genotype = Lightweight(width=16, blocks=1, block="residual", attention="none", transformers=0)
     memory = peak_memory(lambda: genotype.build(2), 2)
     only = {axis.name: [axis.options[0]] for axis in Lightweight.axes()}
@@ -452,16 +477,17 @@ def test_memory_and_latency_are_limits_too(small_recipe: Make, tmp_path: Path) -
         assert (needed > memory) == (trial.state == "rejected")
         assert trial.excess == ({"memory": pytest.approx(needed / memory - 1)} if needed > memory else {})
     slow = small_recipe(
-        name="slow", budget={"latency_ms": 1e-3}, space={"only": {"width": [16], "blocks": [1]}}
+        name="slow", budget={"latency_ms": 1e-3}, space={"only": {**QUICK, "width": [16], "blocks": [1]}}
     )
     measured = Measured(slow.limits(), 2, "cpu")
     assert slow.limits().excess(cost_of(genotype, 2), measured.of(genotype))["latency_ms"] > 10
 
 
+@pytest.mark.thorough
 def test_latency_and_memory_are_objectives_that_a_resumed_search_does_not_measure_again(
     small_recipe: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    space = {"only": {"width": [16, 24], "blocks": [1], "transformers": [0], "shallow_tail": [False]}}
+    space = {"only": {**QUICK, "width": [16, 24], "blocks": [1], "shallow_tail": [False]}}
     wanted: dict[str, Any] = {
         "objectives": ["psnr_db", "latency_ms", "memory"],
         "space": space,

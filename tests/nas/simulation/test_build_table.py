@@ -15,8 +15,9 @@ from nas.data.benchmarks import find_benchmarks
 from nas.errors import RecipeError, RunError
 from nas.recipes.recipe import Recipe
 from nas.search.progress import Event
-from nas.simulation.build_table import Sampling, Shard, Tabulation, parse_shard
+from nas.simulation.build_table import Tabulation
 from nas.simulation.replays import shipped_tables
+from nas.simulation.sampling import Sampling, Shard, parse_shard
 from nas.simulation.simulation import SimulationPlan, simulate
 from nas.simulation.table import merge_tables, read_table, write_table
 from nas.simulation.tabular_objective import TabularObjective
@@ -41,7 +42,7 @@ SHIPPED = shipped_tables()["nas-bench-sr"]
 
 
 def sampling(shard: Shard = WHOLE, count: int = 6) -> Sampling:
-    return Sampling(architectures=count, rungs=(2, 4), seeds={2: 2, 4: 1}, shard=shard)
+    return Sampling(architectures=count, rungs=(2, 4), seeds=(2, 1), shard=shard)
 
 
 def test_a_table_is_trained_once_written_and_replayed(recipe: Recipe, tmp_path: Path) -> None:
@@ -93,6 +94,7 @@ def test_parts_are_disjoint_and_merge_to_the_whole(recipe: Recipe, tmp_path: Pat
     assert merged.card["name"] == all_of_it.card["name"] == "sample"
 
 
+@pytest.mark.thorough
 def test_a_merged_table_is_called_as_asked_and_counts_what_both_hold_once(nas: Nas, tmp_path: Path) -> None:
     before = read_table(SHIPPED)
     done = nas("tabulate", "--merge", str(SHIPPED), str(SHIPPED), "--name", "twice", "--out", "twice.parquet")
@@ -120,6 +122,7 @@ def test_weights_of_the_longest_rung_are_measured_on_benchmark_sets(
     assert frame["ssim_Set5"].max() <= 1
 
 
+@pytest.mark.thorough
 def test_a_plan_that_cannot_go_on_is_trained_anew_at_every_rung(small_recipe: Make, tmp_path: Path) -> None:
     with Store.at(tmp_path / "results.db") as store:
         made = Tabulation(small_recipe(space=SPACE), sampling(count=1), store, tmp_path, "cpu")

@@ -7,6 +7,7 @@ import statistics
 
 import numpy as np
 import pytest
+from levels import mostly_thorough
 
 from leaderboard.fronts.pareto import hypervolume
 from nas.errors import RecipeError
@@ -88,8 +89,8 @@ def test_workers_share_the_work_and_results_come_in_the_order_in_which_they_end(
     assert together.steps[-1].share == pytest.approx(alone.steps[-1].share)
 
 
-@pytest.mark.parametrize("sampler", ["surrogate", "tpe", "random"])
-@pytest.mark.parametrize("rungs", [False, True])
+@pytest.mark.parametrize("sampler", mostly_thorough(["surrogate", "tpe", "random"], {"surrogate", "random"}))
+@pytest.mark.parametrize("rungs", mostly_thorough([False, True], {True}))
 def test_equal_plans_have_equal_traces_and_other_seeds_others(sampler: str, rungs: bool) -> None:
     surface = surface_of("bottleneck", 0)
     trainings = 2 if rungs else 15
@@ -182,7 +183,7 @@ def test_a_share_grows_with_what_is_added_and_is_that_of_all_of_it() -> None:
     assert shares[-1] == pytest.approx(whole / surface.best) == pytest.approx(surface.share(ones))
 
 
-@pytest.mark.parametrize("name", ["landscape", "bottleneck"])
+@pytest.mark.parametrize("name", mostly_thorough(["landscape", "bottleneck"], {"bottleneck"}))
 def test_the_default_sampler_beats_chance(name: str) -> None:
     def reached(sampler: str, trainings: int) -> float:
         plans = [
@@ -194,6 +195,7 @@ def test_the_default_sampler_beats_chance(name: str) -> None:
     assert reached("surrogate", 40) > reached("random", 100)
 
 
+@pytest.mark.thorough
 def test_rungs_find_more_in_the_same_time() -> None:
     surface = surface_of("bottleneck", 0)
 

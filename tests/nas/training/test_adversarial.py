@@ -131,7 +131,7 @@ def test_gradients_reach_the_critic_and_the_generator_apart() -> None:
     assert generator.weight.grad.abs().sum() > 0
 
 
-@pytest.mark.parametrize("kind", ADVERSARIALS)
+@pytest.mark.parametrize("kind", ["ragan", pytest.param("rgan", marks=pytest.mark.thorough)])
 def test_a_critic_learns_to_tell_blurred_images_from_sharp_ones(kind: str) -> None:
     torch.manual_seed(0)
     adversary = Adversary(kind, Halves(), weight=1, feature_weight=1, tv_weight=0, batch=4)
@@ -268,7 +268,14 @@ def test_a_training_against_a_critic_ends_and_repeats_itself(images: Path, featu
     assert other.curve != found[0].curve
 
 
-@pytest.mark.parametrize("changes", [{}, {"ema": 0.9, "pixel_weight": 0.01}, {"adversarial": "rgan"}])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"ema": 0.9, "pixel_weight": 0.01},
+        pytest.param({}, marks=pytest.mark.thorough),
+        pytest.param({"adversarial": "rgan"}, marks=pytest.mark.thorough),
+    ],
+)
 def test_one_that_was_cut_off_ends_with_the_same_bits(
     images: Path, features: Path, tmp_path: Path, changes: dict[str, Any]
 ) -> None:
@@ -291,6 +298,7 @@ def test_one_that_was_cut_off_ends_with_the_same_bits(
     assert all(torch.equal(same[name], weights[name]) for name in weights)
 
 
+@pytest.mark.thorough
 def test_a_state_belongs_to_its_feature_network(images: Path, features: Path, tmp_path: Path) -> None:
     def stop(progress: Progress) -> None:
         raise Interrupted("enough")
@@ -345,12 +353,18 @@ def test_steps_are_those_of_two_optimisers_taken_by_hand(images: Path, features:
 
 
 @pytest.mark.parametrize(
-    "changes", [{"precision": "bf16"}, {"precision": "fp16", "clip_norm": 0.1}, {"quantise_bits": 8}]
+    "changes",
+    [
+        {"quantise_bits": 8},
+        pytest.param({"precision": "bf16"}, marks=pytest.mark.thorough),
+        pytest.param({"precision": "fp16", "clip_norm": 0.1}, marks=pytest.mark.thorough),
+    ],
 )
 def test_other_ways_of_training_go_with_it(images: Path, features: Path, changes: dict[str, Any]) -> None:
     assert train(job_of(images, features, steps=2, **changes)).psnr_db > 0
 
 
+@pytest.mark.thorough
 def test_a_batch_in_parts_trains_too(images: Path, features: Path) -> None:
     from nas.training.loop import _attempt
 

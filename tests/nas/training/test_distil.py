@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
+from levels import mostly_thorough
 from small_networks import BIG
 from small_networks import SMALL as STUDENT
 from torch import Tensor, nn
@@ -150,7 +151,7 @@ def test_blocks_that_are_used_twice_count_twice_and_any_module_serves_without_li
 
 
 @pytest.mark.parametrize("kind", DISTILLATIONS)
-@pytest.mark.parametrize("ema", [0.0, 0.9])
+@pytest.mark.parametrize("ema", mostly_thorough([0.0, 0.9], {0.9}))
 def test_a_distilled_training_cut_off_at_any_step_ends_as_if_it_had_not_been(
     images: Path, tmp_path: Path, teacher: Path, kind: str, ema: float
 ) -> None:
@@ -323,6 +324,7 @@ with ranks.joined():
 """
 
 
+@pytest.mark.thorough
 def test_two_processes_are_taught_as_one_is_and_refuse_what_they_do_not_share(
     images: Path, teacher: Path, tmp_path: Path
 ) -> None:

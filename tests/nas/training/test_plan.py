@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from nas.errors import RecipeError
-from nas.training.plan import PLANS, Plan, _parsed, named_plan, parse_changes
+from nas.training.plan import PLANS, Plan, named_plan, parse_changes, parse_value
 
 
 def test_words_become_values_of_the_fields_types() -> None:
@@ -29,7 +29,7 @@ def test_words_become_values_of_the_fields_types() -> None:
     ],
 )
 def test_types_that_fields_may_come_to_have_are_understood(text: str, kind: object, value: object) -> None:
-    assert _parsed("field", text, kind) == value
+    assert parse_value("field", text, kind) == value
 
 
 @pytest.mark.parametrize("word", ["steps=1.5", "steps=", "lr=fast", "steps=3x", "=3", "lr=1,lr=2"])

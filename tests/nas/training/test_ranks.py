@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from forked import Forker
 
 from leaderboard.store import Store
 from leaderboard.store.records import Evaluation
@@ -28,6 +29,7 @@ device = "cpu"
 [space.only]
 width = [16]
 blocks = [1]
+block = ["residual"]
 transformers = [0]
 [proxy]
 plan = "quick"
@@ -61,19 +63,11 @@ def result(runs: Path) -> tuple[Evaluation, dict[str, torch.Tensor]]:
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory, images: Path) -> Path:
+def finished(tmp_path_factory: pytest.TempPathFactory, images: Path, forker: Forker) -> Path:
     folder = tmp_path_factory.mktemp("search")
     (folder / "tiny.toml").write_text(RECIPE.format(images=images))
-    command = [
-        sys.executable,
-        "-m",
-        "nas",
-        "search",
-        str(folder / "tiny.toml"),
-        "--runs",
-        str(folder / "runs"),
-    ]
-    subprocess.run(command, capture_output=True, check=True, timeout=240)
+    done = forker.run_nas("search", str(folder / "tiny.toml"), "--runs", str(folder / "runs"))
+    assert done.returncode == 0, done.stderr
     return folder / "runs"
 
 
@@ -100,6 +94,7 @@ def test_two_processes_train_what_one_trains_and_one_of_them_writes_it(
         torch.testing.assert_close(two_weights[name], tensor, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.thorough
 def test_a_group_that_is_stopped_goes_on_by_the_same_command(searched: Path, tmp_path: Path) -> None:
     long = ("--steps", "100000", "--plan", "quick")
     group = subprocess.Popen(
@@ -135,6 +130,7 @@ def wait_for_words(process: subprocess.Popen[str], words: str) -> str:
     raise AssertionError(f"{words!r} was not printed")
 
 
+@pytest.mark.thorough
 def test_a_batch_that_cannot_be_divided_is_refused(searched: Path) -> None:
     recipe = searched / "tiny" / "recipe.toml"
     assert recipe.exists()

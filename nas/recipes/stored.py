@@ -1,0 +1,43 @@
+"""Recipes that are read from the results database, whichever version wrote them.
+
+A stored recipe names every key that its version knew. A key that it lacks was added later, and means what
+applied when the recipe was written (``Help.before``), never a newer default.
+"""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any
+
+from leaderboard.store import Store
+from nas.core.fields import MISSING
+from nas.recipes.recipe import DEFAULT_PLANS, Recipe, make_recipe, recipe_fields
+from nas.training.plan import Plan
+
+
+def absent_keys() -> dict[str, Any]:
+    """Dotted key -> the value of a stored recipe that lacks it; ``Store.open_study`` compares with it.
+
+    A plan needs none: what is stored are the fields that differ from ``Plan``'s defaults, and these stay.
+    """
+    return {key: f.help.before for key, f in recipe_fields().items() if f.help.before is not MISSING}
+
+
+def stored_recipe(store: Store, name: str) -> Recipe:
+    """The recipe of the run ``name``, as it was meant when it was written. Raises RecipeError."""
+    table: dict[str, Any] = {**store.study(name).recipe, "name": name}
+    for key, value in absent_keys().items():
+        section, _, last = key.rpartition(".")
+        place = table.setdefault(section, {}) if section else table
+        place.setdefault(last, value)
+    table |= {stage: _whole(table[stage]) for stage in DEFAULT_PLANS if stage in table}
+    return make_recipe(table, where=f"run {name}")
+
+
+def _whole(section: dict[str, Any]) -> dict[str, Any]:
+    """A stored plan with every field, so that nothing is taken from the plan that has its name today."""
+    if "steps" not in section:
+        return section
+    defaults = {field.name: field.default for field in fields(Plan) if field.name != "steps"}
+    whole = {**defaults, **section}
+    return {key: value for key, value in whole.items() if (key, value) != ("plan", None)}
