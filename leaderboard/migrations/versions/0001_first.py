@@ -15,6 +15,7 @@ STAMP = sa.DateTime(timezone=True)
 
 def upgrade() -> None:
     _create_networks()
+    _create_evaluations()
     _create_trials()
 
 
@@ -64,7 +65,7 @@ def _create_networks() -> None:
     )
 
 
-def _create_trials() -> None:
+def _create_evaluations() -> None:
     op.create_table(
         "evaluation",
         sa.Column("id", sa.Integer, nullable=False),
@@ -88,6 +89,9 @@ def _create_trials() -> None:
         sa.ForeignKeyConstraint(["genotype_id"], ["genotype.id"], name="fk_evaluation_genotype_id"),
         sa.ForeignKeyConstraint(["protocol_id"], ["protocol.id"], name="fk_evaluation_protocol_id"),
     )
+
+
+def _create_trials() -> None:
     op.create_table(
         "trial",
         sa.Column("id", sa.Integer, nullable=False),
