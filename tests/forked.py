@@ -234,6 +234,10 @@ def _serve(path: str) -> dict[str, Any]:
 
 
 def _import_everything() -> None:
+    # This script's folder holds tests/nas, which must not be taken for the package.
+    folder = Path(sys.path[0])
+    sys.path[0] = str(folder.parent)
+    sys.path.append(str(folder))
     from package_graph import MODULES
 
     for name in (*LIBRARIES, *MODULES):
