@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -101,11 +102,11 @@ class Database:
                 time.sleep(pause)
                 pause = min(2 * pause, 1.0)
 
-    def _was_kept(self, ticket: str | None, until: float) -> bool:
-        """Whether the transaction of that number was kept although nobody heard the answer."""
+    def _was_kept(self, ticket: _Ticket | None, until: float) -> bool:
+        """Whether a transaction was committed although its answer was lost."""
         if ticket is None:
             return False  # it changed nothing
-        asked = text("SELECT pg_xact_status(CAST(:number AS xid8))").bindparams(number=ticket)
+        asked = text(_STATUS).bindparams(**vars(ticket))
         while time.monotonic() < until:
             try:
                 with Session(self._engine) as session:
@@ -123,12 +124,35 @@ class Database:
         )
 
 
-def _ticket(session: Session) -> str | None:
-    """The number by which the server can say later what became of this transaction."""
+@dataclass(frozen=True)
+class _Ticket:
+    """What the server needs to tell the fate of a transaction: its number, log position, the server's start."""
+
+    number: str
+    position: str
+    started: str
+
+
+# After a crash the server reuses a transaction number that left no trace in its log. It continues from the
+# end of the log that it recovered: a transaction whose changes lie beyond that point is lost, whatever its number says.
+_STATUS = """
+SELECT CASE WHEN CAST(pg_postmaster_start_time() AS text) = :started
+            OR (SELECT redo_lsn FROM pg_control_checkpoint()) >= CAST(:position AS pg_lsn)
+       THEN pg_xact_status(CAST(:number AS xid8)) ELSE 'aborted' END
+"""
+
+
+def _ticket(session: Session) -> _Ticket | None:
+    """The ticket of a transaction; None where it changed nothing, and for SQLite."""
     if session.get_bind().dialect.name != "postgresql":
         return None
-    number: str | None = session.scalar(text("SELECT CAST(pg_current_xact_id_if_assigned() AS text)"))
-    return number
+    number, position, started = session.execute(
+        text(
+            "SELECT CAST(pg_current_xact_id_if_assigned() AS text), "
+            "CAST(pg_current_wal_insert_lsn() AS text), CAST(pg_postmaster_start_time() AS text)"
+        )
+    ).one()
+    return None if number is None else _Ticket(number, position, started)
 
 
 def moment(session: Session) -> datetime:
