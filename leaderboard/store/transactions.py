@@ -126,15 +126,15 @@ class Database:
 
 @dataclass(frozen=True)
 class _Ticket:
-    """What the server needs to tell the fate of a transaction: its number, log position, the server's start."""
+    """What tells the fate of a transaction later: its number and log position, the start of the server."""
 
     number: str
     position: str
     started: str
 
 
-# After a crash the server reuses a transaction number that left no trace in its log. It continues from the
-# end of the log that it recovered: a transaction whose changes lie beyond that point is lost, whatever its number says.
+# After a crash the server reuses a transaction number that left no trace in its log. It continues from the end
+# of the log that it recovered: a transaction whose changes lie beyond it is lost, whatever its number says.
 _STATUS = """
 SELECT CASE WHEN CAST(pg_postmaster_start_time() AS text) = :started
             OR (SELECT redo_lsn FROM pg_control_checkpoint()) >= CAST(:position AS pg_lsn)
