@@ -133,8 +133,8 @@ class _Ticket:
     started: str
 
 
-# After a crash the server reuses a transaction number that left no trace in its log. It continues from the end
-# of the log that it recovered: a transaction whose changes lie beyond it is lost, whatever its number says.
+# After a crash the server reuses a transaction number that left no trace in its log. It continues from the
+# end of the recovered log: a transaction whose changes lie beyond it is lost, whatever its number says.
 _STATUS = """
 SELECT CASE WHEN CAST(pg_postmaster_start_time() AS text) = :started
             OR (SELECT redo_lsn FROM pg_control_checkpoint()) >= CAST(:position AS pg_lsn)
