@@ -14,6 +14,11 @@ class NasError(Exception):
 
     failure = "error"
 
+    @property
+    def reason(self) -> str:
+        """The first line of the message, or the kind of the error where it has none."""
+        return next(iter(str(self).splitlines()), type(self).__name__)
+
 
 class RecipeError(NasError):
     """A recipe or an option of the command line that cannot be meant."""

@@ -31,7 +31,7 @@ def calibrate(
     listen: Listener = lambda event: None,
     begin: Callable[[SweepSession, Sequence[Genotype]], None] = lambda sweep, genotypes: None,
 ) -> Report:
-    """Train what is left to train, look at it, and keep what was found; the same call goes on after a stop.
+    """Train what is left, analyse the results and record the report; the same call resumes after a stop.
 
     The study is ``recipe.name``. ``begin`` is told of the sweep and the architectures before the first
     training. Raises what ``spread``, ``make_fidelities`` and ``SweepSession`` raise.

@@ -74,7 +74,7 @@ def _recipe(file: Path | None, changes: Given) -> Recipe:
     from nas.recipes.recipe import load_or_embedded
 
     recipe = load_or_embedded(file)
-    # The rungs of a calibration need not be such as a search goes on from.
+    # The rungs of a calibration need not continue one another as a search's do.
     usual: Given = {"name": f"{recipe.name}-calibration", "rungs": []}
     if changes.get("workers", 1) > 1:
         usual["executor"] = "processes"

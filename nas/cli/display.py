@@ -72,7 +72,7 @@ class SearchDisplay(_Bars):
         self._done_before: int | None = None
 
     def listener(self, stop: Stop) -> Listener:
-        """Show events, and raise Interrupted once somebody asked to stop."""
+        """Show events, and raise Interrupted after a request to stop."""
 
         def listen(event: Event) -> None:
             stop.check()

@@ -63,6 +63,7 @@ class DatabaseRecorder:
         self.protocols, self.ownership = list(protocols), ownership
         self.owner = this_process() if owner is None else owner
         self._claims, self._workers, self.lease_seconds = claims, workers, lease_seconds
+        self._rungs = {protocol.id: rung for rung, protocol in enumerate(self.protocols)}
         self._remote = RemoteWorkers(store, study.id)
         self._rows: dict[tuple[str, str, int], Trial] = {}
 
@@ -114,7 +115,6 @@ class DatabaseRecorder:
 
     def _own_rows(self) -> list[Trial]:
         """The rows of these protocols, by what they train; rows of older databases name no protocol."""
-        rungs = {protocol.id: rung for rung, protocol in enumerate(self.protocols)}
         only = self.protocols[0].id if len(self.protocols) == 1 else None
         self._rows = {}
         stage: Stage | None = "retrain" if self.ownership == "share" else None
@@ -122,14 +122,13 @@ class DatabaseRecorder:
             protocol_id = trial.protocol_id
             if protocol_id is None and trial.stage == "retrain":
                 protocol_id = only
-            if protocol_id in rungs:
+            if protocol_id in self._rungs:
                 self._rows[trial.genotype_id, str(protocol_id), trial.seed] = trial
         return list(self._rows.values())
 
     def _placed(self, trial: Trial) -> Trial:
         """The trial on the rung that its protocol has now; rungs may have been added since."""
-        rungs = {protocol.id: rung for rung, protocol in enumerate(self.protocols)}
-        return replace(trial, rung=rungs.get(str(trial.protocol_id), trial.rung))
+        return replace(trial, rung=self._rungs.get(str(trial.protocol_id), trial.rung))
 
     def enter(self, request: Train, *, waiting: bool = False) -> RecordedRequest:
         """Record a request, once: what is known, trained elsewhere or left unfinished is found again."""
@@ -159,7 +158,7 @@ class DatabaseRecorder:
         """The row of a training that was begun and not finished."""
         if self._claims:
             return None
-        if self.ownership == "share":  # other processes change the rows meanwhile
+        if self.ownership == "share":  # other processes change the rows
             self.store.reap(self.study.id)
             self._own_rows()
         key = request.genotype.id, self.protocols[request.rung].id, request.seed
@@ -202,8 +201,7 @@ class DatabaseRecorder:
 
     def fail(self, trial: Trial, error: NasError, worker: str) -> None:
         """Record a failure: its kind and the first line of its message."""
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
-        self.store.fail(trial.id, reason, owner=self.owner, failure=error.failure, worker=worker)
+        self.store.fail(trial.id, error.reason, owner=self.owner, failure=error.failure, worker=worker)
 
     # Other processes
 

@@ -236,7 +236,7 @@ class Loop(Generic[AnyJob]):
 
     def _failed(self, running: _Running, error: NasError, worker: str) -> None:
         request, trial = running.request, running.trial
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        reason = error.reason
         if self._fail_fast:
             self.recorder.release([trial.id])
             raise error
