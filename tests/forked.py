@@ -234,12 +234,14 @@ def _serve(path: str) -> dict[str, Any]:
 
 
 def _import_everything() -> None:
-    # This script's folder holds tests/nas, which must not be taken for the package.
+    # This script's folder holds tests/nas, which must not be taken for the package: not here, and not in the
+    # processes that multiprocessing spawns with the path of the one that it is in.
     folder = Path(sys.path[0])
     sys.path[0] = str(folder.parent)
     sys.path.append(str(folder))
     from package_graph import MODULES
 
+    sys.path.remove(str(folder))
     for name in (*LIBRARIES, *MODULES):
         if name != "nas.__main__":
             importlib.import_module(name)
