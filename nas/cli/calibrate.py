@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from nas.calibration.calibration_report import Baseline, Report, Rung
     from nas.calibration.rank_correlation import RankCorrelation
     from nas.calibration.sweep import SweepSession
-    from nas.cli.stop import Stop
+    from nas.cli.signals import StopSignal
     from nas.recipes.recipe import Recipe
     from nas.search.progress import Event
     from search_spaces import Genotype
@@ -44,7 +44,7 @@ def calibrate(
     """
     from nas.calibration.calibration import CalibrationPlan
     from nas.calibration.calibration import calibrate as begin
-    from nas.cli.stop import watch_signals
+    from nas.cli.signals import watch_signals
     from nas.core.device import pick_devices
     from nas.errors import Interrupted
 
@@ -84,7 +84,7 @@ def _recipe(file: Path | None, changes: Given) -> Recipe:
 class _Display:
     """How far the trainings are, on standard error where the report is for programs."""
 
-    def __init__(self, stop: Stop, quiet: bool) -> None:
+    def __init__(self, stop: StopSignal, quiet: bool) -> None:
         from nas.cli.display import TrainingDisplay
 
         self.stop, self.quiet = stop, quiet

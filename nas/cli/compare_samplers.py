@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from nas.cli.replaying import Model, Processes, SpaceName, SurfaceName, TableFile, numbers, progress
+from nas.cli.simulation_options import Model, Processes, SpaceName, SurfaceName, TableFile, numbers, progress
 
 
 def compare_samplers(

@@ -96,7 +96,7 @@ def compress(
     The same command again goes on where it stopped. Exit status 1 where a stage lost more than --max-drop-db:
     then the stages after it are left out, and the last good one is told.
     """
-    from nas.cli.stop import watch_signals
+    from nas.cli.signals import watch_signals
     from nas.compression.pipeline import Pipeline
     from nas.core.device import pick_device
     from nas.errors import Interrupted

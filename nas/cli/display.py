@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 
 from leaderboard.tables.front import words
 from nas import training
-from nas.cli.stop import Stop
+from nas.cli.signals import StopSignal
 from nas.core.units import format_count, format_seconds
 from nas.search.progress import Event, Listener, SearchProgress
 
@@ -71,7 +71,7 @@ class SearchDisplay(_Bars):
         self.search_progress: SearchProgress | None = None
         self._done_before: int | None = None
 
-    def listener(self, stop: Stop) -> Listener:
+    def listener(self, stop: StopSignal) -> Listener:
         """Show events, and raise Interrupted after a request to stop."""
 
         def listen(event: Event) -> None:

@@ -30,7 +30,7 @@ def rerun(
     On the same kind of CPU with the same torch the result is the same to the last bit.
     """
     from nas.cli.display import TrainingDisplay
-    from nas.cli.stop import watch_signals
+    from nas.cli.signals import watch_signals
     from nas.core.device import pick_device
     from nas.errors import Interrupted
     from nas.retraining.reproduce import find_result, require_same_images, run_again

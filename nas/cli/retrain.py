@@ -14,7 +14,7 @@ from nas.cli.options import DataDir, Db, RunName, Runs, Settings, again, open_st
 if TYPE_CHECKING:
     from leaderboard.store import Store
     from leaderboard.store.records import Request
-    from nas.cli.longer import Longer
+    from nas.cli.retrain_display import RetrainDisplay
     from nas.recipes.recipe import Recipe
 
 RECIPE = RecipeOptions(
@@ -39,8 +39,8 @@ def retrain(
 
     The same command again goes on where it stopped. Started by torchrun, several GPUs train one network.
     """
-    from nas.cli.longer import Longer
-    from nas.cli.stop import watch_signals
+    from nas.cli.retrain_display import RetrainDisplay
+    from nas.cli.signals import watch_signals
     from nas.errors import Interrupted
     from nas.retraining.options import RetrainingOptions
     from nas.retraining.retraining import follow
@@ -53,22 +53,22 @@ def retrain(
             if rank:
                 follow(lambda progress: stop.check())
                 return
-            with open_store(runs, db) as store, Longer(store, runs, stop) as longer:
-                longer.validate_every, longer.events = options.validate_every, options.tensorboard
+            with open_store(runs, db) as store, RetrainDisplay(store, runs, stop) as display:
+                display.validate_every, display.events = options.validate_every, options.tensorboard
                 if options.evaluate:
-                    longer.find_sets(data_dir)
+                    display.find_sets(data_dir)
                 if options.queued:
-                    failed = _train_queued(store, name, changes, longer)
+                    failed = _train_queued(store, name, changes, display)
                 else:
                     recipe = _recipe(store, name, changes)
-                    failed = len(longer.train(recipe, options.choose(store, recipe)).failed)
+                    failed = len(display.train(recipe, options.choose(store, recipe)).failed)
                 ranks.shared(None)  # lets the other processes of a group go
-                longer.measure_left()
+                display.measure_left()
         except Interrupted:
             if not rank:
                 typer.echo("Stopped. The training's state is kept; the same command goes on from there.")
             raise typer.Exit(stop.status) from None
-    if failed or longer.unmeasured:
+    if failed or display.unmeasured:
         raise typer.Exit(1)
     typer.echo("Next:")
     site = again("board", name, "--site", str(runs / name / "site"), runs=runs, db=db)
@@ -87,7 +87,7 @@ def _recipe(store: Store, name: str, changes: dict[str, Any], plan: str | None =
     return changed(stored, {**usual, **changes, **requested}, where=name)
 
 
-def _train_queued(store: Store, name: str, changes: Given, longer: Longer) -> int:
+def _train_queued(store: Store, name: str, changes: Given, display: RetrainDisplay) -> int:
     """Take up what waits in the queue of a run until nothing does; how many failed."""
     from leaderboard.store.owners import this_process
     from nas.errors import Interrupted
@@ -97,7 +97,7 @@ def _train_queued(store: Store, name: str, changes: Given, longer: Longer) -> in
         try:
             for plan in {request.plan: None for request in taken}:
                 requests = [request for request in taken if request.plan == plan]
-                reasons = _train_requests(store, requests, changes, longer)
+                reasons = _train_requests(store, requests, changes, display)
                 for request, reason in zip(requests, reasons, strict=True):
                     store.end_request(request.id, owner, reason)
                     taken.remove(request)
@@ -110,7 +110,7 @@ def _train_queued(store: Store, name: str, changes: Given, longer: Longer) -> in
             for request in taken:
                 store.end_request(request.id, owner, f"{type(error).__name__}: {error}")
             raise
-    longer.say(f"{done} done, {failed} failed of what was asked for" if done + failed else "Nothing waits.")
+    display.say(f"{done} done, {failed} failed of what was asked for" if done + failed else "Nothing waits.")
     return failed
 
 
@@ -125,7 +125,7 @@ def _take(store: Store, name: str, most: int) -> list[Request]:
 
 
 def _train_requests(
-    store: Store, requests: Sequence[Request], changes: Given, longer: Longer
+    store: Store, requests: Sequence[Request], changes: Given, display: RetrainDisplay
 ) -> list[str | None]:
     """Train what was asked for under one plan; why each of them failed, None where it did not."""
     from nas.cli.failures import message_of
@@ -136,7 +136,7 @@ def _train_requests(
     try:
         recipe = _recipe(store, requests[0].study, changes, requests[0].plan)
         chosen = choose_ids(store, recipe, [request.genotype_id for request in requests])
-        retraining = longer.train(recipe, chosen)
+        retraining = display.train(recipe, chosen)
     except Interrupted:
         raise
     except Exception as error:
@@ -144,7 +144,7 @@ def _train_requests(
         if message is None or ranks.world() > 1:  # the other processes of a group have failed with it
             raise
         for request in requests:
-            longer.say(f"{request.genotype_id}  failed: {message}")
+            display.say(f"{request.genotype_id}  failed: {message}")
         return [message] * len(requests)
     nowhere = "another process trains it"
     ids = [request.genotype_id for request in requests]

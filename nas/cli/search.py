@@ -71,7 +71,7 @@ def _checked(recipe: Recipe, changes: Given) -> Recipe:
 
 def _join(name: str, changes: Given, runs: Path, db: str | None) -> None:
     from nas.cli.display import SearchDisplay
-    from nas.cli.stop import watch_signals
+    from nas.cli.signals import watch_signals
     from nas.core.device import pick_devices
     from nas.errors import Interrupted, RecipeError
     from nas.recipes.stored import stored_recipe
@@ -98,7 +98,7 @@ def _join(name: str, changes: Given, runs: Path, db: str | None) -> None:
 
 def _run(recipe: Recipe, runs: Path, db: str | None) -> None:
     from nas.cli.display import SearchDisplay
-    from nas.cli.stop import watch_signals
+    from nas.cli.signals import watch_signals
     from nas.core.device import pick_devices
     from nas.errors import Interrupted
     from nas.search.session import SearchSession

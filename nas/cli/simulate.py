@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from nas.cli.replaying import Model, Processes, SpaceName, SurfaceName, TableFile, progress
+from nas.cli.simulation_options import Model, Processes, SpaceName, SurfaceName, TableFile, progress
 
 
 def simulate(

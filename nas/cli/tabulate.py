@@ -9,7 +9,7 @@ import typer
 
 from nas.cli.model_options import Given, ModelOptions, RecipeOptions, takes, with_settings
 from nas.cli.options import DataDir, Db, Runs, Settings, again, benchmarks_to_measure, open_store
-from nas.cli.replaying import SpaceName
+from nas.cli.simulation_options import SpaceName
 
 if TYPE_CHECKING:
     from nas.data.benchmarks import BenchmarkSet
@@ -86,7 +86,7 @@ def _train(
     from contextlib import suppress
 
     from nas.cli.display import TrainingDisplay
-    from nas.cli.stop import watch_signals
+    from nas.cli.signals import watch_signals
     from nas.core.device import pick_devices
     from nas.errors import Interrupted, RunError
     from nas.search.progress import Event

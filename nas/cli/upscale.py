@@ -12,7 +12,7 @@ from nas.cli.options import Db, Device, Runs, store_reader
 if TYPE_CHECKING:
     from torch import nn
 
-    from nas.upscale.enlarging import Upscaler
+    from nas.upscale.upscaling import Upscaler
 
 
 def upscale(
@@ -42,7 +42,7 @@ def upscale(
     from nas.core.device import cpu_threads, pick_device
     from nas.errors import RecipeError
     from nas.networks.pretrained import DEFAULT
-    from nas.upscale.enlarging import make_upscaler, targets_of
+    from nas.upscale.upscaling import make_upscaler, targets_of
 
     if scale not in (None, 2, 3, 4):
         raise RecipeError(f"--scale {scale}: 2, 3 or 4")
@@ -98,7 +98,7 @@ def _run(upscaler: Upscaler, targets: dict[Path, Path], force: bool, *, folder: 
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
     from nas.errors import DataError, NasError
-    from nas.upscale.enlarging import upscale_file
+    from nas.upscale.upscaling import upscale_file
 
     console = Console(highlight=False)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())

@@ -1,4 +1,4 @@
-"""What every executor is told, takes and gives: Pool, Executor, Done."""
+"""Interface of executors: Pool (their settings), Executor, Done (a finished job)."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from nas.errors import NasError, RecipeError
 from nas.training import Job, Outcome, Progress
 
 Result = Outcome | NasError
-"""What became of a job; an error is always one of nas.errors and can be pickled."""
+"""Outcome of a job; an error is always one of nas.errors and can be pickled."""
 
 Watch = Callable[[tuple[int, Progress] | None], None]
-"""Told a few times a second of one running job (its key, where it stands), or None; may raise Interrupted."""
+"""Called several times a second with a job's (key, progress), or None; may raise Interrupted."""
 
 Work = Callable[[Job, Callable[[Progress], None]], Outcome]
-"""What a worker does with a job: ``nas.training.train``, or anything importable that is called like it."""
+"""Function that runs a job: ``nas.training.train``, or any importable function of its signature."""
 
 SHARED_OUT = 0.95
-"""The part of a GPU that several workers divide; the rest is for their CUDA contexts."""
+"""Fraction of a GPU's memory that several workers divide; the rest is for their CUDA contexts."""
 
 
 @dataclass(frozen=True, kw_only=True)

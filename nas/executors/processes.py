@@ -1,9 +1,8 @@
-"""Several candidates at once on this machine: one long-lived process each.
+"""Executor with one long-lived process per worker on this machine.
 
-Why not a pool that exists. concurrent.futures and loky end all jobs when one process dies, and know no time
-limit. pebble does both, but its workers are all alike (no GPU of their own), nothing comes back while a task
-runs and nothing but a kill goes there, all share one channel, and a worker whose parent was killed trains on.
-What would have had to be added is everything below.
+Why no existing pool: concurrent.futures and loky end all jobs when one process dies, and have no time limit.
+pebble has both, but its workers cannot have a GPU each, report no progress, can only be killed, share one
+channel, and keep training after their parent was killed.
 """
 
 from __future__ import annotations
@@ -19,8 +18,8 @@ from multiprocessing import connection, resource_tracker
 from multiprocessing.context import SpawnContext
 
 from nas.errors import CandidateError
-from nas.executors.crew import Crew, Hand
 from nas.executors.pool import Place, Pool, Work, places
+from nas.executors.supervisor import Supervisor, WorkerHandle
 from nas.executors.worker import STOP, Ended, Lost, Message, serve
 from nas.training import train
 
@@ -30,7 +29,7 @@ DYING_SECONDS = 5.0
 _STARTING = threading.Lock()
 
 
-class Processes(Crew):
+class Processes(Supervisor):
     """A spawned process for each worker.
 
     CUDA and torch's threads do not survive a fork. torch is imported once a worker. A worker ends by itself
@@ -40,16 +39,16 @@ class Processes(Crew):
     def __init__(self, pool: Pool, work: Work = train) -> None:
         self._context = multiprocessing.get_context("spawn")
         self._awake, self._waker = self._context.Pipe(duplex=False)
-        # Started here, since at its start it would take the mask of signals off the crew's thread.
+        # Started here, since at its start it would take the signal mask off the supervisor's thread.
         resource_tracker.ensure_running()
         super().__init__(pool, places(pool), work)
 
-    def _hire(self, place: Place) -> Hand:
+    def _start_worker(self, place: Place) -> WorkerHandle:
         return _Process(self._context, place, self.work, self.pool.time_limit_seconds)
 
-    def _listen(self, hands: Sequence[Hand], seconds: float) -> list[tuple[Hand, Message]]:
-        heard: list[tuple[Hand, Message]] = []
-        processes = [hand for hand in hands if isinstance(hand, _Process)]
+    def _receive(self, workers: Sequence[WorkerHandle], seconds: float) -> list[tuple[WorkerHandle, Message]]:
+        received: list[tuple[WorkerHandle, Message]] = []
+        processes = [worker for worker in workers if isinstance(worker, _Process)]
         pipes = [process.pipe for process in processes]
         deaths = [process.process.sentinel for process in processes]
         spoke = connection.wait([self._awake, *pipes, *deaths], seconds)
@@ -57,11 +56,11 @@ class Processes(Crew):
             while self._awake.poll():
                 self._awake.recv_bytes()
         for process in processes:
-            heard += [(process, message) for message in process.messages()]
-        return heard
+            received += [(process, message) for message in process.messages()]
+        return received
 
     def _wake(self) -> None:
-        with contextlib.suppress(OSError):  # the crew has ended, and has said why
+        with contextlib.suppress(OSError):  # the thread has ended and reported its error
             self._waker.send_bytes(b"\n")
 
 
@@ -75,15 +74,15 @@ class _Process:
             self.process.start()
         theirs.close()  # so that the pipe ends when the process does
 
-    def give(self, parcel: bytes) -> bool:
+    def send(self, payload: bytes) -> bool:
         try:
-            self.pipe.send_bytes(parcel)
-        except OSError:  # it is gone, and will be heard to be
+            self.pipe.send_bytes(payload)
+        except OSError:  # the process has died; messages() reports it as Lost
             return False
         return True
 
     def ask_to_stop(self) -> None:
-        self.give(STOP)
+        self.send(STOP)
 
     def end(self) -> None:
         self.process.kill()
@@ -91,8 +90,8 @@ class _Process:
         self.pipe.close()
 
     def messages(self) -> Iterator[Message]:
-        """What has arrived; after the last words of a process that is gone comes Lost."""
-        gone = self.process.exitcode is not None  # asked first: what it said before it went is in the pipe
+        """Messages that have arrived; Lost follows the last message of a process that has died."""
+        gone = self.process.exitcode is not None  # read first: its last messages are in the pipe
         try:
             while self.pipe.poll():
                 yield _unpack(self.pipe.recv_bytes())
@@ -100,7 +99,7 @@ class _Process:
             gone = True
         if gone:
             self.process.join(DYING_SECONDS)
-            self.process.kill()  # it has hung up; a result can no longer come
+            self.process.kill()  # its end of the pipe is closed: no result can follow
             self.process.join()
             yield Lost(_epitaph(self.process.exitcode))
 
@@ -114,22 +113,22 @@ def _unpack(data: bytes) -> Message:
 
 
 def _epitaph(exitcode: int | None) -> str:
-    """Why a process ended, in words."""
+    """Say why a process ended."""
     if exitcode is None or exitcode >= 0:
         return f"it ended with exit status {exitcode}"
     try:
         name = signal.Signals(-exitcode).name
     except ValueError:
         name = "an unknown signal"
-    hint = "; the system does so to who takes too much memory" if exitcode == -signal.SIGKILL else ""
+    hint = "; the system kills processes that use too much memory" if exitcode == -signal.SIGKILL else ""
     return f"it was ended by signal {-exitcode} ({name}){hint}"
 
 
 @contextlib.contextmanager
 def _environment(**variables: str) -> Iterator[None]:
-    """Environment variables for a process that starts meanwhile: multiprocessing passes on only its own.
+    """Set environment variables while a process starts: multiprocessing passes on only this process's own.
 
-    They have to be there before torch is imported, which happens while a worker is still starting.
+    They must be set before the worker imports torch.
     """
     with _STARTING:
         before = {name: os.environ.get(name) for name in variables}

@@ -1,7 +1,7 @@
-"""Candidates on many machines: Ray places the workers, and lost machines' candidates are begun again.
+"""Executor on a Ray cluster: Ray places the workers, and jobs of lost machines are started again.
 
-Ray is an extra (``pip install 'paretosr[ray]'``), imported when this executor is made. Workers are actors and
-not tasks, since a running task can neither be asked to save its state nor how far it has come.
+Ray is an extra (``pip install 'paretosr[ray]'``), imported by the constructor. Workers are actors and not
+tasks: a running task cannot be asked to save its state or to report progress.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ import time
 from typing import Any
 
 from nas.errors import CandidateError, RunError
-from nas.executors.crew import Crew, Hand
 from nas.executors.pool import SHARED_OUT, Done, Place, Pool, Work, worker_name
+from nas.executors.supervisor import Supervisor, WorkerHandle
 from nas.executors.worker import Ended, Lost, Message, ProgressReport, Ready, Reporter, Stopped, do_job
 from nas.training import Progress, train
 
 GLANCE_SECONDS = 0.1
-"""Most seconds until a job that was submitted is seen; Ray cannot be called back from its waiting."""
+"""Longest delay in seconds of a submitted job: ``ray.wait`` cannot be interrupted."""
 
 CONNECT_SECONDS = 5.0
 """Seconds in which a cluster's address must answer."""
 
 POLL_SECONDS = 10.0
-"""Seconds after which a worker answers a question for progress with nothing."""
+"""Seconds after which a worker answers a request for progress with None."""
 
 
-class Ray(Crew):
+class Ray(Supervisor):
     """A Ray actor for each worker, with its CPU threads and its part of a GPU set aside by Ray.
 
     A worker that is lost, with its machine or alone, is replaced, and its job begins again wherever there is
@@ -82,14 +82,14 @@ class Ray(Crew):
             there = "; ".join(f"{room.get('CPU', 0):g} CPU, {room.get('GPU', 0):g} GPU" for room in rooms)
             raise RunError(f"a worker needs {need}, which no machine of the Ray cluster has (there: {there})")
 
-    def _hire(self, place: Place) -> Hand:
+    def _start_worker(self, place: Place) -> WorkerHandle:
         options = {"num_cpus": self._needs["CPU"], "num_gpus": self._needs["GPU"], "max_restarts": 0}
         actor_class = self._ray.remote(concurrency_groups={"talk": 2}, **options)(RemoteWorker)
         made = actor_class.remote(sys.path, pickle.dumps(self.work), place, self.pool.time_limit_seconds)
         return _Actor(self._ray, made)
 
-    def _listen(self, hands: list[Hand], seconds: float) -> list[tuple[Hand, Message]]:
-        actors = [hand for hand in hands if isinstance(hand, _Actor)]
+    def _receive(self, workers: list[WorkerHandle], seconds: float) -> list[tuple[WorkerHandle, Message]]:
+        actors = [worker for worker in workers if isinstance(worker, _Actor)]
         pending = [ref for actor in actors for ref in actor.pending]
         if not pending:
             time.sleep(min(seconds, GLANCE_SECONDS))
@@ -103,11 +103,11 @@ class Ray(Crew):
         return [(actor, message) for actor in actors for message in actor.messages(arrived)]
 
     def _wake(self) -> None:
-        """Nothing: it looks often enough by itself."""
+        """Do nothing: :meth:`_receive` returns within GLANCE_SECONDS."""
 
 
 class RemoteWorker:
-    """The worker as it lives in an actor: one job at a time, and somebody to talk to meanwhile."""
+    """The worker inside an actor: one job at a time, and calls that are answered while it runs."""
 
     def __init__(self, paths: list[str], work: bytes, place: Place, limit: float | None) -> None:
         # Ray passes on the current folder alone; a space of one's own may lie anywhere on the parent's path.
@@ -123,7 +123,7 @@ class RemoteWorker:
         """host:pid."""
         return worker_name()
 
-    def do(self, turn: int, parcel: bytes) -> Ended | Stopped:
+    def do(self, turn: int, payload: bytes) -> Ended | Stopped:
         """Do a pickled job, the worker's ``turn``-th."""
 
         def tell(progress: Progress) -> None:
@@ -131,7 +131,7 @@ class RemoteWorker:
                 self._told = (turn, progress)
                 self._news.notify()
 
-        return do_job(parcel, self._place, self._work, Reporter(tell, self._limit, self._stop.is_set))
+        return do_job(payload, self._place, self._work, Reporter(tell, self._limit, self._stop.is_set))
 
     def progress(self) -> tuple[int, Progress] | None:
         """The next thing to tell, with its job's turn; None after a while without."""
@@ -146,7 +146,7 @@ class RemoteWorker:
 
 
 class _Actor:
-    """One actor and the questions that it has not answered yet."""
+    """One actor and its calls that are not answered yet."""
 
     def __init__(self, ray: Any, handle: Any) -> None:
         self._ray, self._handle = ray, handle
@@ -159,9 +159,9 @@ class _Actor:
     def pending(self) -> list[Any]:
         return [ref for ref in (self._name, self._job, self._progress) if ref is not None]
 
-    def give(self, parcel: bytes) -> bool:
+    def send(self, payload: bytes) -> bool:
         self._turn += 1
-        self._job = self._handle.do.remote(self._turn, parcel)
+        self._job = self._handle.do.remote(self._turn, payload)
         if self._progress is None:
             self._ask()
         return True
@@ -177,26 +177,26 @@ class _Actor:
             self._ray.kill(self._handle, no_restart=True)
 
     def messages(self, arrived: set[Any]) -> list[Message]:
-        """What the answers among ``arrived`` say."""
-        said: list[Message] = []
+        """Messages in the answers among ``arrived``."""
+        messages: list[Message] = []
         try:
             if self._progress in arrived:
                 told, self._progress = self._ray.get(self._progress), None
                 if told is not None and told[0] == self._turn and self._job is not None:
-                    said.append(ProgressReport(told[1]))
+                    messages.append(ProgressReport(told[1]))
                 self._ask()
             if self._name in arrived:
                 name, self._name = self._ray.get(self._name), None
-                said.append(Ready(name))
+                messages.append(Ready(name))
             if self._job in arrived:
                 ref, self._job = self._job, None
-                said.append(self._ray.get(ref))
+                messages.append(self._ray.get(ref))
         except self._ray.exceptions.RayTaskError as error:  # our own side of the worker, not the candidate
-            said.append(Ended(CandidateError(str(error).splitlines()[-1])))
+            messages.append(Ended(CandidateError(str(error).splitlines()[-1])))
         except self._ray.exceptions.RayError as error:
             self._name = self._job = self._progress = None
-            said.append(Lost(" ".join(str(error).split())))
-        return said
+            messages.append(Lost(" ".join(str(error).split())))
+        return messages
 
 
 def _import_ray() -> Any:

@@ -26,7 +26,7 @@ from nas.samplers.candidates import Candidates, RandomChooser
 from nas.samplers.evolution import EvolutionSampler
 from nas.samplers.guided import GuidedSampler
 from nas.samplers.listed import Listed
-from nas.samplers.proposing import RUNGS
+from nas.samplers.proposing_sampler import RUNGS
 from nas.samplers.starts import STARTS
 from search_spaces import Genotype, Option, Space
 

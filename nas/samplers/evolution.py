@@ -6,7 +6,7 @@ import numpy as np
 
 from leaderboard.fronts.pareto import pareto_mask
 from nas.samplers.candidates import PricedCandidate
-from nas.samplers.proposing import History, ProposingSampler
+from nas.samplers.proposing_sampler import History, ProposingSampler
 
 POPULATION = 50
 """Results that may have children: the latest ones. Older ones have died of age, however good they are."""

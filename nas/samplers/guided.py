@@ -11,7 +11,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from nas.samplers.candidates import Candidates, PricedCandidate
-from nas.samplers.proposing import History, ProposingSampler
+from nas.samplers.proposing_sampler import History, ProposingSampler
 
 REPAIRS = 60
 """Completions and mutants tried for a proposal that is over the budget or known."""

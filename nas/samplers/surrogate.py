@@ -13,7 +13,7 @@ from nas.samplers.candidates import Candidates, PricedCandidate
 from nas.samplers.encoding import Encoding
 from nas.samplers.improvement import expected_hypervolume_improvement
 from nas.samplers.process import Prediction, Process, ProcessError
-from nas.samplers.proposing import History, ProposingSampler
+from nas.samplers.proposing_sampler import History, ProposingSampler
 from nas.samplers.starts import STARTS
 
 Array = NDArray[np.float64]

@@ -16,12 +16,12 @@ from nas.core.device import device_name, out_of_memory
 from nas.data import Patches, load_data
 from nas.errors import CheckpointError, Interrupted, OutOfMemoryError, TrainingError
 from nas.training import ranks
-from nas.training.beginning import begin, check, finish, identity_of
 from nas.training.checkpoint import STATE, WEIGHTS, load_state, save_state, save_weights
 from nas.training.crops import Album, open_album
 from nas.training.curve import LossCurve
 from nas.training.events import Events
 from nas.training.feed import make_feed
+from nas.training.initialisation import begin, check, finish, identity_of
 from nas.training.job import Job, Outcome, Progress
 from nas.training.step import CudaGraphStep, TrainingStep
 from nas.training.validation import Scores, mean_scores, validate

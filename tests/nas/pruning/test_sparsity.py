@@ -22,8 +22,8 @@ from nas.evaluation.benchmark_sets import load_network
 from nas.pruning.importance import IMPORTANCES, GroupLasso
 from nas.pruning.structured import Target, prunable_groups, prune
 from nas.training import Job, Progress, named_plan, train, validate
-from nas.training.beginning import check
 from nas.training.checkpoint import WEIGHTS, load_described, load_weights
+from nas.training.initialisation import check
 from nas.training.validation import mean_scores
 from search_spaces.lightweight import Lightweight
 

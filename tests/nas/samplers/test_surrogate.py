@@ -14,7 +14,7 @@ from nas.samplers.candidates import Candidates
 from nas.samplers.encoding import Encoding
 from nas.samplers.evolution import EvolutionSampler
 from nas.samplers.process import JITTER, Process, ProcessError
-from nas.samplers.proposing import RUNGS
+from nas.samplers.proposing_sampler import RUNGS
 from nas.samplers.surrogate import SurrogateSampler, _most_telling
 
 KINDS = ("plain", "wide", "deep", "gated", "dense")

@@ -22,10 +22,10 @@ from torch import Tensor, nn
 from nas.errors import CheckpointError, DivergedError, Interrupted, RecipeError
 from nas.training import Job, Outcome, Plan, Progress, train
 from nas.training.adversarial import ADVERSARIALS, LEVELS, Adversary, Critic, total_variation
-from nas.training.beginning import begin, check
 from nas.training.checkpoint import STATE, WEIGHTS, load_weights
 from nas.training.curve import LossCurve
 from nas.training.features import MEAN, STD, VGG19, read_features
+from nas.training.initialisation import begin, check
 
 PLAN = Plan(steps=6, batch=2, lr_patch=8, lr=1e-3, adversarial="ragan", optimizer="adamw")
 

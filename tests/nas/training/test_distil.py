@@ -20,7 +20,6 @@ from nas.errors import CheckpointError, Interrupted, RecipeError
 from nas.recipes.protocol import make_protocols
 from nas.recipes.recipe import Recipe
 from nas.training import Job, Plan, Progress, train
-from nas.training.beginning import check
 from nas.training.checkpoint import STATE, WEIGHTS, load_described, load_weights, save_weights
 from nas.training.distil import (
     DISTILLATIONS,
@@ -31,6 +30,7 @@ from nas.training.distil import (
     Teaching,
     find_points,
 )
+from nas.training.initialisation import check
 from nas.training.loop import _Run
 from search_spaces.lightweight import Lightweight
 from search_spaces.published import PUBLISHED

@@ -20,10 +20,10 @@ from torch import Tensor, nn
 from nas.errors import DataError
 from nas.upscale import reading
 from nas.upscale.bands import Bands, ChannelSlice
-from nas.upscale.enlarging import make_upscaler, upscale_file
 from nas.upscale.png_bands import KEPT, open_png
 from nas.upscale.reading import read_picture
 from nas.upscale.tiff_bands import CODINGS, PLAIN, TiffBands, open_tiff
+from nas.upscale.upscaling import make_upscaler, upscale_file
 
 CPU = torch.device("cpu")
 PILLOWS = {PLAIN: "raw", 5: "tiff_lzw", 8: "tiff_adobe_deflate", 32946: "tiff_deflate", 32773: "packbits"}
@@ -413,7 +413,7 @@ import resource, sys
 from pathlib import Path
 import torch
 from nas.upscale import reading
-from nas.upscale.enlarging import make_upscaler, upscale_file
+from nas.upscale.upscaling import make_upscaler, upscale_file
 
 class Same(torch.nn.Module):
     def __init__(self):

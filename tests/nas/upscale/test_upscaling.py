@@ -19,9 +19,9 @@ from torch import Tensor, nn
 
 from nas.errors import DataError, NasError, RecipeError
 from nas.imaging.tiling import enlarge, enlarge_in_bands
-from nas.upscale import enlarging
-from nas.upscale.enlarging import make_upscaler, targets_of, upscale_file
+from nas.upscale import upscaling
 from nas.upscale.reading import read_picture
+from nas.upscale.upscaling import make_upscaler, targets_of, upscale_file
 from nas.upscale.writing import Form, PngWriter
 from search_spaces.lightweight import Lightweight
 
@@ -237,7 +237,7 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.M
     class Usage:
         free = 10
 
-    monkeypatch.setattr(enlarging.shutil, "disk_usage", lambda folder: Usage)
+    monkeypatch.setattr(upscaling.shutil, "disk_usage", lambda folder: Usage)
     with pytest.raises(DataError, match="on the disk"):
         upscale_file(upscaler, tmp_path / "a.png", tmp_path / "b.tif")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png"]
@@ -311,7 +311,7 @@ def test_a_large_image_needs_memory_for_its_bands_alone(tmp_path: Path) -> None:
     code = (
         "import resource, sys, torch\n"
         "from pathlib import Path\n"
-        "from nas.upscale.enlarging import make_upscaler, upscale_file\n"
+        "from nas.upscale.upscaling import make_upscaler, upscale_file\n"
         "class Nearest(torch.nn.Module):\n"
         "    def forward(self, x): return torch.nn.functional.interpolate(x, scale_factor=2)\n"
         "folder = Path(sys.argv[1])\n"

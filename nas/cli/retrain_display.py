@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self
 
 from nas.cli.display import TrainingDisplay
 from nas.cli.failures import message_of
-from nas.cli.stop import Stop
+from nas.cli.signals import StopSignal
 from nas.core.units import format_count
 
 if TYPE_CHECKING:
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from nas.search.progress import Event
 
 
-class Longer:
+class RetrainDisplay:
     """One call of the command: trains, prints, and measures each result on the benchmark sets."""
 
-    def __init__(self, store: Store, runs: Path, stop: Stop) -> None:
+    def __init__(self, store: Store, runs: Path, stop: StopSignal) -> None:
         self.store, self.runs, self.stop = store, runs, stop
         self.validate_every, self.events = 0, False
         self._sets: list[BenchmarkSet] = []

@@ -10,7 +10,7 @@ from types import FrameType
 from nas.errors import Interrupted
 
 
-class Stop:
+class StopSignal:
     """Whether somebody asked to stop, and by which signal."""
 
     def __init__(self) -> None:
@@ -28,9 +28,9 @@ class Stop:
 
 
 @contextmanager
-def watch_signals() -> Iterator[Stop]:
-    """A Stop that the first signal sets; a second Ctrl-C ends at once."""
-    stop = Stop()
+def watch_signals() -> Iterator[StopSignal]:
+    """A StopSignal that the first signal sets; a second Ctrl-C ends at once."""
+    stop = StopSignal()
 
     def ask(number: int, frame: FrameType | None) -> None:
         if stop.signal:

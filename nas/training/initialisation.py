@@ -1,4 +1,4 @@
-"""What a training begins with: network, weights, teacher, critic; and what identifies it."""
+"""Initial state of a training (network, weights, teacher, critic) and its identity."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from nas.training.plan import NONE, NOT_ADVERSARIAL, Plan
 
 
 @dataclass(frozen=True, kw_only=True)
-class Beginning:
-    """What a training begins with, on its device.
+class InitialState:
+    """Network and additions to its loss at the first step, on the training's device.
 
     ``teaching`` is what a teacher adds, ``adversary`` the critic, ``lasso`` the group lasso of the network's
     channels; None where the plan has none.
@@ -69,7 +69,7 @@ def _check_adversarial(job: Job) -> None:
     require_features(job.features)
 
 
-def begin(job: Job, device: torch.device) -> Beginning:
+def begin(job: Job, device: torch.device) -> InitialState:
     """The network as its training begins, on ``device``, and what is added to its loss.
 
     Fresh weights, then a teacher's parameters that train along, then a critic's, follow from the job's seed.
@@ -89,7 +89,7 @@ def begin(job: Job, device: torch.device) -> Beginning:
         from nas.training.qat import prepare_qat
 
         prepare_qat(network, job.plan.quantise_bits, job.plan.quantise_bits)
-    return Beginning(network=network, teaching=teaching, adversary=adversary, lasso=lasso)
+    return InitialState(network=network, teaching=teaching, adversary=adversary, lasso=lasso)
 
 
 def finish(network: nn.Module, plan: Plan) -> nn.Module:
