@@ -30,7 +30,8 @@ from typing import IO, Any, Self
 LIBRARIES = (
     *("torch", "numpy", "scipy.stats", "pandas", "PIL.Image", "pydantic", "typer", "rich.console"),
     *("rich.progress", "rich.table", "optuna", "sqlalchemy", "alembic", "plotly.graph_objects", "dash"),
-    *("dash_ag_grid", "psycopg"),
+    *("dash_ag_grid", "psycopg", "torch._dynamo", "safetensors.torch", "pyarrow.pandas_compat"),
+    *("onnxruntime", "torch.export", "torch.onnx", "onnxscript", "skimage.data", "alembic.command"),
 )
 """What is imported before the first fork, with every module of the project."""
 
@@ -245,9 +246,17 @@ def _import_everything() -> None:
     for name in (*LIBRARIES, *MODULES):
         if name != "nas.__main__":
             importlib.import_module(name)
+    _draw_something()
     names = [path.read_text().strip() for path in Path("/proc/self/task").glob("*/comm")]
     others = [name for name in names if name != "jemalloc_bg_thd"]  # it starts its own anew after a fork
     assert len(others) <= 1, f"a fork would copy only one of these threads: {names}"
+
+
+def _draw_something() -> None:
+    """Plotly imports a hundred modules with its first figure."""
+    import plotly.graph_objects as go
+
+    go.Figure([go.Scatter(x=[0], y=[0]), go.Bar(x=[0], y=[0])], go.Layout(title="none")).to_json()
 
 
 def _become(request: dict[str, Any]) -> None:

@@ -91,7 +91,7 @@ def _sources() -> str:
     spec = importlib.util.find_spec(PACKAGE)
     assert spec is not None and spec.submodule_search_locations
     folder = Path(spec.submodule_search_locations[0])
-    counter = [Path(__file__).with_name(name) for name in ("budget.py", "counting.py")]
+    counter = [Path(__file__).with_name(name) for name in ("budget.py", "counting.py", "output_sizes.py")]
     for path in [*sorted(folder.rglob("*.py")), *counter]:
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()[:16]

@@ -13,10 +13,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import FlopCounterMode, flop_registry
+from torch.utils.flop_counter import conv_flop_count, flop_registry
 
 from nas.cost.budget import Cost
 from nas.cost.cache import KnownCosts
+from nas.cost.output_sizes import output_of
 from nas.errors import BudgetError
 from search_spaces import Genotype
 from search_spaces.genotype import Part
@@ -112,20 +113,33 @@ def largest_layer(build: Callable[[], nn.Module], scale: int) -> tuple[str, int]
     What a module multiplies outside its layers counts as that module's own.
     """
     network, x = on_meta(build, (1, 3, *input_size(scale)))
-    counter = FlopCounterMode(display=False)
+    counter = _Counter()
+    operations: dict[str, int] = {}
+    calls = [type(network).__name__]
+    counted = 0
+
+    def charge_the_caller() -> None:
+        nonlocal counted
+        operations[calls[-1]] = operations.get(calls[-1], 0) + counter.operations - counted
+        counted = counter.operations
+
+    def enter(name: str) -> None:
+        charge_the_caller()
+        calls.append(name)
+
+    def leave(*_: Any) -> None:
+        charge_the_caller()
+        calls.pop()
+
+    for name, module in network.named_modules():
+        if name:
+            module.register_forward_pre_hook(lambda *_, name=name: enter(name))
+            module.register_forward_hook(leave)
     with torch.no_grad(), counter:
         network(x)
-    root = type(network).__name__
-    own = {name: sum(by_operation.values()) // 2 for name, by_operation in counter.flop_counts.items()}
-    for name, multi_adds in list(own.items()):
-        above = name.rpartition(".")[0]
-        while above and above not in own:  # a list of modules is never called itself
-            above = above.rpartition(".")[0]
-        if above:
-            own[above] -= multi_adds
-    own.pop("Global", None)
-    name = max(own, key=own.__getitem__, default=root)
-    return name.removeprefix(f"{root}."), own.get(name, 0)
+    charge_the_caller()
+    name = max(operations, key=operations.__getitem__)
+    return name, operations[name] // 2
 
 
 def on_meta(build: Callable[[], nn.Module], shape: tuple[int, ...]) -> tuple[nn.Module, Tensor]:
@@ -174,6 +188,11 @@ class _Counter(TorchDispatchMode):
     its time.
     """
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """False: torch's default would import its compiler, which takes longer than the first count."""
+        return False
+
     def __init__(self) -> None:
         super().__init__()
         self.operations = 0
@@ -185,16 +204,19 @@ class _Counter(TorchDispatchMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        out = func(*args, **kwargs)
+        out = None if kwargs else output_of(func, args)
+        if out is None:
+            out = func(*args, **kwargs)
         packet = func._overloadpacket
-        formula = flop_registry.get(packet)
-        if formula is not None:
-            operations = formula(*args, **kwargs, out_val=out)
+        if packet in _CONVOLUTIONS:
+            # What torch's formula does for a convolution, without its generic way to it, which takes longer
+            # than all the rest of a count.
+            operations = conv_flop_count(args[0].shape, args[1].shape, out.shape, transposed=args[6])
             self.operations += operations
-            if packet in _CONVOLUTIONS:
-                assert isinstance(out, Tensor)
-                self.convolution_operations += operations
-                self.activations += out.numel()
+            self.convolution_operations += operations
+            self.activations += out.numel()
+        elif (formula := flop_registry.get(packet)) is not None:
+            self.operations += formula(*args, **kwargs, out_val=out)
         elif any(word in packet.__name__ for word in _MULTIPLYING):
             self.uncounted.add(packet.__name__)
         return out

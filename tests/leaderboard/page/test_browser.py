@@ -23,6 +23,8 @@ from leaderboard.page.query import Query
 from leaderboard.store import Store, sqlite_url
 from leaderboard.tables.front import front_frame
 
+pytestmark = pytest.mark.xdist_group("browser")  # its fixtures are made once
+
 RECIPE = """
 name = "night"
 scale = 4
@@ -322,6 +324,7 @@ def test_a_link_shows_the_same_after_a_reload(browser: Browser, board: str) -> N
     assert browser.run("return document.querySelector('#low').value") == "20K"
 
 
+@pytest.mark.thorough
 def test_a_result_arrives_while_the_page_is_open_and_the_zoom_stays(
     browser: Browser, forker: Forker, tmp_path: Path, fill_store: Any
 ) -> None:
@@ -389,6 +392,7 @@ def test_tables_and_figures_are_saved_as_files(browser: Browser, board: str, run
     browser.until(lambda: browser.all("#figure .scatterlayer .trace"), "the saved figure, drawn alone")
 
 
+@pytest.mark.thorough
 def test_a_re_training_is_asked_for_and_told_how_to_take_up(browser: Browser, board: str, runs: Path) -> None:
     name = front(runs, "night")[-1]
     shown(browser, f"{board}?study=night&chosen={name}")
@@ -401,6 +405,7 @@ def test_a_re_training_is_asked_for_and_told_how_to_take_up(browser: Browser, bo
     assert list(requests["state"]) == ["waiting"]
 
 
+@pytest.mark.thorough
 def test_every_view_is_reached_and_drawn(browser: Browser, board: str) -> None:
     shown(browser, f"{board}?study=x4-300k")
     from leaderboard.views import VIEWS
@@ -496,6 +501,7 @@ def test_the_keyboard_alone_is_enough(browser: Browser, board: str) -> None:
     assert browser.run("return document.activeElement.closest('.ag-root-wrapper') !== null")
 
 
+@pytest.mark.thorough
 def test_the_static_site_opens_from_a_folder(
     browser: Browser, runs: Path, tmp_path: Path, run_nas: Callable[..., str]
 ) -> None:

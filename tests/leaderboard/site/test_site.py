@@ -15,6 +15,8 @@ from leaderboard.store import Store
 from leaderboard.tables.front import front_frame
 from leaderboard.views import VIEWS
 
+pytestmark = pytest.mark.xdist_group("site")  # its fixtures are made once
+
 
 class Page(HTMLParser):
     def __init__(self, text: str) -> None:
@@ -85,6 +87,7 @@ def test_every_figure_has_its_place_and_every_view_with_data_a_figure(filled: Pa
     assert all(f"--ids {name}" in page.text for name in best)
 
 
+@pytest.mark.thorough
 def test_all_studies_have_pages_and_a_list_leads_to_them(filled: Path, tmp_path: Path) -> None:
     with Store.at(filled, read_only=True) as store:
         index = write_site(store, tmp_path / "site")

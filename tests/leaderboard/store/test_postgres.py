@@ -36,6 +36,7 @@ def write(url: str, name: str, count: int) -> None:
             record(store, trial.id, genotype_id=genotype_id, owner=name)
 
 
+@pytest.mark.thorough
 def test_a_server_restarted_in_the_middle_of_four_writers_loses_and_doubles_nothing(
     postgres: PostgresServer, address: str, make_protocol: Any
 ) -> None:

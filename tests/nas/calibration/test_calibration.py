@@ -28,6 +28,8 @@ from nas.errors import RecipeError
 from nas.recipes.recipe import Recipe, make_recipe
 from nas.training import Plan
 
+pytestmark = pytest.mark.xdist_group("calibration")  # its fixtures are made once
+
 Nas = Callable[..., tuple[int, str, str]]
 
 RECIPE = """
@@ -88,6 +90,7 @@ def events(tmp_path: Path, study: str = "tiny-calibration") -> dict[str, int]:
         return counts
 
 
+@pytest.mark.thorough
 def test_a_calibration_from_its_recipe_to_the_line_beside_the_front(
     recipe: Path, run: Nas, tmp_path: Path
 ) -> None:
@@ -154,6 +157,7 @@ def test_a_killed_calibration_goes_on_and_finds_what_one_without_a_stop_finds(
     assert {**json.loads(whole), "study": "tiny-calibration"} == json.loads(killed)
 
 
+@pytest.mark.thorough
 def test_an_interruption_leaves_a_message_and_the_exit_status_of_the_signal(
     recipe: Path, forker: Forker, tmp_path: Path
 ) -> None:

@@ -77,6 +77,7 @@ def test_costs_are_even_on_a_logarithmic_scale() -> None:
     assert list(strata) == list(range(16))
 
 
+@pytest.mark.thorough
 def test_every_option_of_an_axis_occurs_equally_often_where_nothing_forbids_it() -> None:
     sample = spread(Space(Plain), 2, 18, budget=Budget(), seed=0)
     assert set(Counter(one.colour for one in sample).values()) == {6}

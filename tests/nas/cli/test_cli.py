@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import tomli_w
 from forked import Forker, Process
+from levels import mostly_thorough
 
 from leaderboard.store import Store
 from nas._version import __version__
@@ -234,7 +235,7 @@ def wait_for_results(path: Path, count: int, process: Process) -> None:
 
 
 @pytest.mark.parametrize(
-    "blow", [signal.SIGKILL, signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.thorough)]
+    "blow", mostly_thorough([signal.SIGKILL, signal.SIGINT, signal.SIGTERM], {signal.SIGKILL})
 )
 def test_a_killed_search_goes_on_by_the_same_command(
     nas: Nas, forker: Forker, tmp_path: Path, images: Path, blow: signal.Signals
@@ -295,6 +296,7 @@ def test_a_second_search_of_one_run_is_refused(
         first.communicate()
 
 
+@pytest.mark.thorough
 def test_a_terminal_gets_bars(tmp_path: Path, recipe: Path) -> None:
     import pty
     import select

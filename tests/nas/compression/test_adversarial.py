@@ -206,6 +206,7 @@ def test_what_cannot_be_is_said_before_anything_is_trained(
     assert store.studies() == []
 
 
+@pytest.mark.thorough
 def test_the_command_sharpens_and_says_what_is_missing(
     images: Path, weights: dict[str, Path], features: Path, nas: Nas, tmp_path: Path
 ) -> None:

@@ -36,6 +36,8 @@ from nas.training.validation import mean_scores
 from search_spaces.compressed import Compressed
 from search_spaces.named import Named
 
+pytestmark = pytest.mark.xdist_group("pipeline")  # its fixtures are made once
+
 PLAN = named_plan("quick", steps=8, batch=2, lr_patch=12)
 OUTPUT = (96, 96)
 
@@ -110,6 +112,7 @@ def finish(pipeline: Pipeline) -> Compressing:
     return pipeline.run(silent, silently)
 
 
+@pytest.mark.thorough
 def test_every_stage_is_smaller_and_a_row_of_one_protocol(whole: Whole) -> None:
     result = whole.result
     names = [stage.name for stage in result.stages]
@@ -136,6 +139,7 @@ def test_every_stage_is_smaller_and_a_row_of_one_protocol(whole: Whole) -> None:
     assert set(runtimes["engine"]) == {"onnxruntime"}
 
 
+@pytest.mark.thorough
 def test_what_is_kept_of_a_stage_reaches_what_its_row_says(whole: Whole, images: Path) -> None:
     valid = load_data(f"folder:{images}", 2, 12).valid
     cpu = torch.device("cpu")
@@ -162,6 +166,7 @@ def test_what_is_kept_of_a_stage_reaches_what_its_row_says(whole: Whole, images:
         assert mean_scores(validate(file, valid, 2, "y_float", cpu))[0] == pytest.approx(reached, abs=1e-2)
 
 
+@pytest.mark.thorough
 def test_the_weights_of_the_last_stage_lie_on_the_grid_of_eight_bits(whole: Whole) -> None:
     before, after = (load_weights(stage.folder / WEIGHTS)[0] for stage in whole.result.stages[-2:])
     assert after.keys() == before.keys()
@@ -328,6 +333,7 @@ def test_another_order_or_other_weights_under_the_same_name_are_refused(
         Pipeline("tiny", order(images), source(moved), teacher, store=store, runs=tmp_path / "runs")
 
 
+@pytest.mark.thorough
 def test_what_cannot_be_done_is_said_before_anything_is(
     whole: Whole, images: Path, trained: dict[str, Path], store: Store, tmp_path: Path
 ) -> None:
@@ -362,6 +368,7 @@ def test_a_damaged_stage_is_said_in_one_line(tmp_path: Path) -> None:
             load_stage(tmp_path)
 
 
+@pytest.mark.thorough
 def test_a_target_that_would_remove_whole_layers_ends_without_a_row_for_it(
     pipeline: Make, store: Store
 ) -> None:
@@ -386,6 +393,7 @@ def stages_of(told: str) -> list[tuple[str, str, float]]:
     return [(row["name"], row["genotype"], row["psnr_db"]) for row in json.loads(told)["stages"]]
 
 
+@pytest.mark.thorough
 def test_a_pipeline_that_is_killed_goes_on_with_the_same_command(
     images: Path, trained: dict[str, Path], tmp_path: Path, nas: Nas, forker: Forker, whole: Whole
 ) -> None:

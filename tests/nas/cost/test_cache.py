@@ -84,6 +84,7 @@ def test_costs_from_disk_are_those_that_are_counted(forgetful: Path, monkeypatch
     assert built == counted
 
 
+@pytest.mark.thorough
 def test_processes_that_write_at_once_lose_no_line(folder: Path) -> None:
     code = (
         "import sys; from nas.cost.cache import KnownCosts; known = KnownCosts()\n"

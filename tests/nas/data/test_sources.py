@@ -279,6 +279,7 @@ def _digest_of(source: str) -> str:
     return fresh(source).digest
 
 
+@pytest.mark.thorough
 def test_processes_that_build_the_same_cache_at_once_agree(tmp_path: Path, own_cache: Path) -> None:
     root = tmp_path / "set"
     for index in range(12):

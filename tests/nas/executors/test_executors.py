@@ -37,7 +37,10 @@ def numbers(outcome: object) -> tuple[float, float, list[tuple[int, float]]]:
     return outcome.psnr_db, outcome.ssim, outcome.curve
 
 
-@pytest.mark.parametrize(("name", "workers"), [("inline", 1), ("processes", 1), ("processes", 2)])
+@pytest.mark.parametrize(
+    ("name", "workers"),
+    [("inline", 1), ("processes", 1), pytest.param("processes", 2, marks=pytest.mark.thorough)],
+)
 def test_the_same_jobs_give_the_same_numbers_everywhere(images: Path, name: str, workers: int) -> None:
     jobs = [
         replace(job, seed=seed) for seed, job in enumerate([job_of(Slow(width=w), images) for w in (4, 8, 4)])

@@ -153,6 +153,7 @@ def test_workers_are_deaf_to_signals_that_mean_their_parent(pair: Processes, ima
     assert {one.worker for one in done} <= names
 
 
+@pytest.mark.thorough
 def test_a_worker_that_is_killed_while_it_has_no_job_is_replaced(pair: Processes, images: Path) -> None:
     pids = [int(name.split(":")[1]) for name in wait_for_workers(pair, 2, images)]
     for pid in pids:
@@ -165,6 +166,7 @@ def test_a_worker_that_is_killed_while_it_has_no_job_is_replaced(pair: Processes
     assert not {pid_of(one) for one in done} & set(pids)
 
 
+@pytest.mark.thorough
 def test_a_hung_candidate_is_ended_and_a_slow_one_stops_by_itself(images: Path) -> None:
     executor = Processes(Pool(workers=2, threads=1, time_limit_seconds=4))
     executor.submit(0, job_of(Misbehaving(how="hang"), images))
@@ -181,6 +183,7 @@ def test_a_hung_candidate_is_ended_and_a_slow_one_stops_by_itself(images: Path) 
     assert not lives(pid_of(done[0]))
 
 
+@pytest.mark.thorough
 def test_stopped_jobs_save_their_state_and_end_as_if_they_had_not_been_stopped(
     images: Path, tmp_path: Path
 ) -> None:
@@ -353,6 +356,7 @@ def start(script: Path, images: Path, how: str) -> subprocess.Popen[str]:
     )
 
 
+@pytest.mark.thorough
 def test_no_worker_outlives_a_parent_that_was_killed(images: Path, tmp_path: Path) -> None:
     with start(tmp_path / "parent.py", images, "hanging") as parent:
         assert parent.stdout is not None

@@ -24,6 +24,8 @@ from nas.search.session import SearchSession
 from nas.training import Job, Outcome, Progress, train
 from nas.training.checkpoint import STATE, WEIGHTS, load_weights
 
+pytestmark = pytest.mark.xdist_group("ray")  # its fixtures are made once
+
 # Ray reads it when it is imported; without it a cluster listens on an address that others can reach.
 os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
 ray = pytest.importorskip("ray")
@@ -78,6 +80,7 @@ def assert_equal(result: object, wanted: Outcome) -> None:
     assert (result.psnr_db, result.ssim, result.curve) == (wanted.psnr_db, wanted.ssim, wanted.curve)
 
 
+@pytest.mark.thorough
 def test_jobs_give_the_numbers_of_one_process_and_failures_their_reasons(join: Join, images: Path) -> None:
     handler = signal.getsignal(signal.SIGTERM)
     executor = join(workers=2, time_limit_seconds=20)
@@ -151,6 +154,7 @@ def test_stopped_jobs_save_their_state_and_end_as_if_they_had_not_been_stopped(
     assert all(torch.equal(a[name], b[name]) for name in a)
 
 
+@pytest.mark.thorough
 def test_a_search_on_one_worker_makes_the_same_trials_as_inline(
     cluster: Any, small_recipe: Callable[..., Recipe], tmp_path: Path
 ) -> None:

@@ -140,6 +140,7 @@ def test_a_missing_compiler_or_package_is_named(monkeypatch: pytest.MonkeyPatch)
         measure_networks([subject("a")], ["onnxruntime"], ["fp32"], TINY)
 
 
+@pytest.mark.thorough
 def test_onnx_runtime_runs_networks_and_files_in_float_and_in_integers(tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime")
     network = small()
@@ -161,6 +162,7 @@ def test_onnx_runtime_runs_networks_and_files_in_float_and_in_integers(tmp_path:
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="needs a C++ compiler")
 @pytest.mark.filterwarnings("ignore")  # of torch.compile
+@pytest.mark.thorough
 def test_a_compiled_network_is_compiled_once_though_others_share_its_code() -> None:
     networks = [
         subject(str(width), nn.Sequential(nn.Conv2d(3, width, 1), nn.Upsample(2))) for width in (4, 5)

@@ -128,6 +128,7 @@ def order(images: Path, **changes: Any) -> Compression:
     return Compression(**usual | changes)
 
 
+@pytest.mark.thorough
 def test_a_pipeline_trains_with_it_once_before_the_first_round_and_goes_on_from_anywhere(
     images: Path, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

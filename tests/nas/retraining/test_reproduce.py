@@ -12,6 +12,8 @@ from forked import Forker
 from leaderboard.page.network_data import again_command
 from leaderboard.store import Store
 
+pytestmark = pytest.mark.xdist_group("reproduce")  # its fixtures are made once
+
 RECIPE = """
 name = "small"
 scale = 2
@@ -55,6 +57,7 @@ def searched(finished: Path, tmp_path: Path) -> Path:
     return tmp_path / "runs" / "results.db"
 
 
+@pytest.mark.thorough
 def test_the_command_of_the_page_finds_every_number_again_to_the_last_bit(nas: Nas, searched: Path) -> None:
     """Also that of a candidate that went on from a lower rung, and of a re-training."""
     with Store.at(searched, read_only=True) as store:

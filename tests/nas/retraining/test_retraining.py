@@ -115,6 +115,7 @@ def _chosen(recipe: Recipe, choices: dict[str, Any]) -> Chosen:
     return Chosen(genotype=genotype, cost=cost_of(genotype, recipe.scale), proxy_psnr_db=None)
 
 
+@pytest.mark.thorough
 def test_a_killed_command_goes_on_and_trains_nothing_twice(
     ids: list[str], retrain: Nas, forker: Forker, tmp_path: Path
 ) -> None:

@@ -93,7 +93,7 @@ def test_a_plain_study_runs_inside_the_budget_without_repeats() -> None:
 @pytest.mark.parametrize(
     ("make", "trials"),
     [
-        (surrogate, 30),
+        pytest.param(surrogate, 30, marks=pytest.mark.thorough),
         (lambda seed: EvolutionSampler(Candidates(suggest, cost, feasible, seed), starts=6), 80),
     ],
 )
@@ -125,6 +125,7 @@ def test_a_quality_to_be_minimised_is_minimised() -> None:
         down.tell(trials[1], [-quality(nets[1]), cost(nets[1])])
 
 
+@pytest.mark.thorough
 def test_as_long_as_everything_is_below_the_floor_better_is_still_better() -> None:
     found = [reached(optimise(surrogate(seed, floor=1e6), 30)) for seed in range(3)]
     assert found == [reached(optimise(surrogate(seed, floor=None), 30)) for seed in range(3)]

@@ -144,6 +144,7 @@ def test_a_process_that_joins_trains_a_part_and_nothing_twice(
     assert not events[events["kind"] == "started"]["trial"].duplicated().any()
 
 
+@pytest.mark.thorough
 def test_what_a_killed_partner_had_is_trained_by_the_search(
     tmp_path: Path, images: Path, start: Start
 ) -> None:

@@ -182,6 +182,7 @@ def test_an_impossible_budget_leaves_no_run_behind(small_recipe: Make, tmp_path:
         assert store.studies() == []
 
 
+@pytest.mark.thorough
 def test_a_space_that_is_used_up_ends_the_search(
     small_recipe: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -392,6 +393,7 @@ def test_the_front_is_trained_with_further_seeds(small_recipe: Make, tmp_path: P
     assert not [event for event in again.events if event.kind == "started"]
 
 
+@pytest.mark.thorough
 def test_time_and_hypervolume_end_a_search(small_recipe: Make, tmp_path: Path) -> None:
     (tmp_path / "a").mkdir(), (tmp_path / "b").mkdir()
     assert len(run(small_recipe(hours=1e-9), tmp_path / "a").results) == 0

@@ -73,6 +73,7 @@ def test_a_table_is_trained_once_written_and_replayed(recipe: Recipe, tmp_path: 
     assert rungs.steps[-1].full >= 1
 
 
+@pytest.mark.thorough
 def test_parts_are_disjoint_and_merge_to_the_whole(recipe: Recipe, tmp_path: Path) -> None:
     tables = []
     for part in (1, 2):

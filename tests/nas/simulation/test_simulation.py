@@ -167,6 +167,7 @@ def test_the_made_up_space_has_no_network() -> None:
         SPACE.suggest(RandomChooser(0)).build(4)
 
 
+@pytest.mark.thorough
 def test_a_share_grows_with_what_is_added_and_is_that_of_all_of_it() -> None:
     surface = surface_of("landscape", 0)
     chooser = RandomChooser(4)

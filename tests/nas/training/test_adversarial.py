@@ -131,7 +131,8 @@ def test_gradients_reach_the_critic_and_the_generator_apart() -> None:
     assert generator.weight.grad.abs().sum() > 0
 
 
-@pytest.mark.parametrize("kind", ["ragan", pytest.param("rgan", marks=pytest.mark.thorough)])
+@pytest.mark.thorough
+@pytest.mark.parametrize("kind", ["ragan", "rgan"])
 def test_a_critic_learns_to_tell_blurred_images_from_sharp_ones(kind: str) -> None:
     torch.manual_seed(0)
     adversary = Adversary(kind, Halves(), weight=1, feature_weight=1, tv_weight=0, batch=4)
@@ -270,12 +271,9 @@ def test_a_training_against_a_critic_ends_and_repeats_itself(images: Path, featu
 
 @pytest.mark.parametrize(
     "changes",
-    [
-        {"ema": 0.9, "pixel_weight": 0.01},
-        pytest.param({}, marks=pytest.mark.thorough),
-        pytest.param({"adversarial": "rgan"}, marks=pytest.mark.thorough),
-    ],
+    [{"ema": 0.9, "pixel_weight": 0.01}, {}, {"adversarial": "rgan"}],
 )
+@pytest.mark.thorough
 def test_one_that_was_cut_off_ends_with_the_same_bits(
     images: Path, features: Path, tmp_path: Path, changes: dict[str, Any]
 ) -> None:
@@ -314,6 +312,7 @@ def test_a_state_belongs_to_its_feature_network(images: Path, features: Path, tm
     train(job_of(images, tmp_path / "moved.pth", tmp_path / "run"))
 
 
+@pytest.mark.thorough
 def test_steps_are_those_of_two_optimisers_taken_by_hand(images: Path, features: Path) -> None:
     """Three steps of the loop against the same written out, from the same beginning and the same patches."""
     from nas.training.loop import _Run

@@ -77,6 +77,7 @@ def searched(finished: Path, tmp_path: Path) -> Path:
     return shutil.copytree(finished, tmp_path / "alone")
 
 
+@pytest.mark.thorough
 def test_two_processes_train_what_one_trains_and_one_of_them_writes_it(
     nas: Nas, searched: Path, tmp_path: Path
 ) -> None:
