@@ -31,7 +31,7 @@ LIBRARIES = (
     *("torch", "numpy", "scipy.stats", "pandas", "PIL.Image", "pydantic", "typer", "rich.console"),
     *("rich.progress", "rich.table", "optuna", "sqlalchemy", "alembic", "plotly.graph_objects", "dash"),
     *("dash_ag_grid", "psycopg", "torch._dynamo", "safetensors.torch", "pyarrow.pandas_compat"),
-    *("onnxruntime", "torch.export", "torch.onnx", "onnxscript", "skimage.data", "alembic.command"),
+    *("torch.export", "torch.onnx", "onnxscript", "skimage.data", "alembic.command"),
 )
 """What is imported before the first fork, with every module of the project."""
 

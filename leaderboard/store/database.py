@@ -33,7 +33,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, SQLAlche
 from sqlalchemy.pool import NullPool, StaticPool
 
 from leaderboard.errors import LeaderboardError, NewerSchemaError, OlderSchemaError, StoreError
-from leaderboard.store.schema import SCHEMA_VERSION
+from leaderboard.store.schema import SCHEMA_VERSION, TableBase
 
 BACKENDS = ("sqlite", "postgresql")
 BUSY_SECONDS = 30.0
@@ -247,7 +247,10 @@ def _bring_up_to_date(engine: Engine, where: str, *, read_only: bool) -> None:
             raise kind(
                 f"{where}: {state}, and reading cannot change it; open it for writing once (`nas search`)"
             )
-        _migrate(connection)
+        if revision is None:
+            _create(connection)
+        else:
+            _migrate(connection)
 
 
 def copy_database(url: str, path: Path) -> None:
@@ -299,6 +302,15 @@ def _revisions() -> set[str]:
     from alembic.script import ScriptDirectory
 
     return {script.revision for script in ScriptDirectory(str(MIGRATIONS)).walk_revisions()}
+
+
+def _create(connection: Connection) -> None:
+    """Makes the tables of a new database from the schema, which takes a tenth of the migrations' time."""
+    from alembic.migration import MigrationContext
+    from alembic.script import ScriptDirectory
+
+    TableBase.metadata.create_all(connection)
+    MigrationContext.configure(connection).stamp(ScriptDirectory(str(MIGRATIONS)), SCHEMA_VERSION)
 
 
 def _migrate(connection: Connection, revision: str = "head") -> None:

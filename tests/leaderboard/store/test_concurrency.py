@@ -110,6 +110,7 @@ def test_several_processes_take_hundreds_of_jobs_each_exactly_once(
     assert sorted(done["worker"].unique()) == names, "all of them had a part in it"
 
 
+@pytest.mark.thorough
 def test_jobs_of_a_killed_process_are_taken_up_again_and_end_exactly_once(
     url: str, prepare: Callable[[int], Study]
 ) -> None:
@@ -172,6 +173,7 @@ def propose_all(url: str, name: str, indices: list[int]) -> None:
             record(store, trial.id, genotype_id=trial.genotype_id)
 
 
+@pytest.mark.thorough
 def test_searches_of_the_same_networks_at_once_share_results_and_no_numbers(
     url: str, make_protocol: Any
 ) -> None:
@@ -192,6 +194,7 @@ def test_searches_of_the_same_networks_at_once_share_results_and_no_numbers(
     assert frame["psnr_db"].notna().all()
 
 
+@pytest.mark.thorough
 def test_reading_goes_on_while_others_write(url: str, prepare: Callable[[int], Study]) -> None:
     prepare(120)
     writers = [start(work, url, f"worker {number}", HOUR) for number in range(2)]

@@ -209,6 +209,7 @@ def test_what_a_killed_machine_trained_goes_on_elsewhere_from_its_last_state(
         assert_equal(one.result, train(replace(job, genotype=Slow(), folder=None)))  # the same, without sleep
 
 
+@pytest.mark.thorough
 def test_no_room_for_a_worker_is_said_at_once(join: Join) -> None:
     with pytest.raises(RunError, match=r"a worker needs 1 CPU and 1 GPU, which no machine .*1 CPU, 0 GPU"):
         join(gpus_per_worker=1)

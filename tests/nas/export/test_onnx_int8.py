@@ -89,6 +89,7 @@ def test_its_weights_have_a_step_for_each_channel_and_its_input_loses_nothing(tm
     assert kept[first.input[2]] == 0
 
 
+@pytest.mark.thorough
 def test_the_skip_and_what_comes_after_the_last_layer_stay_in_float(tmp_path: Path) -> None:
     class Skip(nn.Module):
         def __init__(self) -> None:

@@ -28,6 +28,7 @@ def test_every_command_of_the_page_works(nas: Nas) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")  # of the exporter
+@pytest.mark.thorough
 def test_the_program_of_the_page_runs(tmp_path: Path) -> None:
     (code,) = blocks("python")
     names: dict[str, object] = {"folder": tmp_path}

@@ -172,6 +172,7 @@ def test_a_compiled_network_is_compiled_once_though_others_share_its_code() -> N
     assert all(row.latency is not None and row.latency.p95_ms < 200 for row in rows)
 
 
+@pytest.mark.thorough
 def test_the_peak_memory_is_what_a_process_of_its_own_grows_by() -> None:
     """64 channels of 512x512 are 67 MB; the library's own work is little beside them."""
     wide = nn.Sequential(nn.Conv2d(3, 64, 1), nn.ReLU(inplace=True), nn.Conv2d(64, 12, 1), nn.PixelShuffle(2))

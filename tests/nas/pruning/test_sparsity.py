@@ -74,6 +74,7 @@ def test_it_is_the_sum_of_the_norms_of_all_weights_that_go_with_a_unit() -> None
     assert lasso().item() == pytest.approx(2 * total, rel=1e-4)
 
 
+@pytest.mark.thorough
 def test_units_become_small_and_pruning_them_costs_less(images: Path, trained: Path, tmp_path: Path) -> None:
     valid, cpu = load_data(f"folder:{images}", 2, 12).valid, torch.device("cpu")
 

@@ -199,6 +199,7 @@ def test_dead_channels_go_first_and_nobody_notices(name: str, importance: str) -
     assert torch.allclose(outputs(pruned, x), outputs(network, x), rtol=0, atol=1e-9)
 
 
+@pytest.mark.thorough
 def test_blocks_that_share_weights_still_share_them() -> None:
     pruned = prune(network_of("sharing all"), 4, Target(params=0.4))
     assert [name for name, _ in pruned.named_parameters()] == [

@@ -61,6 +61,7 @@ def test_a_certain_candidate_adds_exactly_the_hypervolume_that_it_adds(axes: int
 
 
 @pytest.mark.parametrize("seed", mostly_thorough(range(3), {0}))
+@pytest.mark.thorough
 def test_an_uncertain_candidate_adds_what_samples_of_it_add_on_average(seed: int) -> None:
     random = np.random.default_rng(seed)
     known_costs, known = random.uniform(0, 1, (8, 1)), random.normal(0, 1, 8)

@@ -231,6 +231,7 @@ def test_when_everything_fails_the_search_stops_and_says_why(small_recipe: Make,
         run(troubled(small_recipe, "error", only={"luck": [0]}), tmp_path)
 
 
+@pytest.mark.thorough
 def test_a_search_of_which_most_fail_stops_though_some_succeed(
     small_recipe: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -286,6 +287,7 @@ def test_a_worker_that_dies_once_does_not_cost_the_candidate(
     assert sum("once more" in event.text for event in watcher.events) == 2
 
 
+@pytest.mark.thorough
 def test_processes_give_what_one_process_gives(small_recipe: Make, tmp_path: Path) -> None:
     (tmp_path / "one").mkdir(), (tmp_path / "two").mkdir()
     run(small_recipe(sampler="random", trials=4), tmp_path / "one")

@@ -107,6 +107,7 @@ def test_words_of_samplers_are_understood() -> None:
             parse_specs(wrong, 50)
 
 
+@pytest.mark.thorough
 def test_replays_are_kept_and_gone_on_with_and_processes_change_nothing(tmp_path: Path) -> None:
     tasks = [
         Task(source=SOURCE, spec=Spec(sampler="random", trainings=6), workers=2, seed=seed)

@@ -390,6 +390,7 @@ def test_a_recorded_step_trains_as_steps_one_by_one(
 
 
 @pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+@pytest.mark.thorough
 def test_bf16_as_the_engine_takes_it_trains_as_plain_float32_within_the_noise_of_seeds(
     images: Path, device: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
