@@ -27,13 +27,13 @@ demo: $(STAMP)
 	$(BIN)/nas board demo --site runs/demo/site
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -n 2
 
 thorough: $(STAMP)
-	$(BIN)/python -m pytest -m thorough -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -m thorough -n 2
 
 nightly: soak
-	$(BIN)/python -m pytest -m nightly -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -m nightly -n 2
 
 soak: $(STAMP)
 	PARETOSR_SOAK=100 $(BIN)/python -m pytest -m thorough tests/nas/search/test_soak.py

@@ -6,6 +6,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 # Before torch is imported, and for the processes that tests start: on a busy machine several threads that
 # wait for each other cost far more than they bring to networks this small.
@@ -23,8 +24,35 @@ SHARED = Path(os.environ.get("PARETOSR_SHARED", Path(__file__).parents[2] / "sha
 """Reference images and values that are too large, or not ours, to keep in the project."""
 
 
+ONE_WORKER = (
+    *("browser", "app", "site", "views", "sources", "exchange", "pipeline", "calibration", "reproduce"),
+    *("ray", "processes", "ranks"),
+)
+"""Test files whose fixtures take seconds: pytest-xdist runs each of them on one worker."""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Scheduling(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            return file if Path(file).stem.removeprefix("test_") in ONE_WORKER else nodeid
+
+    return Scheduling(config, log)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    store = Path(__file__).parent / "leaderboard" / "store"
     for item in items:
+        # What only reads results does it through the store, whose own tests run on both databases every time.
+        if (
+            isinstance(item, pytest.Function)
+            and hasattr(item, "callspec")
+            and ("postgresql" in item.callspec.params.values() and store not in item.path.parents)
+        ):
+            item.add_marker(pytest.mark.thorough)
         if item.get_closest_marker("gpu") and not torch.cuda.is_available():
             item.add_marker(pytest.mark.skip(reason="there is no CUDA device"))
         if item.get_closest_marker("unprivileged") and os.name == "posix" and os.geteuid() == 0:

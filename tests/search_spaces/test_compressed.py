@@ -70,6 +70,7 @@ def test_it_goes_through_json_and_pickle_and_keeps_its_id() -> None:
     assert compressed(shapes=shuffled, weight_bits=8, activation_bits=8) == made
 
 
+@pytest.mark.thorough
 def test_the_id_is_the_same_in_another_process() -> None:
     code = (
         "import json, sys\nfrom search_spaces import load_space\n"

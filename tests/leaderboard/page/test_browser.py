@@ -23,8 +23,6 @@ from leaderboard.page.query import Query
 from leaderboard.store import Store, sqlite_url
 from leaderboard.tables.front import front_frame
 
-pytestmark = pytest.mark.xdist_group("browser")  # its fixtures are made once
-
 RECIPE = """
 name = "night"
 scale = 4
@@ -458,6 +456,7 @@ def test_dark_and_light_as_the_system_or_as_chosen(browser: Browser, board: str)
 
 
 @pytest.mark.parametrize("size", [(390, 844), pytest.param((1280, 720), marks=pytest.mark.thorough)])
+@pytest.mark.thorough
 def test_nothing_is_wider_than_the_window(
     browser: Browser, board: str, runs: Path, size: tuple[int, int]
 ) -> None:
@@ -533,6 +532,7 @@ def test_the_static_site_opens_from_a_folder(
     assert browser.run("return window.broken") is None
 
 
+@pytest.mark.thorough
 def test_another_address_asks_for_the_token_and_then_remembers_it(
     browser: Browser, forker: Forker, runs: Path
 ) -> None:
@@ -558,6 +558,7 @@ def test_another_address_asks_for_the_token_and_then_remembers_it(
         browser.driver.delete_all_cookies()
 
 
+@pytest.mark.thorough
 def test_a_page_never_imports_torch(runs: Path) -> None:
     command = [sys.executable, "-X", "importtime", "-m", "nas", "board", "--port", "0", "--runs", str(runs)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

@@ -15,8 +15,6 @@ from leaderboard.store import Store
 from leaderboard.tables.front import front_frame
 from leaderboard.views import VIEWS
 
-pytestmark = pytest.mark.xdist_group("site")  # its fixtures are made once
-
 
 class Page(HTMLParser):
     def __init__(self, text: str) -> None:

@@ -46,6 +46,7 @@ def test_a_place_that_cannot_be_written_is_one_line(filled: Path, tmp_path: Path
         save_front_png(frame, tmp_path / "file" / "front.png", Show(study="x4-300k"), dpi=50)
 
 
+@pytest.mark.thorough
 def test_seeds_and_published_networks_are_in_the_picture(tmp_path: Path) -> None:
     from PIL import Image
     from rich_results import RECIPE, STUDY, make

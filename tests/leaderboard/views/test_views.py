@@ -17,8 +17,6 @@ from leaderboard.sources import SOURCES, draw
 from leaderboard.store import Store
 from leaderboard.views import VIEWS, Show, budget_of, front_info, psnr_range, ticks
 
-pytestmark = pytest.mark.xdist_group("views")  # its fixtures are made once
-
 BAD = "<script>alert(1)</script>"
 BUDGET = budget_of(RECIPE)
 SHOW = Show(study=STUDY, protocol="rung0-5a17", budget=BUDGET, studies=(TWIN, UNLIKE))

@@ -28,8 +28,6 @@ from nas.errors import RecipeError
 from nas.recipes.recipe import Recipe, make_recipe
 from nas.training import Plan
 
-pytestmark = pytest.mark.xdist_group("calibration")  # its fixtures are made once
-
 Nas = Callable[..., tuple[int, str, str]]
 
 RECIPE = """

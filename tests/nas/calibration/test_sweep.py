@@ -148,6 +148,7 @@ def test_a_search_finds_the_results_of_a_ladder(recipe: Recipe, tmp_path: Path) 
         assert search.protocols[0].id == ladder.protocols[0].id
 
 
+@pytest.mark.thorough
 def test_an_interruption_leaves_states_and_the_same_call_goes_on(recipe: Recipe, tmp_path: Path) -> None:
     genotypes = sample(recipe, 2)
 
@@ -213,6 +214,7 @@ with Store.at(runs / "results.db") as store:
 """
 
 
+@pytest.mark.thorough
 def test_a_killed_ladder_goes_on_and_trains_nothing_that_ended_again(
     recipe: Recipe, forker: Forker, tmp_path: Path
 ) -> None:
@@ -270,6 +272,7 @@ def test_a_failure_is_told_and_not_tried_again_on_the_rungs_above(
     assert [event.kind for event in events].count("failed") == 2  # the rung, and the reference
 
 
+@pytest.mark.thorough
 def test_ladders_and_searches_do_not_take_each_other_s_names(recipe: Recipe, tmp_path: Path) -> None:
     with Store.at(tmp_path / "results.db") as store:
         train_sweep(recipe, sample(recipe, 1), [2], store=store, runs=tmp_path)

@@ -72,6 +72,7 @@ def test_values_parameters_and_constraints_arrive(
     assert len(figure.data) > 0
 
 
+@pytest.mark.thorough
 def test_the_dashboard_shows_it(
     nas: Nas, tmp_path: Path, searched: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -163,6 +163,7 @@ def test_drops_after_the_critic_are_counted_from_it_and_its_own_is_not_bounded()
     assert plain.stopped is plain.stages[1]
 
 
+@pytest.mark.thorough
 def test_features_belong_to_what_a_run_is(pipeline: Make, features: Path, tmp_path: Path) -> None:
     first = pipeline()
     moved = tmp_path / "moved.pth"

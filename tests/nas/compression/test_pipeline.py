@@ -36,8 +36,6 @@ from nas.training.validation import mean_scores
 from search_spaces.compressed import Compressed
 from search_spaces.named import Named
 
-pytestmark = pytest.mark.xdist_group("pipeline")  # its fixtures are made once
-
 PLAN = named_plan("quick", steps=8, batch=2, lr_patch=12)
 OUTPUT = (96, 96)
 

@@ -21,6 +21,7 @@ def test_an_old_path_gives_the_same_thing_and_names_the_new_path(old: str, new: 
         assert from_import(old) is from_import(new)
 
 
+@pytest.mark.thorough
 def test_a_fresh_process_may_import_an_old_path_first() -> None:
     code = "from nas.compress.quantise import prepare_qat, quantise_onnx; from nas.search import search"
     done = subprocess.run(

@@ -39,7 +39,10 @@ def numbers(outcome: object) -> tuple[float, float, list[tuple[int, float]]]:
 
 @pytest.mark.parametrize(
     ("name", "workers"),
-    [("inline", 1), ("processes", 1), pytest.param("processes", 2, marks=pytest.mark.thorough)],
+    [
+        ("inline", 1),
+        *(pytest.param("processes", workers, marks=pytest.mark.thorough) for workers in (1, 2)),
+    ],
 )
 def test_the_same_jobs_give_the_same_numbers_everywhere(images: Path, name: str, workers: int) -> None:
     jobs = [

@@ -142,6 +142,7 @@ def test_progress_of_every_worker_arrives_under_its_jobs_key(pair: Processes, im
         assert steps[0] == 1
 
 
+@pytest.mark.thorough
 def test_workers_are_deaf_to_signals_that_mean_their_parent(pair: Processes, images: Path) -> None:
     names = wait_for_workers(pair, 2, images)
     for job in many(job_of(Slow(milliseconds=50), images), 2):

@@ -24,8 +24,6 @@ from nas.search.session import SearchSession
 from nas.training import Job, Outcome, Progress, train
 from nas.training.checkpoint import STATE, WEIGHTS, load_weights
 
-pytestmark = pytest.mark.xdist_group("ray")  # its fixtures are made once
-
 # Ray reads it when it is imported; without it a cluster listens on an address that others can reach.
 os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
 ray = pytest.importorskip("ray")

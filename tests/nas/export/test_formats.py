@@ -217,7 +217,7 @@ WORST = Lightweight(
 """Fourier units and an ESRT block inside, the parts that trace worst."""
 
 
-@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("format", mostly_thorough(FORMATS, {"safetensors"}))
 @pytest.mark.parametrize(
     "genotype", [SMALL, pytest.param(WORST, marks=pytest.mark.nightly)], ids=["small", "worst"]
 )

@@ -71,6 +71,7 @@ def test_an_int8_file_is_smaller_and_gives_nearly_the_same(tmp_path: Path) -> No
     assert OnnxNetwork(small).scale == 2
 
 
+@pytest.mark.thorough
 def test_its_weights_have_a_step_for_each_channel_and_its_input_loses_nothing(tmp_path: Path) -> None:
     module = build()
     _, small = quantised(module, tmp_path)
@@ -105,6 +106,7 @@ def test_the_skip_and_what_comes_after_the_last_layer_stay_in_float(tmp_path: Pa
     assert torch.allclose(OnnxNetwork(small)(x), torch.full((1, 3, 48, 48), 1 / 3), atol=1e-5)
 
 
+@pytest.mark.thorough
 def test_what_cannot_be_quantised_is_said_in_one_line(tmp_path: Path) -> None:
     large, small = quantised(build(), tmp_path)
     target = tmp_path / "target.onnx"
@@ -195,6 +197,7 @@ def test_every_network_of_the_space_can_be_prepared_trained_and_finished(choices
     assert torch.equal(before.eval()(x), network.eval()(x))
 
 
+@pytest.mark.thorough
 def test_finished_weights_are_those_that_the_file_holds(tmp_path: Path) -> None:
     network = build(kernel="asymmetric", blocks=2, width=24)
     assert any(isinstance(part, AsymmetricConv) for part in network.modules())
@@ -214,6 +217,7 @@ def test_finished_weights_are_those_that_the_file_holds(tmp_path: Path) -> None:
         assert np.allclose(conv.weight.detach().numpy(), rounded, atol=1e-6)
 
 
+@pytest.mark.thorough
 def test_training_that_knows_of_few_bits_loses_less_than_rounding_afterwards() -> None:
     """The task is to copy each pixel four times; both are trained for the same number of steps."""
 

@@ -231,6 +231,7 @@ def test_the_command_compares_networks_and_keeps_what_it_found(nas: Nas, tmp_pat
     assert (kept["device"] == processor(CPU)).all()
 
 
+@pytest.mark.thorough
 def test_the_command_prints_a_table_and_says_that_weights_are_random(nas: Nas, tmp_path: Path) -> None:
     done = nas(
         "measure",

@@ -12,8 +12,6 @@ from forked import Forker
 from leaderboard.page.network_data import again_command
 from leaderboard.store import Store
 
-pytestmark = pytest.mark.xdist_group("reproduce")  # its fixtures are made once
-
 RECIPE = """
 name = "small"
 scale = 2

@@ -75,6 +75,7 @@ def numbers(tmp_path: Path) -> dict[str, float]:
     return {row.genotype_id: row.evaluation.psnr_db for row in rows(tmp_path) if row.evaluation is not None}
 
 
+@pytest.mark.thorough
 def test_several_at_once_find_what_one_after_another_finds(
     ids: list[str], retrain: Nas, tmp_path: Path
 ) -> None:

@@ -50,6 +50,7 @@ def test_no_budget_is_always_reachable() -> None:
     require_reachable(SMALL, 4, Budget())
 
 
+@pytest.mark.thorough
 def test_a_range_is_met_from_both_sides_or_refused_with_the_nearest() -> None:
     costs = sorted(cost["params"] for cost in every_cost(SMALL))
     least, most = costs[0], costs[-1]

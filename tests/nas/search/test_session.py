@@ -110,6 +110,7 @@ def test_a_tight_budget_rejects_before_training(small_recipe: Make, tmp_path: Pa
     assert_sound(tmp_path, recipe)
 
 
+@pytest.mark.thorough
 def test_one_worker_and_one_seed_give_the_same_trials(small_recipe: Make, tmp_path: Path) -> None:
     def outcome(folder: str, seed: int) -> list[tuple[str, str, float | None]]:
         run(small_recipe(seed=seed), tmp_path / folder)
@@ -211,7 +212,10 @@ def failures(runs: Path) -> set[tuple[str | None, str | None]]:
     [
         ("nan", "diverged", "the loss became nan by step 3; a lower learning rate may help"),
         ("error", "error", "ValueError: this network never works"),
-        ("memory", "out_of_memory", r".*can't allocate memory.*at half the batch as well\)"),
+        pytest.param(
+            *("memory", "out_of_memory", r".*can't allocate memory.*at half the batch as well\)"),
+            marks=pytest.mark.thorough,
+        ),
     ],
 )
 def test_a_candidate_that_fails_is_a_row_with_its_reason_and_the_search_goes_on(
@@ -351,6 +355,7 @@ def test_rungs_train_ever_fewer_for_ever_longer_as_if_they_had_never_stopped(
 
 
 @pytest.mark.parametrize("sampler", ["surrogate", pytest.param("tpe", marks=pytest.mark.thorough)])
+@pytest.mark.thorough
 def test_rungs_that_are_stopped_go_on_and_train_nothing_twice(
     small_recipe: Make, tmp_path: Path, sampler: str
 ) -> None:
@@ -464,6 +469,7 @@ def test_another_runs_results_teach_the_sampler_and_are_not_trained_again(
         run(small_recipe(name="lost", warm_start="nobody"), tmp_path)
 
 
+@pytest.mark.thorough
 def test_memory_and_latency_are_limits_too(
     small_recipe: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -554,6 +560,7 @@ def test_three_objectives_and_other_costs(small_recipe: Make, tmp_path: Path) ->
             small_recipe(objectives=objectives, sampler="surrogate")
 
 
+@pytest.mark.thorough
 def test_what_another_process_took_over_is_not_recorded_twice(small_recipe: Make, tmp_path: Path) -> None:
     """Somebody who believes this search dead claims its candidate, and dies: the search takes it up again."""
     recipe = small_recipe(trials=2)

@@ -89,7 +89,7 @@ def test_workers_share_the_work_and_results_come_in_the_order_in_which_they_end(
     assert together.steps[-1].share == pytest.approx(alone.steps[-1].share)
 
 
-@pytest.mark.parametrize("sampler", mostly_thorough(["surrogate", "tpe", "random"], {"surrogate", "random"}))
+@pytest.mark.parametrize("sampler", mostly_thorough(["surrogate", "tpe", "random"], {"tpe", "random"}))
 @pytest.mark.parametrize("rungs", mostly_thorough([False, True], {True}))
 def test_equal_plans_have_equal_traces_and_other_seeds_others(sampler: str, rungs: bool) -> None:
     surface = surface_of("bottleneck", 0)
@@ -102,7 +102,7 @@ def test_equal_plans_have_equal_traces_and_other_seeds_others(sampler: str, rung
     assert trace(0) == trace(0) != trace(3)
 
 
-@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize("sampler", mostly_thorough(SAMPLERS, set(SAMPLERS) - {"gp"}))
 def test_every_sampler_can_be_replayed(sampler: str) -> None:
     trace = simulate(
         surface_of("bottleneck", 1), SimulationPlan(sampler=sampler, seed=1, workers=2, trainings=8)

@@ -241,6 +241,7 @@ def test_scores_on_benchmark_sets_travel_and_fill_each_other(table: Table, tmp_p
 # Replays on a table
 
 
+@pytest.mark.thorough
 def test_all_of_a_table_covers_all_of_its_front(table: Table) -> None:
     surface = TabularObjective(table)
     assert surface.share(surface.entries) == pytest.approx(1)

@@ -261,6 +261,7 @@ def test_a_truncated_file_is_said_wherever_it_was_cut(tmp_path: Path, old: bool)
 # Training
 
 
+@pytest.mark.thorough
 def test_a_training_against_a_critic_ends_and_repeats_itself(images: Path, features: Path) -> None:
     found = [train(job_of(images, features)) for _ in range(2)]
     assert found[0].curve == found[1].curve
