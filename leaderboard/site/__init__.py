@@ -6,7 +6,6 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
 from leaderboard.errors import LeaderboardError, UnknownStudyError, unknown_name
@@ -65,10 +64,10 @@ def write_site(
 
 
 def _figures(page: StudyPage) -> str:
-    """A script rather than a JSON file: a page opened from a folder may not fetch."""
-    drawn = ",\n".join(f'"{name}": {_json(figure)}' for name, figure in page.figures.items())
-    return f"window.SETTINGS = {json.dumps(SETTINGS)};\nwindow.FIGURES = {{\n{drawn}\n}};\n"
+    """A script rather than a JSON file: a page opened from a folder may not fetch.
 
-
-def _json(figure: go.Figure) -> str:
-    return str(figure.to_json())
+    All that it holds is JSON, and no ``<`` is left in it that could begin a tag.
+    """
+    drawn = ",\n".join(f"{json.dumps(name)}: {figure.to_json()}" for name, figure in page.figures.items())
+    data = f"window.SETTINGS = {json.dumps(SETTINGS)};\nwindow.FIGURES = {{\n{drawn}\n}};\n"
+    return data.replace("<", "\\u003c")

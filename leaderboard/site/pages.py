@@ -188,7 +188,7 @@ def _detail(store: Store, show: Show, genotype: str, draft: _Draft, runs: Path |
     curve: Any = html.P("There is no view of loss curves.", className="soft")
     if "curves" in VIEWS:
         one = Show(study=show.study, protocol=show.protocol, genotypes=(genotype,))
-        curve = draft.place(f"curves-{genotype}", draw(store, one, "curves"), small=True)
+        curve = draft.place(f"curves-{len(draft.figures)}", draw(store, one, "curves"), small=True)
     summary = f"{genotype}{f' ({network.name})' if network.name else ''}"
     command = html.Pre(html.Code(retrain_command(show.study, [genotype], draft.options)))
     body = sections(network, draft.picture, curve, draft.options)

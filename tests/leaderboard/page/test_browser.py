@@ -20,6 +20,7 @@ from selenium.webdriver import ActionChains, Keys
 
 from leaderboard.page.cached_store import CachedStore, Kept, networks_of
 from leaderboard.page.query import Query
+from leaderboard.site import write_site
 from leaderboard.store import Store, sqlite_url
 from leaderboard.tables.front import front_frame
 
@@ -530,6 +531,39 @@ def test_the_static_site_opens_from_a_folder(
         browser.run("document.querySelector('#view-front').scrollIntoView()")
         browser.until(lambda: browser.all("#view-front .scatterlayer .trace"), "the front")
     assert browser.run("return window.broken") is None
+
+
+CODE = (
+    'a":(window.broken = 3,{}),"b',
+    "</script><script>window.broken = 4</script>",
+    BAD,
+    "__proto__",
+    "'\"`\\u2028\u2028\\",
+)
+"""Ids that would be code, markup or a property that every object has."""
+
+
+def test_ids_never_become_code_in_the_static_site(browser: Browser, tmp_path: Path, fill_store: Any) -> None:
+    with Store.at(tmp_path / "results.db") as store:
+        study = fill_store(store, "hostile", trials=12)
+        for index, name in enumerate(CODE, start=100):
+            cost = {"params": index, "multi_adds": index, "conv_multi_adds": index, "activations": index}
+            trial = propose(store, study.id, index, genotype_id=name, cost=cost)
+            record(store, trial.id, index, genotype_id=name, psnr_db=40.0 + index)
+        page = write_site(store, tmp_path / "site", ["hostile"])
+    browser.open(page.as_uri())
+    browser.until(lambda: browser.all("#view-front .scatterlayer .trace"), "the front")
+    for number in range(len(CODE)):
+        one = f"document.querySelectorAll('#details > details')[{number}]"
+        browser.run(f"{one}.open = true; {one}.querySelector('.figure').scrollIntoView()")
+        drawn = f"return {one}.querySelector('.figure .trace') !== null"
+        browser.until(lambda drawn=drawn: browser.run(drawn), f"the loss curve of network {number}")
+    text = browser.text("#details")
+    assert all(name in text for name in CODE)
+    assert browser.run("return window.broken") is None
+    assert browser.run("return document.title") == "hostile - ParetoSR"
+    assert browser.run("return document.querySelectorAll('script').length") == 3
+    assert browser.run("return document.querySelectorAll('img').length") == 0
 
 
 @pytest.mark.thorough
