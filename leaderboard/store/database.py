@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -38,6 +39,7 @@ from leaderboard.store.schema import SCHEMA_VERSION, TableBase
 BACKENDS = ("sqlite", "postgresql")
 BUSY_SECONDS = 30.0
 CONNECT_SECONDS = 10
+REFUSED_SECONDS = 10.0
 OPENING_LOCK = 0x5EA2C4  # any number that all versions agree on
 MIGRATIONS = Path(__file__).parents[1] / "migrations"
 
@@ -47,10 +49,12 @@ def sqlite_url(path: str | Path) -> str:
     return URL.create("sqlite", database=str(path)).render_as_string()
 
 
-def open_engine(url: str, *, read_only: bool) -> tuple[Engine, str]:
+def open_engine(url: str, *, read_only: bool, retry_seconds: float) -> tuple[Engine, str]:
     """An engine on an up-to-date database, and how to name the database in a message.
 
-    Work that writes runs under the execution option `writing=True`. Raises `StoreError`.
+    A server that says that it starts or stops is waited for, `retry_seconds` at most, and one that refuses
+    connections `REFUSED_SECONDS`, since its address may be wrong. Work that writes runs under the execution
+    option `writing=True`. Raises `StoreError`.
     """
     try:
         parsed = make_url(url)
@@ -65,11 +69,31 @@ def open_engine(url: str, *, read_only: bool) -> tuple[Engine, str]:
     with said(where):
         engine = _engine(parsed, path, read_only=read_only)
         try:
-            _bring_up_to_date(engine, where, read_only=read_only)
+            _when_it_answers(lambda: _bring_up_to_date(engine, where, read_only=read_only), retry_seconds)
         except BaseException:
             engine.dispose()
             raise
     return engine, where
+
+
+def _when_it_answers(work: Callable[[], None], retry_seconds: float) -> None:
+    began = time.monotonic()
+    while True:
+        try:
+            return work()
+        except OperationalError as error:
+            reason = str(error.orig)
+            if any(sign in reason for sign in _RESTARTING):
+                patience = retry_seconds
+            else:
+                patience = min(retry_seconds, REFUSED_SECONDS) if "refused" in reason else 0.0
+            if time.monotonic() - began >= patience:
+                raise
+        time.sleep(0.2)
+
+
+_RESTARTING = ("starting up", "shutting down", "not yet accepting", "closed the connection unexpectedly")
+"""What PostgreSQL and its driver say of a server that will be there in a moment."""
 
 
 @contextmanager
@@ -85,7 +109,15 @@ def said(where: str) -> Iterator[None]:
             "install it with: pip install 'paretosr[postgres]'"
         ) from error
     except (SQLAlchemyError, sqlite3.Error) as error:
-        raise StoreError(f"{where}: {one_line(error)}") from error
+        raise StoreError(f"{where}: {_full_disk(where, error) or one_line(error)}") from error
+
+
+def _full_disk(where: str, error: Exception) -> str | None:
+    """What SQLite's `disk I/O error` means on a disk with less than a mebibyte left; None elsewhere."""
+    folder = Path(where).parent
+    if "disk I/O error" not in str(error) or not folder.is_dir() or shutil.disk_usage(folder).free >= 2**20:
+        return None
+    return "cannot be opened: the disk is full, and SQLite writes beside the file also to read it"
 
 
 def is_passing(error: DBAPIError) -> bool:

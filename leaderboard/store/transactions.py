@@ -34,7 +34,7 @@ class Database:
 
     def __init__(self, url: str, *, read_only: bool = False, retry_seconds: float = RETRY_SECONDS) -> None:
         self._read_only, self._retry_seconds = read_only, retry_seconds
-        self._engine, self._where = open_engine(url, read_only=read_only)
+        self._engine, self._where = open_engine(url, read_only=read_only, retry_seconds=retry_seconds)
         self._writing = self._engine.execution_options(writing=True)
 
     @classmethod

@@ -174,6 +174,22 @@ def test_a_server_that_stays_away_is_one_line_after_a_bounded_time(
         assert store.study("demo").name == "demo"
 
 
+def test_opening_waits_for_a_server_that_restarts(postgres: PostgresServer, address: str) -> None:
+    Store(address).close()
+    postgres.stop()
+    back = threading.Timer(1.5, postgres.start)
+    back.start()
+    try:
+        began = time.monotonic()
+        with Store(address, read_only=True) as store:
+            assert store.studies() == []
+        assert time.monotonic() - began > 1
+    finally:
+        back.join()
+    with pytest.raises(StoreError, match='database "nowhere" does not exist'):
+        Store(postgres.address("nowhere"))
+
+
 def test_what_is_wrong_with_an_address_is_one_line_at_once(postgres: PostgresServer) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -186,7 +202,7 @@ def test_what_is_wrong_with_an_address_is_one_line_at_once(postgres: PostgresSer
     }
     for url, words in wrong.items():
         with pytest.raises(StoreError, match=words) as told:
-            Store(url)
+            Store(url, retry_seconds=0.1)
         assert "\n" not in str(told.value)
         assert "secret" not in str(told.value)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -42,6 +43,21 @@ def disk(tmp_path: Path) -> Iterator[Path]:
         pytest.skip("only root may mount a file system, and here not even root")
     yield place
     subprocess.run(["umount", "--lazy", place], check=True)
+
+
+def test_reading_results_on_a_full_disk_says_that_it_is_full(
+    disk: Path, nas: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    Store.at(disk / "results.db").close()
+    with (disk / "filler").open("wb", buffering=0) as filler, contextlib.suppress(OSError):
+        while True:
+            filler.write(bytes(4096))
+    done = nas("front", "demo", "--runs", str(disk))
+    assert done.returncode == 2
+    assert "the disk is full" in done.stderr
+    assert done.stderr.count("\n") == 1
+    (disk / "filler").unlink()
+    assert "disk" not in nas("front", "demo", "--runs", str(disk)).stderr
 
 
 @pytest.mark.thorough
