@@ -1,8 +1,9 @@
-"""Devices: which one ``auto`` means, whether a named one is there, a CPU's threads, and full memory."""
+"""This machine: devices, a CPU's threads and cores, free and exhausted memory."""
 
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import torch
 
@@ -18,8 +19,26 @@ def cpu_threads(workers: int = 1) -> int:
     A thread that shares its core with anything else holds up all the others at every operation: on two busy
     cores two threads were measured slower than one, at worst eight times.
     """
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(MOST_THREADS, usable // 2 // workers))
+    return max(1, min(MOST_THREADS, usable_cores() // 2 // workers))
+
+
+def usable_cores() -> int:
+    """Logical cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def free_memory() -> int:
+    """Bytes of memory that this machine has left, without swapping."""
+    try:
+        for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+    except (ValueError, OSError, AttributeError):
+        return 4 * 2**30
 
 
 def pick_device(word: str) -> str:

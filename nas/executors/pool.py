@@ -10,9 +10,15 @@ from typing import Protocol, TypeVar
 
 import torch
 
-from nas.core.device import cpu_threads, pick_device
+from nas.core.device import cpu_threads, free_memory, pick_device, usable_cores
 from nas.errors import NasError, RecipeError
 from nas.training import Job, Outcome, Progress
+
+WORKERS_PER_CORE, LEAST_WORKERS = 4, 4
+"""More processes than this many for each core, or than four in all, only take time from each other."""
+
+WORKER_BYTES = 300 * 2**20
+"""Memory that a worker process takes for itself: 255 MB were measured while a small network trained."""
 
 Result = Outcome | NasError
 """Outcome of a job; an error is always one of nas.errors and can be pickled."""
@@ -109,7 +115,11 @@ class Place:
 
 
 def places(pool: Pool) -> list[Place]:
-    """One place for each worker on this machine. Raises RecipeError for a device that it has not."""
+    """One place for each worker on this machine.
+
+    Raises RecipeError for a device that this machine lacks, and for more workers than it has room for.
+    """
+    _require_room(pool.workers)
     devices: list[str] = []
     for word in pool.devices:
         name = pick_device(word)
@@ -122,6 +132,21 @@ def places(pool: Pool) -> list[Place]:
         )
         for device in dealt
     ]
+
+
+def _require_room(workers: int) -> None:
+    cores, free = usable_cores(), free_memory()
+    most = max(LEAST_WORKERS, WORKERS_PER_CORE * cores)
+    if workers > most:
+        raise RecipeError(
+            f"workers = {workers}: allowed are 1 to {most} on the {cores} cores of this machine; "
+            "executor = 'ray' shares out several machines"
+        )
+    if workers > 1 and workers * WORKER_BYTES > free:
+        raise RecipeError(
+            f"workers = {workers}: each needs {WORKER_BYTES / 2**30:.2g} GiB of memory, and "
+            f"{free / 2**30:.2g} GiB are free; allowed are 1 to {max(1, free // WORKER_BYTES)}"
+        )
 
 
 def _share(pool: Pool, device: str | None, workers: int) -> float | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from nas.core.device import free_memory
 from nas.core.units import format_count
 from nas.errors import DataError
 from nas.upscale.bands import Bands, ChannelSlice
@@ -46,20 +46,6 @@ class Picture:
     def size(self) -> tuple[int, int]:
         """Height and width."""
         return self.colours.shape[0], self.colours.shape[1]
-
-
-def free_memory() -> int:
-    """Bytes that this machine has left, without those it could win by swapping."""
-    try:
-        for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
-    except OSError:
-        pass
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
-    except (ValueError, OSError, AttributeError):
-        return 4 * 2**30
 
 
 def read_picture(path: Path) -> Picture:

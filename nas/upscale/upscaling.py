@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nas.core.device import out_of_memory
+from nas.core.device import free_memory, out_of_memory
 from nas.core.files import write_whole
 from nas.cost.memory import peak_memory
 from nas.data.images import list_images
@@ -21,7 +21,7 @@ from nas.errors import DataError, DiskError, NasError, RecipeError
 from nas.export.onnx import OnnxNetwork, first_line
 from nas.imaging.tiling import UNKNOWN_OVERLAP, enlarge_in_bands, receptive_radius
 from nas.upscale.bands import ChannelSlice
-from nas.upscale.reading import Picture, Pixels, free_memory, read_picture
+from nas.upscale.reading import Picture, Pixels, read_picture
 from nas.upscale.writing import MOST, WRITERS, Form
 
 TILES = (768, 512, 384, 256, 192, 144, 96, 48)

@@ -10,11 +10,11 @@ import pytest
 import torch
 from misbehaving import Misbehaving, Slow, instantly, job_of, many
 
-from nas.core.device import cpu_threads
+from nas.core.device import cpu_threads, usable_cores
 from nas.errors import CandidateError, DiskError, Interrupted, OutOfMemoryError, RecipeError, TimedOutError
-from nas.executors import EXECUTORS, Done, Executor, Pool
+from nas.executors import EXECUTORS, Done, Executor, Pool, pool
 from nas.executors.inline import Inline
-from nas.executors.pool import places, worker_name
+from nas.executors.pool import WORKER_BYTES, places, worker_name
 from nas.executors.processes import Processes
 from nas.training import Job, Outcome, Progress, train
 from nas.training.checkpoint import STATE
@@ -196,3 +196,22 @@ def test_inline_notices_the_time_limit_between_two_steps(images: Path) -> None:
 def test_another_work_than_training_can_be_put_in(images: Path, tmp_path: Path) -> None:
     done = results_of(Inline(Pool(), instantly), many(job_of(Slow(), images, tmp_path), 3))
     assert [one.result.psnr_db for one in done if isinstance(one.result, Outcome)] == [0.0, 1.0, 2.0]
+
+
+def test_more_workers_than_the_cores_allow_are_refused() -> None:
+    most = max(4, 4 * usable_cores())
+    for workers in (most + 1, 100_000):
+        with pytest.raises(
+            RecipeError, match=rf"workers = {workers}: allowed are 1 to {most} on the"
+        ) as told:
+            places(Pool(workers=workers))
+        assert "\n" not in str(told.value)
+
+
+def test_more_workers_than_the_memory_allows_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool, "free_memory", lambda: 2 * WORKER_BYTES + 1)
+    assert len(places(Pool(workers=2))) == 2
+    with pytest.raises(RecipeError, match=r"workers = 3: each needs 0.29 GiB .* allowed are 1 to 2"):
+        places(Pool(workers=3))
+    monkeypatch.setattr(pool, "free_memory", lambda: 0)
+    assert len(places(Pool(workers=1))) == 1, "one worker takes what is there"
