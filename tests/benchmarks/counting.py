@@ -1,7 +1,7 @@
 """Time of counting costs: with the rules for sizes of outputs, and with torch's own kernels alone.
 
-``python tests/benchmarks/counting.py [--networks 100]``; both sides in turns, each in fresh processes, without
-the costs kept on disk. Seconds of the processor.
+``python tests/benchmarks/counting.py [--networks 100]``; both sides in turns, each in fresh processes,
+without the costs kept on disk. Seconds of the processor.
 """
 
 from __future__ import annotations
