@@ -18,25 +18,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from PIL import Image
+from wave_images import write_images
 
 Event = Any
 HERE = Path(__file__).parent
 TRACES = HERE.parent / "traces"
 TROUBLED = "troubled:Troubled"
-
-
-def write_images(folder: Path, count: int = 4, side: int = 48) -> Path:
-    """Coloured waves with some noise, the same every time."""
-    folder.mkdir(parents=True, exist_ok=True)
-    random = np.random.default_rng(7)
-    rows, columns = np.mgrid[:side, :side] / side
-    for index in range(count):
-        waves = [np.sin((index + 2 + c) * 6 * (rows + (c - 1) * columns)) for c in range(3)]
-        image = np.stack(waves, axis=-1) * 100 + 128 + random.normal(0, 5, (side, side, 3))
-        Image.fromarray(image.clip(0, 255).astype(np.uint8)).save(folder / f"wave{index}.png")
-    return folder
 
 
 def recipe(**changes: Any) -> dict[str, Any]:
@@ -278,7 +265,7 @@ def record(name: str) -> list[list[Any]]:
     """Run a scenario in a folder of its own; its trace."""
     with tempfile.TemporaryDirectory() as root:
         folder, before = Path(root), Path.cwd()
-        write_images(folder / "images")
+        write_images(folder / "images", count=4, side=48, seed=7)
         os.chdir(folder)
         try:
             SCENARIOS[name](folder)

@@ -5,6 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
 from nas.compression.source import CompressionSource
 from nas.evaluation.benchmark_sets import load_network
 from nas.training import Job, Plan, train
@@ -42,3 +46,14 @@ def source(path: Path) -> CompressionSource:
     """The network in a file of weights, as a pipeline takes it."""
     network = load_network(str(path), scale=None, weights=None, runs=path.parent, open_store=None)
     return CompressionSource.of(network, trained=True)
+
+
+class Nearest(nn.Module):
+    """Every pixel becomes 2x2 of the same: what comes out is known to the last level."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one = nn.Parameter(torch.ones(1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.interpolate(x, scale_factor=2, mode="nearest") * self.one

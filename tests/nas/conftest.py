@@ -10,11 +10,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from forked import Forker
-from PIL import Image
+from wave_images import write_images
 
 from nas.recipes.recipe import Recipe, make_recipe
 
@@ -26,18 +25,6 @@ QUICK_SPACE: dict[str, list[Any]] = {
     "transformer": ["window", "channel"],
 }
 """Networks whose cost is counted in moments: others take up to two seconds each, before their training."""
-
-
-def write_images(folder: Path, count: int = 5, side: int = 64) -> Path:
-    """Coloured waves with some noise: smooth enough for a network to beat nothing but itself."""
-    folder.mkdir(parents=True, exist_ok=True)
-    random = np.random.default_rng(0)
-    rows, columns = np.mgrid[:side, :side] / side
-    for index in range(count):
-        waves = [np.sin((index + 2 + c) * 6 * (rows + (c - 1) * columns)) for c in range(3)]
-        image = np.stack(waves, axis=-1) * 100 + 128 + random.normal(0, 5, (side, side, 3))
-        Image.fromarray(image.clip(0, 255).astype(np.uint8)).save(folder / f"wave{index}.png")
-    return folder
 
 
 @pytest.fixture(scope="session")

@@ -2,29 +2,16 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 import torch
+from dice import Dice
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
-
-
-class Dice:
-    """A chooser that needs no study: every option is equally likely."""
-
-    def __init__(self, seed: int) -> None:
-        self.random = random.Random(seed)  # noqa: S311
-
-    def suggest_categorical(self, name: str, choices: Sequence[Any], /) -> Any:
-        return self.random.choice(choices)
-
-    def suggest_int(self, name: str, low: int, high: int, /, *, step: int = 1) -> int:
-        return self.random.randrange(low, high + 1, step)
 
 
 class Counter(TorchDispatchMode):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -34,13 +34,6 @@ PLAN = named_plan("quick", steps=4, batch=2, lr_patch=12)
 def weights(images: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Of a small network, and of a larger one that can teach it."""
     return trained_weights(images, tmp_path_factory.mktemp("trained"), PLAN)
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    (tmp_path / "runs").mkdir()
-    with Store.at(tmp_path / "runs" / "results.db") as opened:
-        yield opened
 
 
 def order(images: Path, **changes: Any) -> Compression:

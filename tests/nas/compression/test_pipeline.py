@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -44,13 +44,6 @@ OUTPUT = (96, 96)
 def trained(images: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Weights of a small and of a larger network."""
     return trained_weights(images, tmp_path_factory.mktemp("trained"), PLAN)
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    (tmp_path / "runs").mkdir()
-    with Store.at(tmp_path / "runs" / "results.db") as opened:
-        yield opened
 
 
 def order(images: Path, **changes: Any) -> Compression:

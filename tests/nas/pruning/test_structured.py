@@ -5,14 +5,12 @@ from __future__ import annotations
 import copy
 import functools
 import json
-import random
 import sys
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
+from dice import Dice
 from levels import mostly_thorough, nightly
 from torch import Tensor, nn
 
@@ -417,22 +415,9 @@ def test_where_torch_pruning_is_absent_its_install_command_is_named(monkeypatch:
         prune(network_of("block imdb"), 4, Target(params=0.5))
 
 
-class Dice:
-    """Draws options, of widths only small ones."""
-
-    def __init__(self, seed: int) -> None:
-        self.random = random.Random(seed)  # noqa: S311
-
-    def suggest_categorical(self, name: str, choices: Sequence[Any], /) -> Any:
-        return self.random.choice(choices)
-
-    def suggest_int(self, name: str, low: int, high: int, /, *, step: int = 1) -> int:
-        return self.random.randrange(low, min(high, 32) + 1, step)
-
-
 @pytest.mark.parametrize("seed", [*mostly_thorough(range(12), {0}), *nightly(range(12, 60))])
 def test_any_architecture_of_the_space_can_lose_half_and_no_layer_of_it_is_left_alone(seed: int) -> None:
-    genotype = Lightweight.suggest(Dice(seed))
+    genotype = Lightweight.suggest(Dice(seed, most=32))
     torch.manual_seed(seed)
     network = genotype.build(2).eval()
     groups = groups_of(network)

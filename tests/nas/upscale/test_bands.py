@@ -13,9 +13,8 @@ import numpy as np
 import pytest
 import tifffile
 import torch
-import torch.nn.functional as F
 from PIL import Image, ImageCms, ImageOps
-from torch import Tensor, nn
+from small_networks import Nearest
 
 from nas.errors import DataError
 from nas.upscale import reading
@@ -27,17 +26,6 @@ from nas.upscale.upscaling import make_upscaler, upscale_file
 
 CPU = torch.device("cpu")
 PILLOWS = {PLAIN: "raw", 5: "tiff_lzw", 8: "tiff_adobe_deflate", 32946: "tiff_deflate", 32773: "packbits"}
-
-
-class Nearest(nn.Module):
-    """Every pixel becomes 2x2 of the same."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.one = nn.Parameter(torch.ones(1))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.interpolate(x, scale_factor=2, mode="nearest") * self.one
 
 
 def smooth(*shape: int, bits: int = 8) -> np.ndarray:

@@ -15,6 +15,7 @@ import tifffile
 import torch
 import torch.nn.functional as F
 from PIL import Image, ImageCms
+from small_networks import Nearest
 from torch import Tensor, nn
 
 from nas.errors import DataError, NasError, RecipeError
@@ -27,17 +28,6 @@ from search_spaces.lightweight import Lightweight
 
 Nas = Callable[..., subprocess.CompletedProcess[str]]
 CPU = torch.device("cpu")
-
-
-class Nearest(nn.Module):
-    """Every pixel becomes 2x2 of the same: what comes out is known to the last level."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.one = nn.Parameter(torch.ones(1))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.interpolate(x, scale_factor=2, mode="nearest") * self.one
 
 
 def noise(*shape: int, bits: int = 8) -> np.ndarray:
