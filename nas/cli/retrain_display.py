@@ -1,4 +1,4 @@
-"""What ``nas retrain`` shows and does around trainings: bars, a line a result, and its benchmark sets."""
+"""Output of ``nas retrain``: progress bars, one line per result, scores on benchmark sets."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class RetrainDisplay:
-    """One call of the command: trains, prints, and measures each result on the benchmark sets."""
+    """Trains the chosen networks of one command, prints, and measures each on the benchmark sets."""
 
     def __init__(self, store: Store, runs: Path, stop: StopSignal) -> None:
         self.store, self.runs, self.stop = store, runs, stop
@@ -34,7 +34,7 @@ class RetrainDisplay:
         self._left: list[tuple[RetrainingSession, Retrained]] = []
         self._retraining: RetrainingSession | None = None
         self.unmeasured = 0
-        """How many results could not be measured on the benchmark sets."""
+        """Number of results that could not be measured on the benchmark sets."""
 
     def __enter__(self) -> Self:
         self._display.__enter__()
@@ -46,11 +46,11 @@ class RetrainDisplay:
         self._display.__exit__(kind, error, trace)
 
     def say(self, text: str) -> None:
-        """One line."""
+        """Print one line."""
         self._display.say(text)
 
     def find_sets(self, data_dir: Path | None) -> None:
-        """Look for the benchmark sets; where there is none, :meth:`train` says how to get them.
+        """Find the benchmark sets; if there are none, :meth:`train` prints how to get them.
 
         Raises DataError for a ``data_dir`` that is no folder.
         """
@@ -72,7 +72,7 @@ class RetrainDisplay:
             )
 
     def train(self, recipe: Recipe, chosen: Sequence[Chosen]) -> RetrainingSession:
-        """Train the chosen under the recipe's plan, and measure each; the bars and lines belong to it."""
+        """Train the chosen networks under the recipe's plan, and measure each."""
         from nas.core.device import pick_devices
         from nas.retraining.retraining import RetrainingSession
 
@@ -93,7 +93,7 @@ class RetrainDisplay:
         return retraining
 
     def measure_left(self) -> None:
-        """Measure what is trained and was not measured yet; for a group of processes, once that is over."""
+        """Measure the results that were not measured yet; a group of processes calls it after its end."""
         left, self._left = self._left, []
         for retraining, done in left:
             self.unmeasured += not self._measure(retraining, done)
@@ -138,13 +138,13 @@ class RetrainDisplay:
         )
         if done.evaluation.checkpoint:
             self.say(f"  weights: {self.runs / done.evaluation.checkpoint}")
-        # The others of a group would wait for longer than they are ready to.
+        # The other processes of a group would run into their timeout.
         self._left.append((self._retraining, done))
         if ranks.world() == 1:
             self.measure_left()
 
     def _measure(self, retraining: RetrainingSession, done: Retrained) -> bool:
-        """Measure one result on what it was not measured on yet, and print all; False where it failed."""
+        """Measure one result on the benchmark sets that lack it, and print all; False if that failed."""
         import torch
 
         from nas.core.device import cpu_threads, out_of_memory

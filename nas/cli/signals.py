@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as a wish that is granted between two steps, so that nothing is left half done."""
+"""Ctrl-C and SIGTERM as a request that is served between two training steps."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from nas.errors import Interrupted
 
 
 class StopSignal:
-    """Whether somebody asked to stop, and by which signal."""
+    """Whether a stop was requested, and by which signal."""
 
     def __init__(self) -> None:
         self.signal = 0
 
     def check(self) -> None:
-        """Raise Interrupted once somebody asked."""
+        """Raise Interrupted if a stop was requested."""
         if self.signal:
             raise Interrupted("stopped")
 
     @property
     def status(self) -> int:
-        """The exit status that shells expect after the signal."""
+        """Exit status that shells expect after the signal: 128 + its number."""
         return 128 + self.signal
 
 
 @contextmanager
 def watch_signals() -> Iterator[StopSignal]:
-    """A StopSignal that the first signal sets; a second Ctrl-C ends at once."""
+    """Yield a StopSignal that the first signal sets; a second one raises KeyboardInterrupt."""
     stop = StopSignal()
 
     def ask(number: int, frame: FrameType | None) -> None:

@@ -1,4 +1,4 @@
-"""What ``nas simulate`` and ``nas compare-samplers`` share: their options, and a bar on a terminal."""
+"""Options and progress bar that ``nas simulate`` and ``nas compare-samplers`` share."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ SpaceName = Annotated[
 
 
 def numbers(text: str, option: str) -> list[int]:
-    """Whole numbers from 1, with commas."""
+    """Parse positive integers separated by commas."""
     from nas.errors import RecipeError
 
     given = between_commas(text)
@@ -45,7 +45,7 @@ def numbers(text: str, option: str) -> list[int]:
 
 @contextmanager
 def progress(total: int) -> Iterator[Callable[[int], None]]:
-    """A bar of so many replays where somebody watches, and nothing elsewhere."""
+    """Show a bar of ``total`` replays on a terminal, and nothing elsewhere."""
     import sys
 
     from rich.console import Console

@@ -1,8 +1,8 @@
-"""What a network costs, exactly and before any training: parameters, Multi-Adds, activations.
+"""Exact costs of a network before training: parameters, Multi-Adds, activations.
 
-Multi-Adds count for an output of 1280x720 pixels, as the papers do; ``docs/protocol.md`` says how. There are
-two ways to the same number: :func:`measure` counts any network on the meta device, where nothing is computed;
-:func:`cost_of` adds up a genotype's parts, each of which is counted once and remembered.
+Multi-Adds are counted at an output of 1280x720 pixels, as in the papers (``docs/protocol.md``). Two functions
+give the same numbers: :func:`measure` counts any network on the meta device, where nothing is computed;
+:func:`cost_of` adds up the parts of a genotype, each of which is counted once and cached.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _MULTIPLYING = ("_fft_", "grid_sampler", "_cdist", "linalg_", "einsum", "attenti
 def input_size(scale: int, output: tuple[int, int] = OUTPUT) -> tuple[int, int]:
     """Height and width of the low-resolution input for ``output``, rounded down (x3: 240 x 426).
 
-    Raises BudgetError for a scale at which nothing would be left of it.
+    Raises BudgetError for a scale at which the input would be empty.
     """
     if not 1 <= scale <= min(output):
         raise BudgetError(f"scale {scale}: a whole number from 1 to {min(output)} is needed")
@@ -54,9 +54,9 @@ def measure(build: Callable[[], nn.Module], scale: int, output: tuple[int, int] 
 
 
 def cost_of(genotype: Genotype, scale: int, output: tuple[int, int] = OUTPUT) -> Cost:
-    """The cost of a genotype's network: the sum of its parts, or :func:`measure` where it names none.
+    """The cost of a genotype's network: the sum of its parts, or :func:`measure` if it names no parts.
 
-    Equal to the last operation to what the built network costs.
+    Equal to the count of the built network, to the last operation.
     """
     parts = genotype.parts(scale)
     if parts is None:
@@ -87,13 +87,13 @@ def breakdown(
 
 
 def _called(part: Part) -> str:
-    """A part in words, from its key: its kind, then every option that is a word."""
+    """The name of a part, from its key: its kind, then every option that is a word."""
     words = part.key if isinstance(part.key, tuple) else (part.key,)
     return ", ".join(str(word) for word in words if isinstance(word, str)) or "part"
 
 
 def _times(cost: Cost, part: Part) -> Cost:
-    """What all copies and uses of a part cost, from what one costs."""
+    """The cost of all copies and uses of a part, from the cost of one."""
     return Cost(
         params=part.copies * cost.params,
         multi_adds=part.uses * cost.multi_adds,
@@ -103,15 +103,12 @@ def _times(cost: Cost, part: Part) -> Cost:
 
 
 def uncounted_operations(build: Callable[[], nn.Module], scale: int) -> list[str]:
-    """Names of the operations of a network that multiply but that no formula counts (FFT, for example)."""
+    """Names of operations that multiply and have no formula (for example FFT)."""
     return _count(build, (1, 3, *input_size(scale)))[2]
 
 
 def largest_layer(build: Callable[[], nn.Module], scale: int) -> tuple[str, int]:
-    """The layer (a module without modules in it) with the most Multi-Adds over all its uses: name, number.
-
-    What a module multiplies outside its layers counts as that module's own.
-    """
+    """Name and Multi-Adds of the module that multiplies most over all its uses, its submodules excluded."""
     network, x = on_meta(build, (1, 3, *input_size(scale)))
     counter = _Counter()
     operations: dict[str, int] = {}
@@ -167,7 +164,7 @@ def _part_cost(genotype: Genotype, part: Part, size: tuple[int, int]) -> Cost:
 
 
 def _count(build: Callable[[], nn.Module], shape: tuple[int, ...]) -> tuple[Cost, torch.Size, list[str]]:
-    """The cost of a module for an input of ``shape``, the shape it gives, and what could not be counted."""
+    """Cost of a module for an input of ``shape``, shape of its output, names of uncounted operations."""
     module, x = on_meta(build, shape)
     counter = _Counter()
     with torch.no_grad(), counter:
@@ -182,10 +179,9 @@ def _count(build: Callable[[], nn.Module], shape: tuple[int, ...]) -> tuple[Cost
 
 
 class _Counter(TorchDispatchMode):
-    """Sums torch's own formula for every operation that has one.
+    """Sums torch's formula over all operations that have one.
 
-    FlopCounterMode does the same and also tracks which module each operation belongs to, which takes most of
-    its time.
+    FlopCounterMode also tracks the module of each operation, which takes most of its time.
     """
 
     @classmethod
@@ -209,8 +205,7 @@ class _Counter(TorchDispatchMode):
             out = func(*args, **kwargs)
         packet = func._overloadpacket
         if packet in _CONVOLUTIONS:
-            # What torch's formula does for a convolution, without its generic way to it, which takes longer
-            # than all the rest of a count.
+            # torch's formula, called directly: its generic wrapper took longer than the rest of a count.
             operations = conv_flop_count(args[0].shape, args[1].shape, out.shape, transposed=args[6])
             self.operations += operations
             self.convolution_operations += operations
