@@ -30,7 +30,7 @@ test: $(STAMP)
 	$(BIN)/python -m pytest -n 2
 
 thorough: $(STAMP)
-	$(BIN)/python -m pytest -m thorough -n 2
+	$(BIN)/python -m pytest -m "thorough and not nightly" -n 2
 
 nightly: soak
 	$(BIN)/python -m pytest -m nightly -n 2

@@ -62,7 +62,7 @@ def test_the_arithmetic_of_a_step_is_three_times_that_of_the_network(roofline: M
         assert one.seconds >= max(one.flops, one.bytes) / 1e9 * (1 - 1e-9)
 
 
-@pytest.mark.thorough
+@pytest.mark.nightly
 def test_the_script_for_a_gpu_runs_every_benchmark_and_says_which_failed(tmp_path: Path) -> None:
     """At the smallest size on a CPU, where nothing is learnt: the comparison with bicubic has to fail."""
     pixels = np.random.default_rng(0).integers(0, 256, (24, 32, 3), dtype=np.uint8)

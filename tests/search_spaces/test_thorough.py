@@ -19,7 +19,7 @@ from nas.samplers import RandomChooser
 from search_spaces.lightweight import Lightweight
 
 SIZES = [(31, 47), (8, 8), (1, 64)]
-CHUNKS = [*mostly_thorough(range(4), ()), *nightly(range(4, 20))]
+CHUNKS = [*mostly_thorough([0], ()), *nightly(range(1, 20))]
 
 
 def random_genotypes(chunk: int, count: int) -> list[Lightweight]:
@@ -56,7 +56,7 @@ def test_the_sum_of_the_parts_is_the_cost_of_the_built_network(chunk: int) -> No
 
 @pytest.mark.parametrize("chunk", CHUNKS)
 def test_other_counters_differ_only_by_what_is_known(chunk: int) -> None:
-    for number, genotype in enumerate(random_genotypes(chunk, 50)):
+    for number, genotype in enumerate(random_genotypes(chunk, 25)):
         scale = (2, 3, 4)[number % 3]
         output = (24 * scale, 32 * scale)
         ours = cost_of(genotype, scale, output).multi_adds

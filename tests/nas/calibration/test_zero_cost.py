@@ -75,7 +75,7 @@ def test_every_kind_of_network_has_every_score_and_the_same_one_each_time(kind: 
     assert torch.equal(torch.random.get_rng_state(), before)
 
 
-@pytest.mark.thorough
+@pytest.mark.nightly
 def test_random_networks_of_the_space_have_every_score_but_where_flow_exceeds_float64(sight: Sight) -> None:
     chooser, without = RandomChooser(0), 0
     for _ in range(40):

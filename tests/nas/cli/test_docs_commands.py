@@ -96,7 +96,7 @@ def test_every_command_of_the_page_on_retraining_works(
     assert "mean of 8 flips and turns" in printed[commands[-1]]
 
 
-@pytest.mark.thorough
+@pytest.mark.nightly
 def test_the_tracked_recipe_gives_the_same_on_every_executor(nas: Nas, tmp_path: Path) -> None:
     """At two steps a candidate: what differs between executors would differ there, too."""
     recipe = Path(__file__).parents[3] / "runs" / "x4-300k.toml"

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import pytest
 import torch
 from forked import Forker
+from levels import mostly_thorough, nightly
 from small_networks import SMALL, source, trained_weights
 
 from leaderboard.errors import StudyMismatchError
@@ -195,8 +196,7 @@ def test_a_training_for_integers_cut_off_ends_as_if_it_had_not_been(
     assert all(torch.equal(a[name], b[name]) for name in a)
 
 
-@pytest.mark.thorough
-@pytest.mark.parametrize("where", ["distilled", "pruned 2/2", "int8"])
+@pytest.mark.parametrize("where", [*mostly_thorough(["distilled"], ()), *nightly(["pruned 2/2", "int8"])])
 def test_an_interruption_in_any_training_is_gone_on_from(
     pipeline: Make, store: Store, whole: Whole, where: str
 ) -> None:
@@ -220,7 +220,7 @@ def test_an_interruption_in_any_training_is_gone_on_from(
     assert list(store.frame("cut")["state"]) == ["finished"] * 6
 
 
-@pytest.mark.thorough
+@pytest.mark.nightly
 def test_the_same_order_under_another_name_has_rows_of_its_own(pipeline: Make, store: Store) -> None:
     for name in ("one", "other"):
         finish(pipeline(name=name, prune=None, quantise="none"))

@@ -103,7 +103,7 @@ def test_jobs_give_the_numbers_of_one_process_and_failures_their_reasons(join: J
     assert {one.worker for one in done} <= names
 
 
-@pytest.mark.thorough
+@pytest.mark.nightly
 def test_a_hung_candidate_is_ended_and_a_deadly_one_fails_after_three_attempts(
     join: Join, images: Path
 ) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import skimage.data
 import torch
+from levels import mostly_thorough, nightly
 from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio as psnr
 
@@ -61,7 +62,7 @@ def test_the_weights_are_those_of_a_published_architecture_and_of_their_card(pat
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 @pytest.mark.parametrize(
     "benchmark",
-    ["Set5", *(pytest.param(name, marks=pytest.mark.thorough) for name in ("Set14", "B100"))],
+    ["Set5", *mostly_thorough(["Set14"], ()), *nightly(["B100"])],
 )
 def test_the_card_tells_what_is_measured_again(path: Path, benchmark: str, shared: Path) -> None:
     network, card = loaded(path)
