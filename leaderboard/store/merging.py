@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 from leaderboard.errors import StoreError, StudyMismatchError
 from leaderboard.store.contents import Contents, Row
 from leaderboard.store.measurements import SAME_MEASUREMENT
+from leaderboard.store.records import RUN_NAME
 from leaderboard.store.rows import lock_study
 from leaderboard.store.schema import (
     COSTS,
@@ -123,6 +124,11 @@ class Merging(Database):
         count: _Count,
     ) -> int:
         name = rename(study["name"])
+        if RUN_NAME.fullmatch(name) is None:
+            raise StoreError(
+                f"run {name!r}: a name is letters, digits, '.', '_' and '-', 100 at most, and begins with a "
+                "letter or a digit; take it in under another one (--as NAME)"
+            )
         made = insert(session, StudyRow).values({**study, "name": name})
         made = made.on_conflict_do_nothing(index_elements=["name"]).returning(StudyRow.id)
         new = session.scalar(made)

@@ -118,7 +118,10 @@ def import_results(
                 "one name is for one run, --prefix for several"
             )
         return store.merge(
-            contents, rename=lambda old: name or prefix + old, may_change=may_change, absent=absent
+            contents,
+            rename=lambda old: prefix + old if name is None else name,
+            may_change=may_change,
+            absent=absent,
         )
 
 

@@ -10,12 +10,13 @@ import pytest
 
 from leaderboard.sources import SOURCES
 from leaderboard.store import schema
+from leaderboard.store.records import RUN_NAME
 from leaderboard.views import VIEWS
 from nas.calibration.sweep import SWEEP
 from nas.executors import EXECUTORS
 from nas.metrics.fidelity import METRICS
 from nas.recipes.protocol import protocol_of
-from nas.recipes.recipe import EMBEDDED, BudgetSection, Recipe, SpaceSection
+from nas.recipes.recipe import EMBEDDED, NAME, BudgetSection, Recipe, SpaceSection
 from nas.samplers import SAMPLERS
 from nas.training import PLANS, Plan
 from nas.training.adversarial import ADVERSARIALS
@@ -25,6 +26,10 @@ from nas.training.losses import LOSSES
 from search_spaces import SPACES, Space, load_space
 from search_spaces.named import genotype_of
 from search_spaces.published import PUBLISHED
+
+
+def test_a_recipe_and_the_database_agree_on_names_of_runs() -> None:
+    assert RUN_NAME.pattern == NAME
 
 
 def test_the_words_of_the_database() -> None:

@@ -174,6 +174,7 @@ def test_a_server_that_stays_away_is_one_line_after_a_bounded_time(
         assert store.study("demo").name == "demo"
 
 
+@pytest.mark.thorough
 def test_opening_waits_for_a_server_that_restarts(postgres: PostgresServer, address: str) -> None:
     Store(address).close()
     postgres.stop()

@@ -25,13 +25,13 @@ def make_source(fill_store: Any) -> Callable[[Store], None]:
     """Fills a store with one of everything: two studies, names and parts, a measurement, a runtime."""
 
     def fill(store: Store) -> None:
-        study = fill_store(store, 'odd, "name"\n\'', trials=25, retrained=2)
+        study = fill_store(store, "Odd.name_1-a", trials=25, retrained=2)
         other = fill_store(store, "x4", trials=4)
         parts = {"copies": 1, "uses": 1, "part": "whole", **new_trial(90).cost}
         named = {"stage": "seeds", "seed": 3, "name": "imdn, the net", "parts": [parts], "rung": 1}
         trial = propose(store, study.id, 90, **named)
         own = {"seed": 3, "checkpoint_sha256": DIGEST, "curve": [(0, 0.1 + 0.2, None)]}
-        record(store, trial.id, 90, **own, worker="somebody")
+        record(store, trial.id, 90, **own, worker='odd, "name"\n\'')
         propose(store, study.id, 91)
         propose(store, other.id, 92, state="waiting")
         store.add_event(study.id, "rung", trial_id=trial.id, details={"to": 1})
@@ -240,6 +240,21 @@ def test_a_run_of_the_same_name_with_another_recipe_is_refused_whole(
     assert import_results(store, str(path), prefix="lab-").new == {}
     with pytest.raises(LeaderboardError, match=r"holds 2 runs \(alpha, demo\); one name is for one run"):
         import_results(store, str(path), name="mine")
+
+
+def test_a_name_that_no_search_could_have_is_refused_and_nothing_is_taken_in(
+    store: Store, tmp_path: Path, fill_store: Any
+) -> None:
+    path = tmp_path / "there.db"
+    with Store.at(path) as there:
+        fill_store(there, "../alpha", trials=3)
+    for name in (None, "../x", "/abs", "a\nb", "", "-x", "x" * 101):
+        with pytest.raises(StoreError, match="a name is letters, digits") as told:
+            import_results(store, str(path), name=name)
+        assert "\n" not in str(told.value)
+        assert store.studies() == []
+    import_results(store, str(path), name="alpha")
+    assert [study.name for study in store.studies()] == ["alpha"]
 
 
 def test_a_run_that_went_on_is_taken_in_again_where_its_recipe_may_change(

@@ -60,6 +60,7 @@ def integer_weights(path: Path) -> list[np.ndarray]:
     return found
 
 
+@pytest.mark.thorough
 def test_an_int8_file_is_smaller_and_gives_nearly_the_same(tmp_path: Path) -> None:
     large, small = quantised(build(width=32, blocks=2), tmp_path)
     assert small.stat().st_size < 0.6 * large.stat().st_size

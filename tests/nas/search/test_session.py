@@ -329,6 +329,7 @@ def test_every_executor_with_one_worker_gives_the_same_trials_in_the_same_order(
 STEADY = {"plan": "steady", "batch": 2, "lr_patch": 12}
 
 
+@pytest.mark.thorough
 def test_rungs_train_ever_fewer_for_ever_longer_as_if_they_had_never_stopped(
     small_recipe: Make, tmp_path: Path
 ) -> None:

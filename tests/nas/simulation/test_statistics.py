@@ -126,6 +126,7 @@ def test_replays_are_kept_and_gone_on_with_and_processes_change_nothing(tmp_path
     assert [one.task.seed for one in together] == [0, 1, 2]
 
 
+@pytest.mark.thorough
 def test_a_comparison_is_told_whole(tmp_path: Path) -> None:
     specs = parse_specs("tpe=12,random=16,random+rungs=3", 20)
     groups, told = gather(source_of("bottleneck", None), specs, [1, 2], 3, folder=tmp_path)
