@@ -18,6 +18,7 @@ EVERYWHERE = {
     "nas._version",
     "leaderboard.errors",
     "leaderboard.deprecated",
+    "leaderboard.names",
     "search_spaces.errors",
 }
 """Modules that any package may import; they import none."""

@@ -14,9 +14,9 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from leaderboard.errors import StoreError, StudyMismatchError
+from leaderboard.names import RUN_NAME
 from leaderboard.store.contents import Contents, Row
 from leaderboard.store.measurements import SAME_MEASUREMENT
-from leaderboard.store.records import RUN_NAME
 from leaderboard.store.rows import lock_study
 from leaderboard.store.schema import (
     COSTS,

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
-
-RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-"""What a run may be called: it is also the name of its folder."""
 
 Stage = Literal["search", "seeds", "retrain"]
 State = Literal["waiting", "running", "rejected", "repeated"]

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 from sqlalchemy import func, select, text
 from sqlalchemy.dialects import sqlite
@@ -21,10 +21,16 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from leaderboard.errors import StoreError
-from leaderboard.store.database import is_passing, one_line, open_engine, said, sqlite_url
+from leaderboard.store.database import (
+    Result,
+    is_passing,
+    one_line,
+    open_engine,
+    said,
+    sqlite_url,
+    waiting_for_server,
+)
 from leaderboard.store.schema import TableBase
-
-Result = TypeVar("Result")
 
 RETRY_SECONDS = 60.0
 
@@ -87,20 +93,18 @@ class Database:
         return self._persist(attempt)
 
     def _persist(self, attempt: Callable[[float], Result]) -> Result:
-        until, pause = time.monotonic() + self._retry_seconds, 0.05
+        until = time.monotonic() + self._retry_seconds
         with said(self._where):
-            while True:
-                try:
-                    return attempt(until)
-                except DBAPIError as error:
-                    if not is_passing(error):
-                        raise
-                    if time.monotonic() + pause > until:
-                        raise StoreError(
-                            f"{self._where}: did not answer for {self._retry_seconds:g} s: {one_line(error)}"
-                        ) from error
-                time.sleep(pause)
-                pause = min(2 * pause, 1.0)
+            try:
+                return waiting_for_server(
+                    lambda: attempt(until), lambda error: self._retry_seconds if is_passing(error) else 0.0
+                )
+            except DBAPIError as error:
+                if not is_passing(error):
+                    raise
+                raise StoreError(
+                    f"{self._where}: did not answer for {self._retry_seconds:g} s: {one_line(error)}"
+                ) from error
 
     def _was_kept(self, ticket: _Ticket | None, until: float) -> bool:
         """Whether a transaction was committed although its answer was lost."""

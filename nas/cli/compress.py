@@ -262,10 +262,10 @@ def _size(word: str) -> tuple[int, int]:
 
 
 def _checked(run: str) -> str:
+    from leaderboard.names import RUN_NAME
     from nas.errors import RecipeError
-    from nas.recipes.recipe import NAME
 
-    if re.fullmatch(NAME, run) is None:
+    if RUN_NAME.fullmatch(run) is None:
         raise RecipeError(f"--name {run!r}: letters, digits, '.', '_' and '-' are needed, 100 at most")
     return run
 

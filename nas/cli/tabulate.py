@@ -133,16 +133,14 @@ def _train(
 
 
 def _merge(what: list[str], out: Path | None, name: str | None, space: str | None) -> None:
-    import re
-
+    from leaderboard.names import RUN_NAME
     from nas.errors import RecipeError
-    from nas.recipes.recipe import NAME
     from nas.simulation.table import merge_tables, read_table, write_table
     from nas.simulation.validate_table import TRUSTED
 
     if len(what) < 2 or out is None:
         raise RecipeError("--merge takes two or more tables and --out: nas tabulate --merge A B --out C")
-    if name is not None and not re.fullmatch(NAME, name):
+    if name is not None and RUN_NAME.fullmatch(name) is None:
         raise RecipeError(f"--name {name!r}: letters, digits, and . _ - after the first of them")
     if space is not None:
         TRUSTED.add(space)

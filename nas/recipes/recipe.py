@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 import tomli_w
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from leaderboard.names import RUN_NAME
 from nas.core.fields import DescribedField, Help, fields_of
 from nas.core.units import parse_count
 from nas.cost.budget import Budget
@@ -30,9 +31,6 @@ def _count(value: Any) -> int | None:
 
 
 Count = Annotated[int | None, BeforeValidator(_count)]
-
-NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
-"""What a run may be called: it is also the name of its folder."""
 
 PROXY, LONGER = "short", "longer"
 """The plans of candidates and of re-training where nothing else is said."""
@@ -115,7 +113,7 @@ class Recipe(_Section):
 
     name: Annotated[
         str,
-        Field(pattern=f"^{NAME}$"),
+        Field(pattern=f"^{RUN_NAME.pattern}$"),
         Help("Name of the run and of its folder.", unset="the recipe's file name"),
     ] = "demo"
     scale: Annotated[Literal[2, 3, 4], Help("Factor of enlargement", words=(2, 3, 4))] = 4
