@@ -33,6 +33,7 @@ ONE_WORKER = (
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Groups by file where that saves a fixture; ``--dist loadgroup`` groups nothing with pytest 9.2."""
     from xdist.scheduler import LoadScopeScheduling
 
     class Scheduling(LoadScopeScheduling):
@@ -44,15 +45,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    store = Path(__file__).parent / "leaderboard" / "store"
     for item in items:
-        # What only reads results does it through the store, whose own tests run on both databases every time.
-        if (
-            isinstance(item, pytest.Function)
-            and hasattr(item, "callspec")
-            and ("postgresql" in item.callspec.params.values() and store not in item.path.parents)
-        ):
-            item.add_marker(pytest.mark.thorough)
         if item.get_closest_marker("gpu") and not torch.cuda.is_available():
             item.add_marker(pytest.mark.skip(reason="there is no CUDA device"))
         if item.get_closest_marker("unprivileged") and os.name == "posix" and os.geteuid() == 0:

@@ -12,9 +12,10 @@ import subprocess
 import sys
 
 PROGRAM = """
-import random, sys, time
+import sys, time
 import torch
 from nas.cost import counting
+from nas.samplers import RandomChooser
 from search_spaces.lightweight import Lightweight
 from search_spaces.published import PUBLISHED
 
@@ -26,12 +27,8 @@ if sys.argv[1] == "torch":
 began = time.process_time()
 cost = counting.measure(lambda: PUBLISHED["imdn"].build(4), 4)
 first = time.process_time() - began
-chooser, networks = random.Random(0), []
-while len(networks) < int(sys.argv[2]):
-    try:
-        networks.append(Lightweight(**{a.name: chooser.choice(a.options) for a in Lightweight.axes()}))
-    except ValueError:
-        continue
+chooser = RandomChooser(0)
+networks = [Lightweight.suggest(chooser) for _ in range(int(sys.argv[2]))]
 began = time.process_time()
 total = cost.multi_adds + sum(counting.cost_of(network, 4).multi_adds for network in networks)
 print(first, time.process_time() - began, total)

@@ -19,6 +19,16 @@ RECIPE: dict[str, Any] = {
 }
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Reading from PostgreSQL is thorough: all that reads does it through the store, tested on both."""
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents and here / "store" not in item.path.parents:
+            params = item.callspec.params if hasattr(item, "callspec") else {}
+            if "postgresql" in params.values():
+                item.add_marker(pytest.mark.thorough)
+
+
 def fill(store: Store, name: str = "x4-300k", trials: int = 60, retrained: int = 0) -> Study:
     """A study with finished, rejected, repeated and failed trials, and some re-trained ones."""
     study = store.open_study(name, recipe=RECIPE, space_digest="5d1f", code_version="0.1.0")

@@ -456,7 +456,7 @@ def test_dark_and_light_as_the_system_or_as_chosen(browser: Browser, board: str)
     browser.run("localStorage.clear()")
 
 
-@pytest.mark.parametrize("size", [(390, 844), pytest.param((1280, 720), marks=pytest.mark.thorough)])
+@pytest.mark.parametrize("size", [(390, 844), (1280, 720)])
 @pytest.mark.thorough
 def test_nothing_is_wider_than_the_window(
     browser: Browser, board: str, runs: Path, size: tuple[int, int]

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from leaderboard import deprecated as leaderboard
+from leaderboard.deprecated import NAMES as LEADERBOARD_NAMES
 from nas.core.deprecated import NAMES
 
 
@@ -16,7 +16,7 @@ def from_import(full_name: str) -> object:
     return getattr(importlib.import_module(module), name)
 
 
-@pytest.mark.parametrize(("old", "new"), [*leaderboard.NAMES.new_names.items(), *NAMES.new_names.items()])
+@pytest.mark.parametrize(("old", "new"), [*LEADERBOARD_NAMES.new_names.items(), *NAMES.new_names.items()])
 def test_an_old_path_gives_the_same_thing_and_names_the_new_path(old: str, new: str) -> None:
     with pytest.warns(DeprecationWarning, match=f"^{old} is now {new}$"):
         assert from_import(old) is from_import(new)

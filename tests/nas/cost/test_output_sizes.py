@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import subprocess
 import sys
 from collections import Counter
@@ -11,13 +10,13 @@ from typing import Any
 
 import pytest
 import torch
+from every_option import SPREAD, spread
 from levels import mostly_thorough
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from nas.cost.counting import largest_layer, on_meta
 from nas.cost.output_sizes import output_of
-from search_spaces.lightweight import Lightweight
 from search_spaces.published import PUBLISHED
 
 
@@ -54,16 +53,9 @@ def test_published_networks(name: str) -> None:
     assert answered["aten.convolution.default"] > 10
 
 
-def test_every_option_of_the_space() -> None:
-    chooser = random.Random(1)  # noqa: S311
-    drawn = 0
-    while drawn < 10:
-        try:
-            genotype = Lightweight(**{axis.name: chooser.choice(axis.options) for axis in Lightweight.axes()})
-        except ValueError:
-            continue
-        drawn += 1
-        assert compare(lambda genotype=genotype: genotype.build(2))
+@pytest.mark.parametrize("number", mostly_thorough(SPREAD, SPREAD[::3]))
+def test_every_option_of_the_space(number: int) -> None:
+    assert compare(lambda: spread(number).build(2))
 
 
 class Odd(nn.Module):

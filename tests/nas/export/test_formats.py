@@ -16,6 +16,7 @@ import onnx
 import pytest
 import skimage.data
 import torch
+from every_option import SPREAD, spread
 from levels import mostly_thorough, nightly
 from onnx import TensorProto, helper
 from PIL import Image
@@ -80,23 +81,8 @@ def network_of(genotype: Lightweight = SMALL, scale: int = 2) -> Network:
     )
 
 
-def spread(number: int) -> Lightweight:
-    """Genotypes that together take every option of every table: the n-th option of each, in turn.
-
-    Every second one has a block that takes all attentions, kernels and activations.
-    """
-    turn = number // 2
-    choices = {name: list(table)[turn % len(table)] for name, table in Lightweight.tables.items()}
-    if number % 2:
-        choices |= {"block": "rfdb"}
-    few = {"width": 16, "blocks": 4, "transformers": number % 2 * 2 or 1, "heads": 2, "depth": 2}
-    return Lightweight(**{**choices, **few})
-
-
 TRACED = ("imdn", "bsrn", "safmn")
 """Published networks that become ONNX thoroughly; all others nightly, and every part thoroughly."""
-
-SPREAD = range(2 * max(len(table) for table in Lightweight.tables.values()))
 
 
 def test_the_spread_takes_every_option_of_every_axis() -> None:

@@ -355,8 +355,8 @@ def test_rungs_train_ever_fewer_for_ever_longer_as_if_they_had_never_stopped(
     assert {one.genotype.id for one in chosen} == set(tally.front()) <= set(tally.rungs[2])
 
 
-@pytest.mark.parametrize("sampler", ["surrogate", pytest.param("tpe", marks=pytest.mark.thorough)])
 @pytest.mark.thorough
+@pytest.mark.parametrize("sampler", ["surrogate", "tpe"])
 def test_rungs_that_are_stopped_go_on_and_train_nothing_twice(
     small_recipe: Make, tmp_path: Path, sampler: str
 ) -> None:
