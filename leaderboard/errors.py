@@ -41,15 +41,17 @@ class UnknownStudyError(LeaderboardError):
 def not_of_the_run(run: str, id: str, known: Iterable[str]) -> str:
     """One line that says `id` is no network of `run`, with the nearest of the `known` ones."""
     ids = list(known)
-    near = difflib.get_close_matches(id, ids, n=1)
+    near = difflib.get_close_matches(id[:100], ids, n=1)
     hint = f"; did you mean {near[0]}?" if near else ""
-    return f"run {run!r} has no network {id!r}{hint} (it has {len(ids):,}; nas front {run} shows the best)"
+    return (
+        f"run {run!r} has no network {id!r:.100}{hint} (it has {len(ids):,}; nas front {run} shows the best)"
+    )
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:
     """One line that says `name` is no `kind`, with the nearest of the `known` names and all of them."""
     names = sorted(known)
-    near = difflib.get_close_matches(name, names, n=1)
+    near = difflib.get_close_matches(name[:100], names, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
     listed = ", ".join(names) if names else "none yet"
-    return f"unknown {kind} {name!r}{hint} (known: {listed})"
+    return f"unknown {kind} {name!r:.100}{hint} (known: {listed})"

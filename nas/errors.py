@@ -91,7 +91,8 @@ class Interrupted(NasError):  # noqa: N818  (an event, not a mistake)
 def unknown(kind: str, name: object, allowed: Iterable[object], *, where: str = "") -> RecipeError:
     """A RecipeError that names the nearest allowed word and lists them all."""
     words = [str(word) for word in allowed]
-    near = difflib.get_close_matches(str(name), words, n=1, cutoff=0.5)
+    text = str(name)[:100]
+    near = difflib.get_close_matches(text, words, n=1, cutoff=0.5)
     hint = f"; did you mean {near[0]!r}?" if near else ""
     place = f"{where}: " if where else ""
-    return RecipeError(f"{place}unknown {kind} {str(name)!r}{hint} (allowed: {', '.join(words)})")
+    return RecipeError(f"{place}unknown {kind} {text!r}{hint} (allowed: {', '.join(words)})")

@@ -23,6 +23,6 @@ def require_scale(scale: int) -> None:
 def unknown(kind: str, name: object, allowed: Iterable[object]) -> SpaceError:
     """A SpaceError that names the nearest allowed word and lists them all."""
     words = [str(word) for word in allowed]
-    near = difflib.get_close_matches(str(name), words, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(str(name)[:100], words, n=1, cutoff=0.5)
     hint = f"; did you mean {near[0]!r}?" if near else ""
-    return SpaceError(f"unknown {kind} {name!r}{hint} (allowed: {', '.join(words)})")
+    return SpaceError(f"unknown {kind} {name!r:.100}{hint} (allowed: {', '.join(words)})")

@@ -19,6 +19,7 @@ EVERYWHERE = {
     "leaderboard.errors",
     "leaderboard.deprecated",
     "leaderboard.names",
+    "leaderboard.untrusted",
     "search_spaces.errors",
 }
 """Modules that any package may import; they import none."""

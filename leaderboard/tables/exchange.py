@@ -1,8 +1,8 @@
 """Results from one place to another: a database taken into another one, trials as CSV, Parquet or JSON lines.
 
-Another format is a writer, a reader and one line in `FORMATS`. In a file, one row is one trial with all that
-is known of it (`leaderboard/tables/trials.py`); dicts and lists are JSON texts. Events, measurements and
-runtimes travel in databases only.
+Another format is a writer and a line in `FORMATS`, a reader and a line in `reading.READERS`. In a file, one
+row is one trial with all that is known of it (`leaderboard/tables/trials.py`); dicts and lists are JSON
+texts. Events, measurements and runtimes travel in databases only.
 """
 
 from __future__ import annotations
@@ -19,8 +19,10 @@ from leaderboard.errors import LeaderboardError, OlderSchemaError, unknown_name
 from leaderboard.store import Store
 from leaderboard.store.contents import Contents
 from leaderboard.store.database import copy_database, sqlite_url
+from leaderboard.store.imported import checked_contents
 from leaderboard.store.merging import Merged
-from leaderboard.tables.trials import STAMPS, contents_of, trials_frame
+from leaderboard.tables.reading import rows_of
+from leaderboard.tables.trials import COLUMNS, STAMPS, contents_of, trials_frame
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,20 +39,8 @@ def _write_csv(frame: pd.DataFrame, path: Path) -> None:
     _stamps_as_text(frame).to_csv(path, index=False, lineterminator="\n")
 
 
-def _read_csv(path: Path) -> pd.DataFrame:
-    import pandas as pd
-
-    return pd.read_csv(path, dtype=str, keep_default_na=False)
-
-
 def _write_parquet(frame: pd.DataFrame, path: Path) -> None:
     frame.to_parquet(path, index=False)
-
-
-def _read_parquet(path: Path) -> pd.DataFrame:
-    import pandas as pd
-
-    return pd.read_parquet(path)
 
 
 def _write_jsonl(frame: pd.DataFrame, path: Path) -> None:
@@ -60,17 +50,10 @@ def _write_jsonl(frame: pd.DataFrame, path: Path) -> None:
             file.write(json.dumps(dict(zip(shown.columns, values, strict=True)), ensure_ascii=False) + "\n")
 
 
-def _read_jsonl(path: Path) -> pd.DataFrame:
-    import pandas as pd
-
-    with path.open(encoding="utf-8") as file:
-        return pd.DataFrame([json.loads(line) for line in file if line.strip()], dtype=object)
-
-
-FORMATS: dict[str, tuple[Callable[[pd.DataFrame, Path], None], Callable[[Path], pd.DataFrame]]] = {
-    "csv": (_write_csv, _read_csv),
-    "parquet": (_write_parquet, _read_parquet),
-    "jsonl": (_write_jsonl, _read_jsonl),
+FORMATS: dict[str, Callable[[pd.DataFrame, Path], None]] = {
+    "csv": _write_csv,
+    "parquet": _write_parquet,
+    "jsonl": _write_jsonl,
 }
 
 
@@ -86,7 +69,7 @@ def export_results(store: Store, study: str | None, path: Path, format: str) -> 
     frame = trials_frame(store, [one.name for one in store.studies()] if study is None else [study])
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        FORMATS[format][0](frame, beside)
+        FORMATS[format](frame, beside)
         beside.replace(path)
     except OSError as error:
         raise LeaderboardError(f"{path}: cannot be written ({error.strerror or error})") from error
@@ -107,9 +90,10 @@ def import_results(
     """Takes what `source` holds into `store`, all or nothing; the second time nothing is new.
 
     `source` is a file of `export_results`, an SQLite file or the address of a database, of this or an older
-    version; it is only read. Its studies get `prefix` before their names, or the only one gets `name`.
-    `may_change` is where recipes of one study may differ, `absent` what a key means that one lacks
-    (`Store.merge` says what else happens). Raises `LeaderboardError` in one line.
+    version; it is only read, and every value is checked before it is taken in. Its studies get `prefix`
+    before their names, or the only one gets `name`. `may_change` is where recipes of one study may differ, `absent`
+    what a key means that one lacks (`Store.merge` says what else happens). Raises `LeaderboardError` in one
+    line.
     """
     with _opened(source) as (studies, contents):
         if name is not None and len(studies) != 1:
@@ -118,7 +102,7 @@ def import_results(
                 "one name is for one run, --prefix for several"
             )
         return store.merge(
-            contents,
+            lambda: (checked_contents(part, source) for part in contents()),
             rename=lambda old: prefix + old if name is None else name,
             may_change=may_change,
             absent=absent,
@@ -130,7 +114,7 @@ def _opened(source: str) -> Iterator[tuple[list[str], Callable[[], Iterator[Cont
     """The names of the studies there, and what gives all that is there."""
     path = Path(source)
     if path.suffix.lstrip(".") in FORMATS and "://" not in source:
-        found = contents_of(_read(path), source)
+        found = contents_of(rows_of(path, COLUMNS), source)
         yield [str((one.study or {})["name"]) for one in found], lambda: iter(found)
         return
     with tempfile.TemporaryDirectory(prefix="paretosr-") as folder:
@@ -150,13 +134,3 @@ def _opened(source: str) -> Iterator[tuple[list[str], Callable[[], Iterator[Cont
                 yield other.measured()
 
             yield names, contents
-
-
-def _read(path: Path) -> pd.DataFrame:
-    try:
-        return FORMATS[path.suffix.lstrip(".")][1](path)
-    except OSError as error:
-        raise LeaderboardError(f"{path}: cannot be read ({error.strerror or error})") from error
-    except ValueError as error:  # of pandas, pyarrow and json
-        said = " ".join(str(error).split())[:200]
-        raise LeaderboardError(f"{path}: is no {path.suffix[1:]} file ({said})") from error

@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from leaderboard.errors import LeaderboardError, unknown_name
+from leaderboard.names import shortened
 from leaderboard.store import Store
 from leaderboard.store.contents import Contents, Row
 from leaderboard.store.schema import COSTS, FAILURES, STAGES, STATES
+from leaderboard.untrusted import UntrustedError, parse_json
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -98,54 +102,76 @@ def _rows(contents: Contents) -> Iterator[Row]:
         yield row
 
 
-def contents_of(frame: pd.DataFrame, where: str) -> list[Contents]:
-    """The studies of a frame of `trials_frame`; raises `LeaderboardError` that names row and column."""
-    missing = [name for name in COLUMNS if name not in frame.columns]
-    if missing:
-        raise LeaderboardError(
-            f"{where}: has no column {missing[0]!r}; it has to be a file of nas export-results"
-        )
+def contents_of(rows: Iterable[Mapping[str, Any]], where: str) -> list[Contents]:
+    """The studies of rows with `COLUMNS`; raises `LeaderboardError` that names row and column."""
     found: dict[str, Contents] = {}
-    columns = [frame[name].tolist() for name in COLUMNS]
-    for number, values in enumerate(zip(*columns, strict=True), start=1):
-        row = {
-            name: _value(name, value, f"{where}, row {number}")
-            for name, value in zip(COLUMNS, values, strict=True)
-        }
-        _take_in(found, row, f"{where}, row {number}")
+    for number, values in enumerate(rows, start=1):
+        place = f"{where}, row {number}"
+        _take_in(found, {name: _value(name, values[name], place) for name in COLUMNS}, place)
     return list(found.values())
 
 
 def _value(name: str, value: Any, where: str) -> Any:
     """A cell as its column has it: None for what is missing; raises `LeaderboardError` for another kind."""
-    import pandas as pd
-
-    if value is None or value is pd.NaT or value == "" or value != value:
+    if value is None or (isinstance(value, str) and value == "") or value != value:  # NaN and NaT, too
         if name in (*_REQUIRED, *WHOLE):
             raise LeaderboardError(f"{where}: column {name!r} is empty")
         return None
+    kind, read = next(((kind, read) for names, kind, read in _KINDS if name in names), ("a text", _text))
     try:
-        if name in WHOLE:
-            whole = int(value)
-            if float(whole) != float(value):
-                raise ValueError
-            return whole
-        if name in NUMBERS and math.isfinite(float(value)):
-            return float(value)
-        if name in NUMBERS:
-            raise ValueError
-        if name in STAMPS:
-            stamp = pd.Timestamp(value)
-            return (stamp.tz_localize("UTC") if stamp.tzinfo is None else stamp).to_pydatetime()
-        if name in NESTED:
-            return json.loads(value)
-    except (TypeError, ValueError):
-        kinds = {"a whole number": WHOLE, "a number": NUMBERS, "a moment": STAMPS, "JSON": NESTED}
-        kind = next(kind for kind, names in kinds.items() if name in names)
-        raise LeaderboardError(f"{where}: column {name!r} is {str(value)[:60]!r}, not {kind}") from None
-    if name in WORDS and value not in WORDS[name]:
-        raise LeaderboardError(f"{where}: {unknown_name(name, str(value), WORDS[name])}")
-    return str(value)
+        found = read(value)
+    except UntrustedError as error:
+        raise LeaderboardError(f"{where}: column {name!r} {error}") from None
+    except (TypeError, ValueError, OverflowError):
+        raise LeaderboardError(f"{where}: column {name!r} is {shortened(value, 60)!r}, not {kind}") from None
+    if name in WORDS and found not in WORDS[name]:
+        raise LeaderboardError(f"{where}: {unknown_name(name, found, WORDS[name])}")
+    return found
+
+
+def _whole(value: Any) -> int:
+    """A whole number; of CSV its digits, of a column with gaps a float."""
+    if isinstance(value, str) and re.fullmatch("-?[0-9]{1,19}", value):
+        return int(value)
+    if isinstance(value, bool) or not isinstance(value, int | float) or value != int(value):
+        raise ValueError
+    return int(value)
+
+
+def _number(value: Any) -> float:
+    written = isinstance(value, str) and re.fullmatch(
+        r"[-+]?[0-9]{1,40}(\.[0-9]{0,40})?(e[-+]?[0-9]{1,3})?", value
+    )
+    if not written and (isinstance(value, bool) or not isinstance(value, int | float)):
+        raise ValueError
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError
+    return number
+
+
+def _moment(value: Any) -> datetime:
+    """A moment: as ISO 8601 writes it, or pandas has it; in UTC where it has no zone."""
+    moment = datetime.fromisoformat(value) if isinstance(value, str) else value.to_pydatetime()
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
+
+
+def _json(value: Any) -> Any:
+    return parse_json(_text(value))
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError
+    return value
+
+
+_KINDS: tuple[tuple[tuple[str, ...], str, Callable[[Any], Any]], ...] = (
+    (WHOLE, "a whole number", _whole),
+    (NUMBERS, "a number", _number),
+    (STAMPS, "a moment", _moment),
+    (NESTED, "JSON", _json),
+)
 
 
 def _take_in(found: dict[str, Contents], row: Row, where: str) -> None:

@@ -18,6 +18,9 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 MISSING: Any = ...
 """The default of a field that has none."""
 
+MOST_WHOLE = 2**63 - 1
+"""The greatest whole number of a field: what both databases store."""
+
 
 @dataclass(frozen=True)
 class Help:
@@ -74,10 +77,14 @@ class DescribedField:
         """What is needed instead of a value of the wrong type or range; "" for an allowed one."""
         low, high = self.help.low, self.help.high
         if self.kind is int and low is not None:
-            good = isinstance(value, int) and value >= low
-            return "" if good else f"a whole number of at least {low} is needed"
+            most = MOST_WHOLE if high is None else high
+            good = isinstance(value, int) and not isinstance(value, bool) and low <= value <= most
+            if good:
+                return ""
+            range = f"of at least {low}" if high is None else f"from {low} to {high}"
+            return f"a whole number {range} is needed"
         if self.kind is float and low is not None and high is not None:
-            good = isinstance(value, int | float) and low <= value <= high
+            good = isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high
             return "" if good else f"a number from {low} to {high} is needed"
         return ""
 

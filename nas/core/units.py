@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import re
 
+from leaderboard.names import shortened
 from nas.errors import RecipeError
+
+MOST = 10**18
+"""The greatest count."""
 
 SUFFIXES = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 
@@ -14,10 +18,14 @@ def parse_count(text: str | float) -> int:
 
     Raises RecipeError for anything else.
     """
-    match = re.fullmatch(r"\s*([0-9][0-9_]*(?:\.[0-9]+)?(?:e[0-9]{1,2})?)\s*([kmgt]?)\s*", str(text).lower())
+    match = re.fullmatch(
+        r"\s*([0-9][0-9_]*(?:\.[0-9]+)?(?:e[0-9]{1,2})?)\s*([kmgt]?)\s*", str(text).lower(), re.ASCII
+    )
     value = float(match[1]) * SUFFIXES[match[2]] if match else 0.0
     if value < 1:
-        raise RecipeError(f"{str(text)!r} is no count above zero (write 300000, 300k, 1.5M or 15G)")
+        raise RecipeError(f"{shortened(text)!r} is no count above zero (write 300000, 300k, 1.5M or 15G)")
+    if value > MOST:
+        raise RecipeError(f"{shortened(text)!r} is above {MOST:.0e}, the greatest count")
     return round(value)
 
 

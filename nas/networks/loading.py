@@ -167,14 +167,14 @@ def _of_file(path: Path, scale: int | None, name: str) -> Network:
     if not path.is_file():
         raise CheckpointError(f"{path}: there is no such file")
     weights, about = load_weights(path)
-    if "choices" not in about or "scale" not in about:
+    if "choices" not in about:
         raise CheckpointError(
             f"{path}: does not say which network it belongs to; give --weights {path} and the network's name"
         )
     if scale is not None and scale != about["scale"]:
         raise RecipeError(f"{path}: was trained for x{about['scale']}, not for x{scale}")
     try:
-        genotype = load_space(str(about.get("space", "lightweight"))).from_dict(about["choices"])
+        genotype = load_space(about["space"]).from_dict(about["choices"])
     except SpaceError as error:
         raise CheckpointError(f"{path}: {error}") from None
     module = genotype.build(about["scale"])

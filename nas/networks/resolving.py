@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
-import json
 import sys
-import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +13,7 @@ from typing import Any
 from torch import nn
 
 from leaderboard.store import Store
+from leaderboard.untrusted import UntrustedError, parse_json, parse_toml, read_text
 from nas.cost.budget import Cost
 from nas.cost.counting import cost_of, measure
 from nas.errors import RecipeError, unknown
@@ -100,12 +99,12 @@ def read_genotype(path: Path) -> Genotype:
     Raises RecipeError that begins with the file's name.
     """
     try:
-        text = path.read_text(encoding="utf-8")
-        table: Any = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+        text = read_text(path)
+        table: Any = parse_json(text) if path.suffix == ".json" else parse_toml(text)
     except OSError as error:
         raise RecipeError(f"{path}: cannot be read ({error.strerror or error})") from error
-    except ValueError as error:
-        raise RecipeError(f"{path}: is no {path.suffix[1:].upper()} ({error})") from error
+    except UntrustedError as error:
+        raise RecipeError(f"{path}: {error}") from error
     if not isinstance(table, dict):
         raise RecipeError(f"{path}: a genotype is a table of choices, not {type(table).__name__}")
     choices = dict(table)

@@ -6,7 +6,6 @@ A new setting is one field here, with its help and with what stored recipes with
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -14,8 +13,9 @@ from typing import Annotated, Any, Literal
 import tomli_w
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from leaderboard.names import RUN_NAME
-from nas.core.fields import DescribedField, Help, fields_of
+from leaderboard.names import RUN_NAME, shortened
+from leaderboard.untrusted import UntrustedError, check_plain, parse_toml, read_text
+from nas.core.fields import MOST_WHOLE, DescribedField, Help, fields_of
 from nas.core.units import parse_count
 from nas.cost.budget import Budget
 from nas.errors import NasError, RecipeError, unknown
@@ -37,6 +37,9 @@ PROXY, LONGER = "short", "longer"
 
 DEFAULT_PLANS = {"proxy": PROXY, "retrain": LONGER}
 
+MOST_COUNT = 10**9
+"""Of candidates, seeds and workers: more than any machine has time for."""
+
 MAY_CHANGE = frozenset(
     {
         *("trials", "hours", "target_hypervolume", "seeds_for_front"),
@@ -52,7 +55,7 @@ QUALITY_OBJECTIVES = ("psnr_db", "ssim")
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class SpaceSection(_Section):
@@ -121,8 +124,8 @@ class Recipe(_Section):
         "photos"
     )
     metric: Annotated[str, Help("Metric: `y_float`, `y_uint8` or `rgb`.")] = "y_float"
-    trials: Annotated[int, Field(ge=1), Help("Candidates that get a result.")] = 16
-    seed: Annotated[int, Field(ge=0), Help("Seed of sampling, weights and patches.")] = 0
+    trials: Annotated[int, Field(ge=1, le=MOST_COUNT), Help("Candidates that get a result.")] = 16
+    seed: Annotated[int, Field(ge=0, le=MOST_WHOLE), Help("Seed of sampling, weights and patches.")] = 0
     sampler: Annotated[
         str,
         Help("Sampler: `surrogate`, `tpe`, `evolution`, `nsga2`, `nsga3`, `gp` or `random`."),
@@ -132,11 +135,11 @@ class Recipe(_Section):
         "multi_adds",
     ]
     rungs: Annotated[
-        list[Annotated[int, Field(ge=1)]],
+        list[Annotated[int, Field(ge=1, le=10**12)]],
         Help("Steps to which ever fewer candidates train: 500,2000,8000.", unset="all to the plan's end"),
     ] = []
     seeds_for_front: Annotated[
-        int, Field(ge=1), Help("Seeds in all with which the front is trained, at the end.")
+        int, Field(ge=1, le=MOST_COUNT), Help("Seeds in all with which the front is trained, at the end.")
     ] = 1
     hours: Annotated[
         float | None,
@@ -155,7 +158,7 @@ class Recipe(_Section):
         str | None, Help("Run whose results initialise the sampler.", metavar="NAME", unset="none")
     ] = None
     executor: Annotated[str, Help("Executor: `inline`, `processes` or `ray`.")] = "inline"
-    workers: Annotated[int, Field(ge=1), Help("Candidates trained concurrently.")] = 1
+    workers: Annotated[int, Field(ge=1, le=MOST_COUNT), Help("Candidates trained concurrently.")] = 1
     device: Annotated[str, Help("Device: `auto`, `cpu`, `cuda` (all), or `cuda:0,cuda:1`.")] = "auto"
     time_limit_seconds: Annotated[
         float | None,
@@ -316,11 +319,11 @@ def load_recipe(path: Path) -> Recipe:
     Raises RecipeError: the file, the section, the key or value, and what is allowed.
     """
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        table = parse_toml(read_text(path))
     except OSError as error:
         raise RecipeError(f"{path}: cannot be read ({error.strerror or error})") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path}: is no TOML ({error})") from error
+    except UntrustedError as error:
+        raise RecipeError(f"{path}: {error}") from error
     return make_recipe({"name": path.stem, **table}, where=path.name)
 
 
@@ -331,6 +334,10 @@ def load_or_embedded(path: Path | None) -> Recipe:
 
 def make_recipe(table: dict[str, Any], where: str = "recipe") -> Recipe:
     """A checked recipe from plain values. Raises RecipeError that begins with ``where``."""
+    try:
+        check_plain(table)
+    except UntrustedError as error:
+        raise RecipeError(f"{where}: {error}") from None
     if "compress" in table:
         raise RecipeError(
             f"{where}: is a compression and no search; its own nas compress command goes on with it"
@@ -363,4 +370,4 @@ def _explained(error: ValidationError, where: str) -> str:
         return str(unknown("key", key, model.model_fields, where=where + section))
     if first["type"] == "value_error":
         return f"{where}{section}: {key}: {first['ctx']['error']}"
-    return f"{where}{section}: {key} = {first['input']!r}: {first['msg'].lower()}"
+    return f"{where}{section}: {key} = {shortened(repr(first['input']))}: {first['msg'].lower()}"

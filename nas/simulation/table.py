@@ -14,6 +14,8 @@ from typing import Any
 
 import pandas as pd
 
+from leaderboard.tables.reading import read_parquet_frame
+from leaderboard.untrusted import parse_json
 from nas.core.files import write_text, write_whole
 from nas.core.units import format_seconds
 from nas.simulation.validate_table import (
@@ -30,7 +32,7 @@ from nas.simulation.validate_table import (
 from search_spaces import Genotype, Space
 
 METADATA = b"paretosr.table"
-MOST_ROWS, MOST_COLUMNS, MOST_CARD_BYTES = 5_000_000, 200, 4 << 20
+MOST_CARD_BYTES = 4 << 20
 
 ABOUT = ("space", "only", "space_digest", "scale", "metric", "data_digest", "rungs", "goes_on")
 """What the cards of two tables must have in common to be one."""
@@ -73,25 +75,15 @@ def make_table(
 
 def read_table(path: Path) -> Table:
     """The table of a file. Raises TableError, in one line, for whatever is wrong with it."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     try:
-        file = pq.ParquetFile(path)
-        metadata = file.metadata
-        if metadata.num_rows > MOST_ROWS or metadata.num_columns > MOST_COLUMNS:
-            raise TableError(
-                f"{path}: {metadata.num_rows:,} rows and {metadata.num_columns} columns; "
-                f"at most {MOST_ROWS:,} and {MOST_COLUMNS} are read"
-            )
-        text = (metadata.metadata or {}).get(METADATA)
+        frame, metadata = read_parquet_frame(path)
+        text = metadata.get(METADATA)
         if text is None:
             raise TableError(f"{path}: is no table of nas tabulate (it has no data card)")
         if len(text) > MOST_CARD_BYTES:
             raise TableError(f"{path}: its data card has {len(text):,} bytes")
-        card = json.loads(text)
-        frame = file.read().to_pandas()
-    except (OSError, ValueError, RecursionError, pa.ArrowException) as error:
+        card = parse_json(text)
+    except (OSError, ValueError) as error:
         raise TableError(f"{path}: is no readable table ({line_of(error)})") from None
     return make_table(card, frame, where=str(path))
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from leaderboard.untrusted import UntrustedError, parse_json
 from nas.errors import NasError
 from search_spaces import SPACES, Genotype, Space, SpaceError, load_space
 
@@ -149,13 +149,20 @@ def genotypes_of(frame: pd.DataFrame, card: dict[str, Any], where: str) -> dict[
         index=False
     ):
         try:
-            genotype = space.from_dict(json.loads(text))
-        except (SpaceError, ValueError, TypeError, RecursionError) as error:
+            genotype = space.from_dict(_choices(text))
+        except ValueError as error:
             raise TableError(f"{where}: genotype {name!r:.60}: {line_of(error)}") from None
         if genotype.id != name:
             raise TableError(f"{where}: genotype {name!r:.60} has the choices of {genotype.id}")
         genotypes[name] = genotype
     return genotypes
+
+
+def _choices(text: str) -> dict[str, Any]:
+    choices = parse_json(text)
+    if not isinstance(choices, dict):
+        raise UntrustedError(f"is {shortened(choices)}, and no table of choices")
+    return choices
 
 
 def space_class(name: str, where: str | None) -> type[Genotype]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 import struct
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,16 +15,22 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from leaderboard.names import SPACE_NAME, shortened
+from leaderboard.untrusted import UntrustedError, parse_json
 from nas.core.files import write_whole
 from nas.errors import CheckpointError
 from search_spaces import Genotype, SpaceError, load_space
+from search_spaces.errors import SCALES
 
 WEIGHTS = "weights.safetensors"
 STATE = "state.pt"
 
+MOST_HEADER_BYTES = 4 * 2**20
+"""Of the header of a file of weights: names, shapes and the description of its network."""
+
 _UNREADABLE = (
     *(OSError, RuntimeError, ValueError, EOFError, LookupError, AttributeError, TypeError, AssertionError),
-    *(struct.error, pickle.UnpicklingError),
+    *(MemoryError, ArithmeticError, struct.error, pickle.UnpicklingError, zipfile.BadZipFile),
 )
 """What torch raises for a file that is cut off or no such file; it has no common type."""
 
@@ -37,13 +44,37 @@ def save_weights(path: Path, weights: Mapping[str, Tensor], about: Mapping[str, 
 
 
 def load_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The weights and what the header says about them. Raises CheckpointError for a damaged file."""
+    """The weights and what the header says about them.
+
+    Where it has ``choices``, then these are a table, ``space`` is the name of a space and ``scale`` one of
+    2, 3, 4. Raises CheckpointError for a damaged file.
+    """
     try:
-        with safe_open(path, framework="pt") as file:
-            about = json.loads((file.metadata() or {}).get("paretosr", "{}"))
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+        if length > MOST_HEADER_BYTES:
+            raise UntrustedError(f"its header is larger than {MOST_HEADER_BYTES:,} bytes")
+        with safe_open(path, framework="pt") as opened:
+            about = parse_json((opened.metadata() or {}).get("paretosr", "{}"))
+        _check_about(about)
         return load_file(path), about
     except (OSError, SafetensorError, ValueError) as error:
-        raise CheckpointError(f"{path}: no readable weights ({error})") from error
+        raise CheckpointError(f"{path}: no readable weights ({shortened(error, 300)})") from error
+
+
+def _check_about(about: Any) -> None:
+    if not isinstance(about, dict):
+        raise UntrustedError(f"its description is {shortened(repr(about))}, and no table")
+    if "choices" not in about:
+        return
+    if not isinstance(about["choices"], dict):
+        raise UntrustedError(f"choices = {shortened(repr(about['choices']))}: a table is needed")
+    scale = about.get("scale")
+    if type(scale) is not int or scale not in SCALES:
+        raise UntrustedError(f"scale = {shortened(repr(scale))} (allowed: {', '.join(map(str, SCALES))})")
+    space = about.setdefault("space", "lightweight")
+    if not isinstance(space, str) or SPACE_NAME.fullmatch(space) is None:
+        raise UntrustedError(f"space = {shortened(repr(space))}: the name of a space is needed")
 
 
 def load_described(path: Path) -> tuple[Genotype, int, nn.Module]:
@@ -52,12 +83,12 @@ def load_described(path: Path) -> tuple[Genotype, int, nn.Module]:
     Raises CheckpointError for a damaged file, one that says nothing, and one whose weights do not fit.
     """
     weights, about = load_weights(path)
-    if "choices" not in about or about.get("scale") not in (2, 3, 4):
+    if "choices" not in about:
         raise CheckpointError(f"{path}: does not say which network its weights belong to")
     try:
-        genotype = load_space(str(about.get("space", "lightweight"))).from_dict(about["choices"])
+        genotype = load_space(about["space"]).from_dict(about["choices"])
         network = genotype.build(about["scale"])
-    except (SpaceError, TypeError) as error:
+    except SpaceError as error:
         raise CheckpointError(f"{path}: {error}") from error
     put_weights(network, weights, path)
     return genotype, about["scale"], network
@@ -79,10 +110,19 @@ def put_weights(
     """
     own = network.state_dict()
     missing, strange = sorted(own.keys() - weights.keys()), sorted(weights.keys() - own.keys())
-    other = [name for name in own if name in weights and own[name].shape != weights[name].shape]
+    both = [name for name in own if name in weights]
+    found = {
+        "missing": missing,
+        "not known": strange,
+        "of another shape": [name for name in both if own[name].shape != weights[name].shape],
+        "of another type": [name for name in both if not _same_type(own[name], weights[name])],
+    }
+    if not any(found.values()):
+        found["with a number that is not finite"] = [name for name in both if not _is_finite(weights[name])]
     problems = [
-        f"{len(names)} {kind} ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})"
-        for kind, names in (("missing", missing), ("not known", strange), ("of another shape", other))
+        f"{len(names)} {kind} ({', '.join(shortened(name) for name in names[:3])}"
+        f"{', ...' if len(names) > 3 else ''})"
+        for kind, names in found.items()
         if names
     ]
     if problems:
@@ -91,6 +131,15 @@ def put_weights(
         network.load_state_dict(weights)
     except (RuntimeError, SafetensorError) as error:
         raise CheckpointError(f"{path}: does not fit {name} ({str(error).splitlines()[0]})") from error
+
+
+def _same_type(own: Tensor, other: Tensor) -> bool:
+    """Whether the other is as dense and of the same kind of number, so that loading converts nothing."""
+    return own.dtype == other.dtype and other.layout == torch.strided and other.device.type == "cpu"
+
+
+def _is_finite(tensor: Tensor) -> bool:
+    return not tensor.is_floating_point() or bool(torch.isfinite(tensor).all())
 
 
 def save_state(path: Path, state: Mapping[str, Any]) -> None:
@@ -110,7 +159,19 @@ def load_pickled(path: Path, what: str) -> Any:
     Raises CheckpointError that says there is no readable ``what``.
     """
     try:
+        _refuse_packed(path)
         return torch.load(path, map_location="cpu", weights_only=True)
     except _UNREADABLE as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise CheckpointError(f"{path}: no readable {what} ({reason})") from error
+        raise CheckpointError(f"{path}: no readable {what} ({shortened(reason, 300)})") from error
+
+
+def _refuse_packed(path: Path) -> None:
+    """Raise ValueError for an archive that unpacks to more than its size; ``torch.save`` packs nothing."""
+    if not zipfile.is_zipfile(path):
+        return
+    with zipfile.ZipFile(path) as archive:
+        unpacked = sum(entry.file_size for entry in archive.infolist())
+    size = path.stat().st_size
+    if unpacked > size:
+        raise ValueError(f"it unpacks to {unpacked:,} bytes from {size:,}, which torch.save does not write")

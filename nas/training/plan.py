@@ -55,9 +55,9 @@ class Plan:
     is not allowed.
     """
 
-    steps: Annotated[int, Help("Training steps.", low=1, unset="the plan's")]
-    batch: Annotated[int, Help("Patches of a step.", low=1)] = 16
-    lr_patch: Annotated[int, Help("Side of a patch, in LR pixels.", low=8)] = 48
+    steps: Annotated[int, Help("Training steps.", low=1, high=10**12, unset="the plan's")]
+    batch: Annotated[int, Help("Patches of a step.", low=1, high=65_536)] = 16
+    lr_patch: Annotated[int, Help("Side of a patch, in LR pixels.", low=8, high=4096)] = 48
     lr: Annotated[float, Help("Learning rate, reached after `warmup_steps`.", low=0, high=1)] = 2e-4
     lr_end: Annotated[float, Help("Where a cosine ends.", low=0, high=1)] = 6.25e-6
     schedule: Annotated[str, Help("Learning rate over the steps", words=tuple(SCHEDULES))] = "cosine"
@@ -131,7 +131,7 @@ class Plan:
             if value is None and field.default is None:
                 continue
             if needed := field.check(value):
-                raise RecipeError(f"plan: {name} = {value!r}; {needed}")
+                raise RecipeError(f"plan: {name} = {value!r:.80}; {needed}")
             if field.help.words and value not in field.help.words:
                 raise unknown(name, value, field.help.words, where="plan")
         if self.lr == 0:
@@ -197,9 +197,9 @@ PLANS: dict[str, Plan] = {
 """Named plans; PROXY and FULL are values of one class."""
 
 
-def named_plan(name: str, **changes: Any) -> Plan:
+def named_plan(name: str, /, **changes: Any) -> Plan:
     """The plan called ``name`` with some fields changed. Raises RecipeError for unknown names."""
-    if name not in PLANS:
+    if not isinstance(name, str) or name not in PLANS:
         raise unknown("plan", name, PLANS)
     allowed = [field.name for field in fields(Plan)]
     for key in changes:

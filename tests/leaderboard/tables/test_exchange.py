@@ -31,7 +31,7 @@ def make_source(fill_store: Any) -> Callable[[Store], None]:
         named = {"stage": "seeds", "seed": 3, "name": "imdn, the net", "parts": [parts], "rung": 1}
         trial = propose(store, study.id, 90, **named)
         own = {"seed": 3, "checkpoint_sha256": DIGEST, "curve": [(0, 0.1 + 0.2, None)]}
-        record(store, trial.id, 90, **own, worker='odd, "name"\n\'')
+        record(store, trial.id, 90, **own, worker='odd, "name"\'')
         propose(store, study.id, 91)
         propose(store, other.id, 92, state="waiting")
         store.add_event(study.id, "rung", trial_id=trial.id, details={"to": 1})
@@ -337,7 +337,7 @@ def test_a_file_that_is_no_export_is_one_line_with_its_place(
         ("psnr_db", 2, "thirty", r"row 3: column 'psnr_db' is 'thirty', not a number"),
         ("psnr_db", 2, "", r"row 3: column 'psnr_db' is empty, and the trial is finished"),
         ("number", 0, "1.5", r"row 1: column 'number' is '1\.5', not a whole number"),
-        ("choices", 1, "{", r"row 2: column 'choices' is '\{', not JSON"),
+        ("choices", 1, "{", r"row 2: column 'choices' is no JSON"),
         ("created_at", 0, "soon", r"row 1: column 'created_at' is 'soon', not a moment"),
         ("genotype", 0, "", r"row 1: column 'genotype' is empty"),
         ("metric", 0, "", r"row 1: column 'metric' is empty, and the row has a protocol"),
@@ -356,9 +356,9 @@ def test_a_file_that_is_no_export_is_one_line_with_its_place(
     table.drop(columns="protocol").to_csv(bad, index=False)
     with pytest.raises(LeaderboardError, match=r"bad\.csv: has no column 'protocol'"):
         import_results(store, str(bad))
-    for name in ("a.parquet", "a.jsonl"):
+    for name, words in (("a.parquet", "is no Parquet file"), ("a.jsonl", "line 1 is no JSON")):
         (tmp_path / name).write_text("{nothing of the kind")
-        with pytest.raises(LeaderboardError, match=rf"{name}: is no {name[2:]} file"):
+        with pytest.raises(LeaderboardError, match=rf"{name}: {words}"):
             import_results(store, str(tmp_path / name))
     with pytest.raises(LeaderboardError, match=r"none\.csv: cannot be read"):
         import_results(store, str(tmp_path / "none.csv"))
