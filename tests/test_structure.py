@@ -50,7 +50,7 @@ MAY_IMPORT = {
     "nas.calibration": f"leaderboard.fronts leaderboard.store {TRAINED} nas.recipes nas.samplers nas.search",
     "nas.compression": f"leaderboard.store {TRAINED} nas.evaluation nas.export nas.metrics nas.pruning "
     "nas.recipes nas.search",
-    "nas.simulation": "leaderboard.fronts leaderboard.store leaderboard.views "
+    "nas.simulation": "leaderboard.fronts leaderboard.store leaderboard.tables leaderboard.views "
     f"{TRAINED} nas.calibration nas.evaluation nas.recipes nas.samplers nas.search",
     "nas.cli": "leaderboard.page leaderboard.site leaderboard.sources leaderboard.store leaderboard.tables "
     f"leaderboard.views {TRAINED} nas.calibration nas.compression nas.evaluation nas.export nas.imaging "

@@ -8,9 +8,9 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
@@ -36,6 +36,15 @@ def _plain(value: Any) -> Any:
     except UntrustedError as error:
         raise ValueError(str(error)) from None
     return value
+
+
+def _one_of(words: Sequence[str]) -> AfterValidator:
+    def check(text: str) -> str:
+        if text not in words:
+            raise ValueError(f"one of {', '.join(words)} is needed")
+        return text
+
+    return AfterValidator(check)
 
 
 Id = Annotated[str, _matching(ID, "an id of letters, digits, '.', '_' and '-'")]
@@ -148,21 +157,21 @@ class EvaluationModel(_Provenance):
 class TrialModel(_Row):
     """A candidate, without the numbers that a database gives."""
 
-    stage: Literal[STAGES]
+    stage: Annotated[str, _one_of(STAGES)]
     number: Small
     genotype_id: Id
     scale: Scale
     seed: Seed
     rung: Small
     protocol_id: Id | None
-    state: Literal[STATES]
+    state: Annotated[str, _one_of(STATES)]
     attempt: Small
     owner: Line | None
     lease_until: datetime | None
     worker: Line | None
     excess: dict[Line, Number]
     measured: dict[Line, Number] | None
-    failure: Literal[FAILURES] | None
+    failure: Annotated[str, _one_of(FAILURES)] | None
     reason: Line | None
     created_at: datetime
     finished_at: datetime | None
@@ -172,7 +181,7 @@ class TrialModel(_Row):
 class EventModel(_Row):
     """Something that happened."""
 
-    kind: Literal[EVENTS]
+    kind: Annotated[str, _one_of(EVENTS)]
     at: datetime
     worker: Line | None
     device: Line | None
@@ -208,8 +217,8 @@ class RuntimeModel(_Provenance):
     width: Size
     batch: Size
     threads: Small
-    precision: Literal[PRECISIONS]
-    engine: Literal[ENGINES]
+    precision: Annotated[str, _one_of(PRECISIONS)]
+    engine: Annotated[str, _one_of(ENGINES)]
     median_ms: Milliseconds
     p5_ms: Milliseconds
     p95_ms: Milliseconds

@@ -91,9 +91,9 @@ def import_results(
 
     `source` is a file of `export_results`, an SQLite file or the address of a database, of this or an older
     version; it is only read, and every value is checked before it is taken in. Its studies get `prefix`
-    before their names, or the only one gets `name`. `may_change` is where recipes of one study may differ, `absent`
-    what a key means that one lacks (`Store.merge` says what else happens). Raises `LeaderboardError` in one
-    line.
+    before their names, or the only one gets `name`. `may_change` is where recipes of one study may differ,
+    `absent` what a key means that one lacks (`Store.merge` says what else happens). Raises `LeaderboardError`
+    in one line.
     """
     with _opened(source) as (studies, contents):
         if name is not None and len(studies) != 1:

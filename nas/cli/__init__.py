@@ -7,6 +7,7 @@ options are made when it is called, so that ``nas --help`` starts at once.
 from __future__ import annotations
 
 import inspect
+import io
 import logging
 import os
 import sys
@@ -100,11 +101,20 @@ def root(
 
 
 def main() -> None:
-    """Run the command line: a mistake is one line on standard error and exit status 2."""
-    from nas.cli.failures import message_of
+    """Run the command line: a mistake is one line on standard error and exit status 2.
 
+    An unexpected error is one, too, and names the file with its traceback.
+    """
+    from nas.cli.failures import message_of, unexpected, unreadable_argument
+
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal without Unicode stops nothing
     logging.basicConfig(format="nas: %(message)s")
     logging.getLogger("nas").setLevel(logging.INFO)
+    if problem := unreadable_argument():
+        sys.stderr.write(f"nas: {problem}\n")
+        sys.exit(2)
     try:
         app()
     except KeyboardInterrupt:
@@ -114,8 +124,5 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
     except Exception as error:
-        message = message_of(error)
-        if message is None:
-            raise
-        sys.stderr.write(f"nas: {message}\n")
+        sys.stderr.write(f"nas: {message_of(error) or unexpected(error)}\n")
         sys.exit(2)

@@ -118,6 +118,8 @@ class OnnxNetwork(nn.Module):
         try:
             self.least = int(about.get(LEAST, 1))
             told = int(about[SCALE]) if SCALE in about else None
+            if not 1 <= self.least <= MOST_LEAST:
+                raise ValueError(f"{LEAST} is {self.least}; 1 to {MOST_LEAST} are allowed")
         except ValueError as error:
             raise ExportError(f"{path}: its metadata are damaged ({error})") from error
         self.scale = self._probe()
