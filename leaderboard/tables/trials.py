@@ -152,7 +152,9 @@ def _number(value: Any) -> float:
 
 def _moment(value: Any) -> datetime:
     """A moment: as ISO 8601 writes it, or pandas has it; in UTC where it has no zone."""
-    moment = datetime.fromisoformat(value) if isinstance(value, str) else value.to_pydatetime()
+    moment = datetime.fromisoformat(value) if isinstance(value, str) else value
+    if not isinstance(moment, datetime):
+        raise TypeError
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
 
 
@@ -182,20 +184,48 @@ def _take_in(found: dict[str, Contents], row: Row, where: str) -> None:
     if contents.study != study:
         raise LeaderboardError(f"{where}: run {row['study']!r} has another recipe than in the rows before")
     genotype, protocol = row["genotype"], row["protocol"]
-    contents.genotypes[genotype] = {"id": genotype, **{name: row[name] for name in _OF_NETWORK[1:]}}
-    contents.costs[genotype, row["scale"]] = {
+    network = {"id": genotype, **{name: row[name] for name in _OF_NETWORK[1:]}}
+    _keep(contents.genotypes, genotype, network, f"{where}: network {genotype!r}")
+    cost = {
         **{"genotype_id": genotype, "scale": row["scale"], "parts": row["parts"]},
         **{name: row[name] for name in COSTS},
     }
-    if protocol is not None and protocol not in contents.protocols:
-        contents.protocols[protocol] = _protocol(row, where)
+    _keep(contents.costs, (genotype, row["scale"]), cost, f"{where}: the cost of network {genotype!r}")
+    if protocol is None:
+        _require_none(row, _OF_PROTOCOL, f"{where}: the trial has no protocol")
+    else:
+        _keep(contents.protocols, protocol, _protocol(row, where), f"{where}: protocol {protocol!r}")
     trial = {name: row[name] for name in _OF_TRIAL if name not in ("genotype", "protocol")}
     trial |= {"genotype_id": genotype, "protocol_id": protocol, "lease_until": None, "result": None}
     trial["excess"] = trial["excess"] or {}
     if row["state"] in ("finished", "repeated"):
         trial["result"] = genotype, str(protocol), row["seed"]
-        contents.evaluations.setdefault(trial["result"], _result(row, where))
+        evaluation = f"{where}: the evaluation of network {genotype!r}"
+        _keep(contents.evaluations, trial["result"], _result(row, where), evaluation)
+    else:
+        _require_none(row, (*_OF_RESULT, "evaluated_at"), f"{where}: the trial is {row['state']}")
     contents.trials.append(trial)
+
+
+def _keep(rows: dict[Any, Row], key: Any, row: Row, what: str) -> None:
+    """Put a row in; raises `LeaderboardError` where another one of that key is there."""
+    known = rows.setdefault(key, row)
+    different = [name for name in row if known[name] != row[name] and name not in _OF_A_ROW]
+    if different:
+        name = different[0]
+        raise LeaderboardError(
+            f"{what} has {name} = {shortened(row[name])!r}, and {shortened(known[name])!r} in a row before"
+        )
+
+
+def _require_none(row: Row, names: Sequence[str], what: str) -> None:
+    for name in names:
+        if row[name] is not None:
+            raise LeaderboardError(f"{what}, and {name} = {shortened(row[name])!r}")
+
+
+_OF_A_ROW = ("created_at",)
+"""What a row of the file has in place of something that the file does not tell."""
 
 
 def _protocol(row: Row, where: str) -> Row:

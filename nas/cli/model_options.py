@@ -72,7 +72,7 @@ class RecipeOptions:
 
         fields = recipe_fields()
         return {
-            key: between_commas(value) if fields[key].several else value
+            key: list(_several(fields[key], value)) if fields[key].several else value
             for key, value in options.items()
             if value is not None
         }

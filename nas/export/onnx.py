@@ -27,6 +27,9 @@ SCALE, LEAST = "paretosr.scale", "paretosr.least"
 """Names in a file's metadata: the scale, and the smallest height and width that it was traced for."""
 
 LEAST_SIDE, MOST_SIDE = 16, 2**14
+MOST_LEAST = 1024
+"""Of the smallest height and width that a file may say it was traced for."""
+
 EXAMPLE = (2, 3, 37, 45)
 
 _INSTALL = "pip install 'paretosr[export]'"

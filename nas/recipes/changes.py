@@ -71,7 +71,7 @@ def _value(section: str, name: str, text: str) -> Any:
         return value
     if section == "space" and name.startswith("only."):
         return [_option(option.strip()) for option in text.split(",")]
-    return text
+    return _option(text) if section == "budget" else text
 
 
 def _option(text: str) -> int | float | bool | str:

@@ -55,7 +55,7 @@ QUALITY_OBJECTIVES = ("psnr_db", "ssim")
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class SpaceSection(_Section):
