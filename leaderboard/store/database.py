@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import shutil
 import sqlite3
 import time
@@ -18,7 +19,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import (
+    JSON,
     Connection,
+    DateTime,
     Engine,
     MetaData,
     Table,
@@ -33,8 +36,16 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, SQLAlchemyError
 from sqlalchemy.pool import NullPool, StaticPool
 
-from leaderboard.errors import LeaderboardError, NewerSchemaError, OlderSchemaError, StoreError
+from leaderboard.errors import (
+    DamagedValueError,
+    LeaderboardError,
+    NewerSchemaError,
+    OlderSchemaError,
+    StoreError,
+)
+from leaderboard.store.column_types import StoredJson, UtcDateTime
 from leaderboard.store.schema import SCHEMA_VERSION, TableBase
+from leaderboard.store.untrusted_sqlite import VALUE_BYTES, distrust
 
 Result = TypeVar("Result")
 
@@ -110,6 +121,8 @@ def said(where: str) -> Iterator[None]:
     """Turns what a database driver raises into one line that names the database."""
     try:
         yield
+    except DamagedValueError as error:
+        raise StoreError(f"{where}: is damaged: {error}") from error
     except LeaderboardError:
         raise
     except ImportError as error:
@@ -193,6 +206,7 @@ def _engine(url: URL, path: Path | None, *, read_only: bool) -> Engine:
     @event.listens_for(engine, "connect")
     def prepare(connection: Any, record: object) -> None:
         connection.isolation_level = None  # we say BEGIN ourselves: the driver's own comes too late
+        distrust(connection, path)
         connection.execute("PRAGMA foreign_keys = ON")
         if not read_only:
             _write_ahead(connection)
@@ -308,6 +322,7 @@ def copy_database(url: str, path: Path) -> None:
             with source.connect() as reading, target.execution_options(writing=True).begin() as writing:
                 _migrate(writing, str(_revision(reading)))
                 there, here = MetaData(), MetaData()
+                event.listen(there, "column_reflect", _read_with_care)
                 there.reflect(reading)
                 here.reflect(writing)
                 for table in here.sorted_tables:
@@ -316,6 +331,14 @@ def copy_database(url: str, path: Path) -> None:
         finally:
             source.dispose()
             target.dispose()
+
+
+def _read_with_care(inspector: Any, table: Table, column: Any) -> None:
+    """Gives a reflected column the type of ours that refuses a damaged value."""
+    if isinstance(column["type"], JSON):
+        column["type"] = StoredJson(optional=True)
+    elif isinstance(column["type"], DateTime):
+        column["type"] = UtcDateTime()
 
 
 def _copy_rows(reading: Connection, source: Table, writing: Connection, target: Table) -> None:
@@ -376,7 +399,10 @@ def one_line(error: Exception) -> str:
         "not a database": "is not a results database (no SQLite file)",
         "malformed": "is damaged (the file is no longer a whole SQLite database)",
         "is locked": f"is locked by another program for more than {BUSY_SECONDS:g} s",
+        "too big": f"a value of more than {VALUE_BYTES / 2**20:g} MiB can be neither read nor written",
     }
+    if undecodable := re.match(r"Could not decode to UTF-8 column '(\w*)'", said):
+        return f"is damaged: a text of {undecodable[1]} is not UTF-8"
     for sign, words in plain.items():
         if sign in said:
             return words
