@@ -44,6 +44,7 @@ from leaderboard.errors import (
     StoreError,
 )
 from leaderboard.store.column_types import StoredJson, UtcDateTime
+from leaderboard.store.migration_copy import keep_copy, remove_copy
 from leaderboard.store.schema import SCHEMA_VERSION, TableBase
 from leaderboard.store.untrusted_sqlite import VALUE_BYTES, distrust
 
@@ -83,7 +84,7 @@ def open_engine(url: str, *, read_only: bool, retry_seconds: float) -> tuple[Eng
         engine = _engine(parsed, path, read_only=read_only)
         try:
             waiting_for_server(
-                lambda: _bring_up_to_date(engine, where, read_only=read_only),
+                lambda: _bring_up_to_date(engine, path, where, read_only=read_only),
                 lambda error: _opening_patience(error, retry_seconds),
             )
         except BaseException:
@@ -276,11 +277,20 @@ def _write_ahead(connection: sqlite3.Connection) -> None:
             time.sleep(0.05)
 
 
-def _bring_up_to_date(engine: Engine, where: str, *, read_only: bool) -> None:
-    """Makes or migrates the tables; two that open the same new database at once take turns."""
+def _bring_up_to_date(engine: Engine, path: Path | None, where: str, *, read_only: bool) -> None:
+    """Makes or migrates the tables; two that open the same new database at once take turns.
+
+    While the SQLite file `path` is migrated, a copy of it lies beside it.
+    """
     with engine.connect() as connection:
-        if _revision(connection) == SCHEMA_VERSION:
-            return
+        up_to_date = _revision(connection) == SCHEMA_VERSION
+    if not up_to_date:
+        _make_or_migrate(engine, path, where, read_only=read_only)
+    if path is not None and not read_only:
+        remove_copy(path, SCHEMA_VERSION)
+
+
+def _make_or_migrate(engine: Engine, path: Path | None, where: str, *, read_only: bool) -> None:
     with engine.execution_options(writing=not read_only).begin() as connection:
         if engine.dialect.name == "postgresql" and not read_only:
             connection.execute(select(func.pg_advisory_xact_lock(OPENING_LOCK)))
@@ -304,8 +314,10 @@ def _bring_up_to_date(engine: Engine, where: str, *, read_only: bool) -> None:
             )
         if revision is None:
             _create(connection)
-        else:
-            _migrate(connection)
+            return
+        if path is not None:
+            keep_copy(path, SCHEMA_VERSION)
+        _migrate(connection)
 
 
 def copy_database(url: str, path: Path) -> None:
