@@ -22,6 +22,10 @@ class OlderSchemaError(StoreError):
     """The results database has an older schema, and reading cannot change it."""
 
 
+class DamagedValueError(StoreError):
+    """A value of the results database is not what its column holds, as in a damaged or forged file."""
+
+
 class LeaseLostError(StoreError):
     """A trial is not, or no longer, trained by whom says so: somebody else has it, or it is over."""
 

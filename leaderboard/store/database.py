@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import shutil
 import sqlite3
 import time
@@ -18,7 +19,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import (
+    JSON,
     Connection,
+    DateTime,
     Engine,
     MetaData,
     Table,
@@ -33,8 +36,17 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, SQLAlchemyError
 from sqlalchemy.pool import NullPool, StaticPool
 
-from leaderboard.errors import LeaderboardError, NewerSchemaError, OlderSchemaError, StoreError
+from leaderboard.errors import (
+    DamagedValueError,
+    LeaderboardError,
+    NewerSchemaError,
+    OlderSchemaError,
+    StoreError,
+)
+from leaderboard.store.column_types import StoredJson, UtcDateTime
+from leaderboard.store.migration_copy import keep_copy, remove_copy
 from leaderboard.store.schema import SCHEMA_VERSION, TableBase
+from leaderboard.store.untrusted_sqlite import VALUE_BYTES, distrust
 
 Result = TypeVar("Result")
 
@@ -72,7 +84,7 @@ def open_engine(url: str, *, read_only: bool, retry_seconds: float) -> tuple[Eng
         engine = _engine(parsed, path, read_only=read_only)
         try:
             waiting_for_server(
-                lambda: _bring_up_to_date(engine, where, read_only=read_only),
+                lambda: _bring_up_to_date(engine, path, where, read_only=read_only),
                 lambda error: _opening_patience(error, retry_seconds),
             )
         except BaseException:
@@ -110,6 +122,8 @@ def said(where: str) -> Iterator[None]:
     """Turns what a database driver raises into one line that names the database."""
     try:
         yield
+    except DamagedValueError as error:
+        raise StoreError(f"{where}: is damaged: {error}") from error
     except LeaderboardError:
         raise
     except ImportError as error:
@@ -193,6 +207,7 @@ def _engine(url: URL, path: Path | None, *, read_only: bool) -> Engine:
     @event.listens_for(engine, "connect")
     def prepare(connection: Any, record: object) -> None:
         connection.isolation_level = None  # we say BEGIN ourselves: the driver's own comes too late
+        distrust(connection, path)
         connection.execute("PRAGMA foreign_keys = ON")
         if not read_only:
             _write_ahead(connection)
@@ -262,11 +277,20 @@ def _write_ahead(connection: sqlite3.Connection) -> None:
             time.sleep(0.05)
 
 
-def _bring_up_to_date(engine: Engine, where: str, *, read_only: bool) -> None:
-    """Makes or migrates the tables; two that open the same new database at once take turns."""
+def _bring_up_to_date(engine: Engine, path: Path | None, where: str, *, read_only: bool) -> None:
+    """Makes or migrates the tables; two that open the same new database at once take turns.
+
+    While the SQLite file `path` is migrated, a copy of it lies beside it.
+    """
     with engine.connect() as connection:
-        if _revision(connection) == SCHEMA_VERSION:
-            return
+        up_to_date = _revision(connection) == SCHEMA_VERSION
+    if not up_to_date:
+        _make_or_migrate(engine, path, where, read_only=read_only)
+    if path is not None and not read_only:
+        remove_copy(path, SCHEMA_VERSION)
+
+
+def _make_or_migrate(engine: Engine, path: Path | None, where: str, *, read_only: bool) -> None:
     with engine.execution_options(writing=not read_only).begin() as connection:
         if engine.dialect.name == "postgresql" and not read_only:
             connection.execute(select(func.pg_advisory_xact_lock(OPENING_LOCK)))
@@ -290,8 +314,10 @@ def _bring_up_to_date(engine: Engine, where: str, *, read_only: bool) -> None:
             )
         if revision is None:
             _create(connection)
-        else:
-            _migrate(connection)
+            return
+        if path is not None:
+            keep_copy(path, SCHEMA_VERSION)
+        _migrate(connection)
 
 
 def copy_database(url: str, path: Path) -> None:
@@ -308,6 +334,7 @@ def copy_database(url: str, path: Path) -> None:
             with source.connect() as reading, target.execution_options(writing=True).begin() as writing:
                 _migrate(writing, str(_revision(reading)))
                 there, here = MetaData(), MetaData()
+                event.listen(there, "column_reflect", _read_with_care)
                 there.reflect(reading)
                 here.reflect(writing)
                 for table in here.sorted_tables:
@@ -316,6 +343,14 @@ def copy_database(url: str, path: Path) -> None:
         finally:
             source.dispose()
             target.dispose()
+
+
+def _read_with_care(inspector: Any, table: Table, column: Any) -> None:
+    """Gives a reflected column the type of ours that refuses a damaged value."""
+    if isinstance(column["type"], JSON):
+        column["type"] = StoredJson(optional=True)
+    elif isinstance(column["type"], DateTime):
+        column["type"] = UtcDateTime()
 
 
 def _copy_rows(reading: Connection, source: Table, writing: Connection, target: Table) -> None:
@@ -376,7 +411,10 @@ def one_line(error: Exception) -> str:
         "not a database": "is not a results database (no SQLite file)",
         "malformed": "is damaged (the file is no longer a whole SQLite database)",
         "is locked": f"is locked by another program for more than {BUSY_SECONDS:g} s",
+        "too big": f"a value of more than {VALUE_BYTES / 2**20:g} MiB can be neither read nor written",
     }
+    if undecodable := re.match(r"Could not decode to UTF-8 column '(\w*)'", said):
+        return f"is damaged: a text of {undecodable[1]} is not UTF-8"
     for sign, words in plain.items():
         if sign in said:
             return words

@@ -6,15 +6,12 @@ A test compares the migrated database with these classes.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
-    JSON,
     BigInteger,
     CheckConstraint,
-    DateTime,
-    Dialect,
     Double,
     ForeignKey,
     ForeignKeyConstraint,
@@ -24,7 +21,8 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
-from sqlalchemy.types import TypeDecorator
+
+from leaderboard.store.column_types import StoredJson, UtcDateTime
 
 SCHEMA_VERSION = "0004"
 """The revision id of the newest migration: what a database written by this version carries."""
@@ -45,27 +43,6 @@ ENGINES = ("eager", "compiled", "onnxruntime")
 REQUESTS = ("waiting", "taken", "done", "withdrawn", "failed")
 
 
-class UtcDateTime(TypeDecorator[datetime]):
-    """A moment, always aware and in UTC, also where the database keeps no zone (SQLite)."""
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """The moment in UTC; a naive one is a mistake of the caller."""
-        if value is None:
-            return None
-        if value.tzinfo is None:
-            raise ValueError(f"a time without a zone: {value!r}")
-        return value.astimezone(UTC)
-
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """The stored moment, aware and in UTC."""
-        if value is None:
-            return None
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-
-
 class TableBase(DeclarativeBase):
     """What all tables share: the types, and names for constraints so that migrations can find them."""
 
@@ -79,8 +56,8 @@ class TableBase(DeclarativeBase):
         }
     )
     type_annotation_map = {  # noqa: RUF012  (SQLAlchemy reads it from the class)
-        dict[str, Any]: JSON,
-        list[Any]: JSON,
+        dict[str, Any]: StoredJson(dict),
+        list[Any]: StoredJson(list),
         datetime: UtcDateTime,
         float: Double,
     }
@@ -124,7 +101,7 @@ class CostRow(TableBase):
     multi_adds: Mapped[int] = mapped_column(BigInteger)
     conv_multi_adds: Mapped[int] = mapped_column(BigInteger)
     activations: Mapped[int] = mapped_column(BigInteger)
-    parts: Mapped[list[Any] | None] = mapped_column(JSON(none_as_null=True))
+    parts: Mapped[list[Any] | None] = mapped_column(StoredJson(list, optional=True))
 
 
 class ProtocolRow(TableBase):
@@ -334,7 +311,7 @@ class TrialRow(TableBase):
     lease_until: Mapped[datetime | None]
     worker: Mapped[str | None]
     excess: Mapped[dict[str, Any]]
-    measured: Mapped[dict[str, Any] | None]
+    measured: Mapped[dict[str, Any] | None] = mapped_column(StoredJson(dict, optional=True))
     evaluation_id: Mapped[int | None] = mapped_column(ForeignKey("evaluation.id"))
     failure: Mapped[str | None]
     reason: Mapped[str | None]

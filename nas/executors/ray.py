@@ -15,10 +15,21 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from nas.errors import CandidateError, RunError
-from nas.executors.pool import SHARED_OUT, Done, Place, Pool, Work, worker_name
+from nas.errors import CandidateError, NasError, RecipeError, RunError
+from nas.executors.pool import (
+    LEAST_WORKERS,
+    SHARED_OUT,
+    WORKER_BYTES,
+    WORKERS_PER_CORE,
+    Done,
+    Place,
+    Pool,
+    Work,
+    worker_name,
+)
 from nas.executors.supervisor import Supervisor, WorkerHandle
 from nas.executors.worker import Ended, Lost, Message, ProgressReport, Ready, Reporter, Stopped, do_job
 from nas.training import Progress, train
@@ -39,7 +50,8 @@ class Ray(Supervisor):
     A worker that is lost, with its machine or alone, is replaced, and its job begins again wherever there is
     room: from its last saved state where the job's folder is on a file system that all machines share. After
     three attempts the job has failed. A cluster that this process is connected to already is used and left
-    running. Raises RunError where Ray is not installed, cannot be reached, or has no room for a worker.
+    running. Raises RunError where Ray is not installed, cannot be reached, or has no room for a worker, and
+    RecipeError for more workers than the machines that it has now have room for.
     """
 
     attempts = 3
@@ -55,8 +67,8 @@ class Ray(Supervisor):
         gpus = pool.gpus_each
         self._needs = {"CPU": float(pool.threads_each), "GPU": gpus}
         try:
-            self._require_room()
-        except RunError:
+            self._require_room(pool)
+        except NasError:
             self._disconnect()
             raise
         share = pool.memory_share or (SHARED_OUT * gpus if 0 < gpus < 1 else None)
@@ -75,12 +87,18 @@ class Ray(Supervisor):
             self._owner = False
             self._ray.shutdown()
 
-    def _require_room(self) -> None:
+    def _require_room(self, pool: Pool) -> None:
         rooms = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
         if not any(all(room.get(kind, 0) >= need for kind, need in self._needs.items()) for room in rooms):
             need = " and ".join(f"{need:g} {kind}" for kind, need in self._needs.items() if need)
             there = "; ".join(f"{room.get('CPU', 0):g} CPU, {room.get('GPU', 0):g} GPU" for room in rooms)
             raise RunError(f"a worker needs {need}, which no machine of the Ray cluster has (there: {there})")
+        most, reason = most_workers(rooms, self._needs["GPU"])
+        if pool.workers > most:
+            raise RecipeError(
+                f"workers = {pool.workers}: allowed are 1 to {most} on this Ray cluster, "
+                f"whose machines have {reason}"
+            )
 
     def _start_worker(self, place: Place) -> WorkerHandle:
         options = {"num_cpus": self._needs["CPU"], "num_gpus": self._needs["GPU"], "max_restarts": 0}
@@ -104,6 +122,33 @@ class Ray(Supervisor):
 
     def _wake(self) -> None:
         """Do nothing: :meth:`_receive` returns within GLANCE_SECONDS."""
+
+
+def most_workers(rooms: Sequence[Mapping[str, float]], gpus_each: float) -> tuple[int, str]:
+    """The most workers that a cluster has room for, and what there is too little of for more.
+
+    Args:
+        rooms: For each machine ``CPU``, ``GPU`` and ``memory`` (bytes), as Ray names them. CPUs and GPUs that
+            are not named are 0, memory is without a bound.
+        gpus_each: GPUs of one worker; those of one worker are in one machine, a fraction is of one GPU.
+    """
+    cpus, gpus = (sum(room.get(kind, 0) for room in rooms) for kind in ("CPU", "GPU"))
+    limits = [(max(LEAST_WORKERS, int(WORKERS_PER_CORE * cpus)), f"{cpus:g} CPU")]
+    if gpus_each > 0:
+        on_gpus = sum(_workers_on(room.get("GPU", 0), gpus_each) for room in rooms)
+        limits.append((on_gpus, f"{gpus:g} GPU, of which each worker takes {gpus_each:g}"))
+    if all("memory" in room for room in rooms):
+        memory = sum(room["memory"] for room in rooms)
+        in_memory = sum(int(room["memory"] // WORKER_BYTES) for room in rooms)
+        words = f"{memory / 2**30:.2g} GiB of memory, of which each worker takes {WORKER_BYTES / 2**30:.2g}"
+        limits.append((max(1, in_memory), words))
+    return min(limits)
+
+
+def _workers_on(gpus: float, each: float) -> int:
+    """Workers that share the GPUs of one machine."""
+    small = 1e-9  # 1 / 0.1 is no less than 10
+    return int(gpus) * int(1 / each + small) if each < 1 else int(gpus // each)
 
 
 class RemoteWorker:

@@ -18,7 +18,8 @@ def changed(recipe: Recipe, changes: Mapping[str, Any], where: str = "options") 
 
     Args:
         recipe: Stays as it is.
-        changes: Dotted key -> value. Another plan or space discards what the recipe changes in its own.
+        changes: Dotted key -> value. Another plan or space discards what the recipe changes in its own, and
+            the executor ``inline`` is one worker unless ``workers`` is among the changes.
         where: Begins the message of an error.
 
     Raises RecipeError.
@@ -27,6 +28,8 @@ def changed(recipe: Recipe, changes: Mapping[str, Any], where: str = "options") 
     table |= {stage: {} for stage in DEFAULT_PLANS if f"{stage}.plan" in changes}
     if changes.get("space.name", recipe.space.name) != recipe.space.name:
         table["space"]["only"] = {}
+    if changes.get("executor") == "inline":
+        table["workers"] = 1
     for key, value in changes.items():
         *above, name = key.split(".")
         place = table

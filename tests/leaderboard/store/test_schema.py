@@ -17,8 +17,9 @@ from sqlalchemy import CheckConstraint, MetaData, create_engine, inspect, select
 from sqlalchemy.dialects import sqlite
 
 from leaderboard.store import Store
+from leaderboard.store.column_types import UtcDateTime
 from leaderboard.store.database import MIGRATIONS
-from leaderboard.store.schema import COSTS, SCHEMA_VERSION, STAGES, STATES, CostRow, TableBase, UtcDateTime
+from leaderboard.store.schema import COSTS, SCHEMA_VERSION, STAGES, STATES, CostRow, TableBase
 from leaderboard.tables.front import front_frame
 
 OLD = sorted((Path(__file__).parents[1] / "data").glob("schema-*.sql"))

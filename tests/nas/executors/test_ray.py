@@ -16,9 +16,17 @@ from forked import Forker
 from misbehaving import Misbehaving, Slow, job_of, wait_for_workers
 
 from leaderboard.store import Store
-from nas.errors import CandidateError, Interrupted, RunError, TimedOutError, WorkerLostError
+from nas.errors import (
+    CandidateError,
+    Interrupted,
+    RecipeError,
+    RunError,
+    TimedOutError,
+    WorkerLostError,
+)
 from nas.executors import Done, Pool
-from nas.executors.ray import Ray
+from nas.executors.pool import WORKER_BYTES
+from nas.executors.ray import Ray, most_workers
 from nas.recipes.recipe import Recipe
 from nas.search.session import SearchSession
 from nas.training import Job, Outcome, Progress, train
@@ -212,6 +220,62 @@ def test_no_room_for_a_worker_is_said_at_once(join: Join) -> None:
     with pytest.raises(RunError, match=r"a worker needs 1 CPU and 1 GPU, which no machine .*1 CPU, 0 GPU"):
         join(gpus_per_worker=1)
     assert not ray.is_initialized()
+
+
+GIBIBYTE = 2**30
+
+
+@pytest.mark.parametrize(
+    ("rooms", "gpus", "most", "reason"),
+    [
+        ([{"CPU": 1, "memory": 8 * GIBIBYTE}], 0, 4, "1 CPU"),
+        ([{"CPU": 1}], 0, 4, "1 CPU"),
+        ([{"CPU": 2, "memory": 64 * GIBIBYTE}, {"CPU": 16, "memory": 64 * GIBIBYTE}], 0, 72, "18 CPU"),
+        ([{"CPU": 8, "memory": GIBIBYTE}, {"CPU": 8, "memory": GIBIBYTE / 2}], 0, 4, "1.5 GiB of memory, of"),
+        ([{"CPU": 1, "memory": 1e6}], 0, 1, "0.00093 GiB of memory"),
+        ([{"CPU": 32, "GPU": 4}, {"CPU": 32}], 1, 4, "4 GPU, of which each worker takes 1"),
+        ([{"CPU": 32, "GPU": 4}], 0.5, 8, "4 GPU, of which each worker takes 0.5"),
+        ([{"CPU": 32, "GPU": 1}], 0.1, 10, "1 GPU, of which each worker takes 0.1"),
+        ([{"CPU": 32, "GPU": 4}], 0.4, 8, "4 GPU, of which each worker takes 0.4"),
+        ([{"CPU": 32, "GPU": 3}, {"CPU": 32, "GPU": 3}], 2, 2, "6 GPU, of which each worker takes 2"),
+    ],
+)
+def test_the_most_workers_of_a_cluster_are_those_that_its_machines_hold(
+    rooms: list[dict[str, float]], gpus: float, most: int, reason: str
+) -> None:
+    count, words = most_workers(rooms, gpus)
+    assert count == most
+    assert words.startswith(reason)
+
+
+@pytest.mark.thorough
+def test_more_workers_than_the_cluster_has_room_for_are_refused(cluster: Any, join: Join) -> None:
+    """Machines of one CPU each hold four workers each."""
+    machines = 1 + len(cluster.worker_nodes)  # another test may have killed one
+    with pytest.raises(RecipeError) as refused:
+        join(workers=4 * machines + 1)
+    assert str(refused.value) == (
+        f"workers = {4 * machines + 1}: allowed are 1 to {4 * machines} on this Ray cluster, "
+        f"whose machines have {machines} CPU"
+    )
+    assert not ray.is_initialized()
+    join(workers=4 * machines)
+
+
+@pytest.mark.thorough
+def test_more_workers_than_gpus_or_memory_are_refused() -> None:
+    """A cluster of one machine that is said to have two GPUs, and memory for three workers."""
+    ray.init("local", num_cpus=4, num_gpus=2, _memory=3 * WORKER_BYTES, include_dashboard=False)
+    three, gpus = "workers = 3: allowed are 1 to 2 on", "have 2 GPU, of which each worker takes 1$"
+    four, memory = "workers = 4: allowed are 1 to 3 on", r"have 0\.88 GiB of memory, of which each"
+    try:
+        with pytest.raises(RecipeError, match=rf"{three} .* {gpus}"):
+            Ray(Pool(workers=3, threads=1, gpus_per_worker=1))
+        with pytest.raises(RecipeError, match=rf"{four} .* {memory}"):
+            Ray(Pool(workers=4, threads=1))
+        assert ray.available_resources()["CPU"] == 4  # no worker was started
+    finally:
+        ray.shutdown()
 
 
 def test_no_cluster_at_the_address_is_said_in_one_line() -> None:

@@ -246,6 +246,18 @@ def searched(small_recipe: Callable[..., Recipe], tmp_path: Path) -> Path:
     return tmp_path
 
 
+def test_a_run_with_several_workers_is_retrained_inline_by_one(
+    small_recipe: Callable[..., Recipe], searched: Path, retrain: Nas, tmp_path: Path
+) -> None:
+    run = {"trials": 1, "sampler": "random", "proxy": {"plan": "quick", "steps": 1, "batch": 1}}
+    recipe = small_recipe(**run, executor="processes", workers=2)
+    with Store.at(tmp_path / "results.db") as store:
+        SearchSession(recipe, store, tmp_path, "cpu", print_no).prepare()
+        assert store.study("small").recipe["workers"] == 2
+    status, said = retrain("--executor", "inline", "--steps", "1", "--no-evaluate")
+    assert status == 0, said
+
+
 def test_the_knee_and_the_best_within_limits_are_trained(searched: Path, retrain: Nas) -> None:
     for words in (("--knee",), ("--best-under", "params=1M,multi_adds=1T")):
         status, said = retrain(*words)

@@ -191,6 +191,36 @@ def test_ctrl_c_on_who_joined_gives_its_candidate_back(tmp_path: Path, images: P
     assert_each_once(tmp_path, 4)
 
 
+def test_who_joins_inline_is_one_worker_whatever_the_recipe_says(
+    small_recipe: Callable[..., Recipe], tmp_path: Path, start: Start
+) -> None:
+    recipe, runs = small_recipe(executor="processes", workers=2), tmp_path / "runs"
+    with Store.at(runs / "results.db") as store:
+        leader = SearchSession(recipe, store, runs, "cpu", lambda event: None)
+        leader.prepare()
+        helper = start("--name", "small", "--join", "--executor", "inline")
+        wait_until(lambda: bool(store.remote_workers(leader.study.id, 0)), helper)
+        store.release_study(leader.study.id, leader.owner)
+        assert "The search of 'small' ended" in ended_well(helper)
+        assert store.remote_workers(leader.study.id, 0)[0].details == {"workers": 1}
+
+
+def test_a_search_with_several_workers_goes_on_inline_with_one(
+    finished: Path, tmp_path: Path, images: Path, start: Start
+) -> None:
+    shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
+    recipe = tmp_path / write(tmp_path, images, trials=2, steps=2)
+    recipe.write_text(f'executor = "processes"\nworkers = 2\n{recipe.read_text()}')
+    told, errors = (process := start(recipe.name, "--executor", "inline", "--workers", "2")).communicate(60)
+    assert (process.returncode, told) == (2, "")
+    assert "workers = 2 needs executor = 'processes' or 'ray'" in errors
+    ended_well(start(recipe.name, "--executor", "inline"))
+    assert_each_once(tmp_path, 2)
+    with Store.at(tmp_path / "runs" / "results.db", read_only=True) as store:
+        stored = store.study("shared").recipe
+    assert (stored["executor"], stored["workers"]) == ("inline", 1)
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
