@@ -19,6 +19,9 @@ SPACE_NAME = re.compile(r"(?=.{1,200}\Z)[A-Za-z_]\w*(\.[A-Za-z_]\w*)*(:[A-Za-z_]
 DIGEST = re.compile(r"[0-9a-f]{0,64}")
 """Hexadecimal digits of a digest; empty where there was nothing to digest."""
 
+SHA256 = re.compile(r"[0-9a-f]{64}")
+"""The SHA-256 of a file."""
+
 LINE = re.compile(r"[^\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]{0,4096}")
 """Any other text of one line: a device, a reason, a file's name."""
 

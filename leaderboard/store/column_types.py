@@ -10,13 +10,11 @@ from datetime import UTC, datetime
 from itertools import chain
 from typing import Any
 
-from sqlalchemy import JSON, DateTime, Dialect
+from sqlalchemy import JSON, BigInteger, DateTime, Dialect, Double, Integer, String
 from sqlalchemy.types import TypeDecorator
 
 from leaderboard.errors import DamagedValueError, StoreError
-
-JSON_DEPTH = 32
-"""Most levels of lists and objects in a JSON value; the choices of a compressed network have four."""
+from leaderboard.untrusted import MOST_LEVELS
 
 Reader = Callable[[Any], Any]
 
@@ -46,8 +44,59 @@ class UtcDateTime(TypeDecorator[datetime]):
         return _reader(super().result_processor(dialect, coltype), "a moment")
 
 
+class _Exact(TypeDecorator[Any]):
+    """A column whose values are of its type, which SQLite alone does not see to."""
+
+    cache_ok = True
+    kind: type
+    name: str
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Reader | None:
+        """Reads a value; raises `DamagedValueError` for one of another type."""
+        if dialect.name != "sqlite":
+            return super().result_processor(dialect, coltype)
+        kind, name = self.kind, self.name
+
+        def read(stored: Any) -> Any:
+            if type(stored) is kind or stored is None:
+                return stored
+            if kind is float and type(stored) is int:
+                return float(stored)
+            raise DamagedValueError(f"{_excerpt(stored)} stands where {name} is expected")
+
+        return read
+
+
+class StoredWhole(_Exact):
+    """A whole number."""
+
+    impl, kind, name = Integer, int, "a whole number"
+    cache_ok = True
+
+
+class StoredNumber(_Exact):
+    """A number."""
+
+    impl, kind, name = Double, float, "a number"
+    cache_ok = True
+
+
+class StoredText(_Exact):
+    """A text."""
+
+    impl, kind, name = String, str, "a text"
+    cache_ok = True
+
+
+class StoredBigWhole(StoredWhole):
+    """A whole number of 64 bits."""
+
+    impl = BigInteger
+    cache_ok = True
+
+
 class StoredJson(TypeDecorator[Any]):
-    """A JSON object (`kind` dict) or list, nested `JSON_DEPTH` levels at most; None is SQL's NULL.
+    """A JSON object (`kind` dict) or list, nested `MOST_LEVELS` levels at most; None is SQL's NULL.
 
     Args:
         kind: dict or list; None takes both.
@@ -63,8 +112,8 @@ class StoredJson(TypeDecorator[Any]):
 
     def process_bind_param(self, value: Any, dialect: Dialect) -> Any:
         """The value as it is; raises `StoreError` for one that could not be read again."""
-        if is_deeper(value, JSON_DEPTH):
-            raise StoreError(f"a JSON value is nested more than {JSON_DEPTH} levels deep")
+        if is_deeper(value, MOST_LEVELS):
+            raise StoreError(f"a JSON value is nested more than {MOST_LEVELS} levels deep")
         return value
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Reader | None:
@@ -79,8 +128,8 @@ class StoredJson(TypeDecorator[Any]):
                 return None
             if not isinstance(value, kinds):
                 raise DamagedValueError(f"{_excerpt(stored)} stands where {name} is expected")
-            if is_deeper(value, JSON_DEPTH):
-                raise DamagedValueError(f"{name} is nested more than {JSON_DEPTH} levels deep")
+            if is_deeper(value, MOST_LEVELS):
+                raise DamagedValueError(f"{name} is nested more than {MOST_LEVELS} levels deep")
             return value
 
         return read
@@ -112,7 +161,7 @@ def _reader(parse: Reader | None, name: str) -> Reader | None:
         try:
             return parse(stored)
         except RecursionError:
-            raise DamagedValueError(f"{name} is nested more than {JSON_DEPTH} levels deep") from None
+            raise DamagedValueError(f"{name} is nested more than {MOST_LEVELS} levels deep") from None
         except (ValueError, TypeError, OverflowError) as error:
             raise DamagedValueError(f"{_excerpt(stored)} stands where {name} is expected") from error
 

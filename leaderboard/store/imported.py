@@ -15,7 +15,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from leaderboard.errors import StoreError
-from leaderboard.names import CHECKPOINT, DIGEST, ID, LINE, SPACE_NAME, WORD, shortened
+from leaderboard.names import CHECKPOINT, DIGEST, ID, LINE, SHA256, SPACE_NAME, WORD, shortened
 from leaderboard.store.contents import Contents, Row
 from leaderboard.store.schema import ENGINES, EVENTS, FAILURES, PRECISIONS, STAGES, STATES
 from leaderboard.untrusted import UntrustedError, check_plain
@@ -51,6 +51,7 @@ Id = Annotated[str, _matching(ID, "an id of letters, digits, '.', '_' and '-'")]
 Word = Annotated[str, _matching(WORD, "a word")]
 SpaceName = Annotated[str, _matching(SPACE_NAME, "the name of a space")]
 Digest = Annotated[str, _matching(DIGEST, "hexadecimal digits")]
+Sha256 = Annotated[str, _matching(SHA256, "64 hexadecimal digits")]
 Line = Annotated[str, _matching(LINE, "a text of one line and at most 4,096 characters")]
 Checkpoint = Annotated[str, _matching(CHECKPOINT, "a file inside the runs folder")]
 Plain = AfterValidator(_plain)
@@ -149,7 +150,7 @@ class EvaluationModel(_Provenance):
     ssim: Ssim
     train_seconds: Seconds
     checkpoint: Checkpoint | None
-    checkpoint_sha256: Digest | None
+    checkpoint_sha256: Sha256 | None
     curve: Curve
     per_image: PerImage
 
@@ -195,7 +196,7 @@ class MeasurementModel(_Provenance):
     network: Line
     genotype_id: Id | None
     weights: Digest
-    checkpoint_sha256: Digest | None
+    checkpoint_sha256: Sha256 | None
     scale: Scale
     benchmark: Line
     data_digest: Digest

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Select, bindparam, case, null, select, update
 from sqlalchemy.orm import Session
 
-from leaderboard.errors import StoreError, UnknownStudyError, unknown_name
+from leaderboard.errors import DamagedValueError, StoreError, UnknownStudyError, unknown_name
 from leaderboard.store.records import Evaluation, Study, Trial
 from leaderboard.store.schema import (
     COSTS,
@@ -150,12 +150,15 @@ def framed(rows: Sequence[Sequence[Any]], columns: Mapping[str, str]) -> pd.Data
     """Rows as a frame whose columns have the same dtypes however few rows there are.
 
     `columns` maps names to dtypes. Text and what has no dtype of its own stay objects, with None for what is
-    missing; pandas would guess from what it sees.
+    missing; pandas would guess from what it sees. Raises `DamagedValueError` for a row without a whole number.
     """
     import pandas as pd
 
     values = zip(*rows, strict=True) if rows else ((),) * len(columns)
-    found = zip(columns.items(), values, strict=True)
+    found = list(zip(columns.items(), values, strict=True))
+    for (name, kind), column in found:
+        if kind == WHOLE and None in column:
+            raise DamagedValueError(f"the results database has a row without {name}")
     return pd.DataFrame({name: pd.Series(list(column), dtype=kind) for (name, kind), column in found})
 
 

@@ -12,6 +12,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Annotated, Any
 
 import typer
@@ -109,7 +110,8 @@ def main() -> None:
 
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a terminal without Unicode stops nothing
+            with suppress(OSError):  # a stream whose descriptor was replaced by a pipe cannot
+                stream.reconfigure(errors="backslashreplace")  # a terminal without Unicode stops nothing
     logging.basicConfig(format="nas: %(message)s")
     logging.getLogger("nas").setLevel(logging.INFO)
     if problem := unreadable_argument():

@@ -5,7 +5,12 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any, get_type_hints
 
+from pydantic import TypeAdapter
+
+from leaderboard.names import shortened
+from leaderboard.untrusted import MOST_LINE_BYTES, parse_json, read_text
 from nas.core.files import write_text
 from nas.errors import CheckpointError
 from nas.training import Outcome
@@ -47,11 +52,11 @@ def load_training(folder: Path) -> Training | None:
     if not path.exists() or not (folder / WEIGHTS).exists():
         return None
     try:
-        plain = json.loads(path.read_text(encoding="utf-8"))
-        plain["per_image"] = {name: tuple(both) for name, both in plain["per_image"].items()}
-        return Training(**plain)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CheckpointError(f"{path}: no readable training ({error}); move its folder away") from error
+        return Training(**_fields(Training, parse_json(read_text(path, MOST_LINE_BYTES))))
+    except (OSError, ValueError, TypeError) as error:
+        raise CheckpointError(
+            f"{path}: no readable training ({shortened(error, 200)}); move its folder away"
+        ) from error
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,14 +107,24 @@ def load_stage(folder: Path) -> Stage | None:
     if not path.exists():
         return None
     try:
-        plain = json.loads(path.read_text(encoding="utf-8"))
+        plain = parse_json(read_text(path, MOST_LINE_BYTES))
         made = plain.pop("genotype")
         genotype = load_space(made["space"]).from_dict(made["choices"])
-        if plain["latency_ms"] is not None:
-            plain["latency_ms"] = tuple(plain["latency_ms"])
-        return Stage(folder=folder, genotype=genotype, **plain)
-    except (OSError, ValueError, KeyError, TypeError, SpaceError) as error:
-        raise CheckpointError(f"{path}: no readable stage ({error}); move its folder away") from error
+        return Stage(folder=folder, genotype=genotype, **_fields(Stage, plain))
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, SpaceError) as error:
+        raise CheckpointError(
+            f"{path}: no readable stage ({shortened(error, 200)}); move its folder away"
+        ) from error
+
+
+def _fields(model: type, plain: Any) -> dict[str, Any]:
+    """The fields of a dataclass in plain values; raises ValueError for one of another type."""
+    kinds = get_type_hints(model)
+    if not isinstance(plain, dict) or not plain.keys() <= kinds.keys():
+        raise ValueError(f"its fields are {', '.join(plain) if isinstance(plain, dict) else 'not there'}")
+    return {
+        name: TypeAdapter(kinds[name]).validate_json(json.dumps(plain[name]), strict=True) for name in plain
+    }
 
 
 def compressed(genotype: Genotype, bits: int = FULL_BITS) -> Compressed:

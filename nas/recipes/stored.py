@@ -29,14 +29,15 @@ def stored_recipe(store: Store, name: str) -> Recipe:
     for key, value in absent_keys().items():
         section, _, last = key.rpartition(".")
         place = table.setdefault(section, {}) if section else table
-        place.setdefault(last, value)
+        if isinstance(place, dict):  # else the recipe says what is wrong with it
+            place.setdefault(last, value)
     table |= {stage: _whole(table[stage]) for stage in DEFAULT_PLANS if stage in table}
     return make_recipe(table, where=f"run {name}")
 
 
-def _whole(section: dict[str, Any]) -> dict[str, Any]:
+def _whole(section: Any) -> Any:
     """A stored plan with every field, so that nothing is taken from the plan that has its name today."""
-    if "steps" not in section:
+    if not isinstance(section, dict) or "steps" not in section:
         return section
     defaults = {field.name: field.default for field in fields(Plan) if field.name != "steps"}
     whole = {**defaults, **section}

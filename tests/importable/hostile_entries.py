@@ -128,7 +128,7 @@ def _stored_run() -> Path:
 
 def _read_stored(path: Path) -> Any:
     with sqlite3.connect(_stored_run()) as raw:
-        raw.execute("UPDATE study SET recipe = ?", (path.read_bytes().decode("utf-8", "surrogateescape"),))
+        raw.execute("UPDATE study SET recipe = CAST(? AS TEXT)", (path.read_bytes(),))
     raw.close()
     with Store.at(_stored_run(), read_only=True) as store:
         return stored_recipe(store, "mine")
@@ -508,7 +508,7 @@ def database_agrees(here: Path, there: Path) -> bool:
                 if name in ("study_id", "evaluation_id", "trial_id") or name in _LOOSE.get(table, ()):
                     continue
                 if (table, name) in JSON_COLUMNS and value is not None:
-                    value = json.dumps(json.loads(value), sort_keys=True)
+                    value = None if value == "null" else json.dumps(json.loads(value), sort_keys=True)
                 elif isinstance(value, int | float):
                     value = float(value)
                 elif isinstance(value, str) and name in ("created_at", "finished_at", "at", "lease_until"):

@@ -13,7 +13,8 @@ import pytest
 
 from leaderboard.errors import StoreError
 from leaderboard.store import Store
-from leaderboard.store.column_types import JSON_DEPTH, is_deeper
+from leaderboard.store.column_types import is_deeper
+from leaderboard.untrusted import MOST_LEVELS
 from leaderboard.store.untrusted_sqlite import VALUE_BYTES
 from leaderboard.tables.exchange import import_results
 
@@ -96,7 +97,7 @@ def test_connections_have_their_bounds(path: Path) -> None:
             assert raw.execute("PRAGMA cell_size_check").fetchone() == (1,)
 
 
-NESTED = "[" * (JSON_DEPTH + 1) + "]" * (JSON_DEPTH + 1)
+NESTED = "[" * (MOST_LEVELS + 1) + "]" * (MOST_LEVELS + 1)
 
 
 @pytest.mark.parametrize(
@@ -157,7 +158,7 @@ def test_a_value_beyond_the_bound_is_one_line_for_readers_and_writers(path: Path
 
 def test_what_could_not_be_read_again_is_not_written(store: Store) -> None:
     deep: dict[str, Any] = {}
-    for _ in range(JSON_DEPTH - 1):
+    for _ in range(MOST_LEVELS - 1):
         deep = {"in": deep}
     store.open_study("deep", recipe=deep, space_digest="5d1f", code_version="0.1.0")
     assert store.study("deep").recipe == deep
