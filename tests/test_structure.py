@@ -26,9 +26,9 @@ EVERYWHERE = {
 CORE = "nas.core nas.cost"
 TRAINED = f"{CORE} nas.data nas.executors nas.training search_spaces"
 MAY_IMPORT = {
-    "nas": "nas.core",
+    "nas": "nas.core search_spaces",
     "nas.__main__": "nas.cli",
-    "nas.core": "",
+    "nas.core": "search_spaces",
     "nas.imaging": "",
     "nas.metrics": "nas.core",
     "nas.cost": "nas.core search_spaces",
@@ -36,7 +36,7 @@ MAY_IMPORT = {
     "nas.samplers": "leaderboard.fronts search_spaces",
     "nas.pruning": "nas.cost search_spaces",
     "nas.training": "nas.core nas.data nas.imaging nas.metrics nas.pruning search_spaces",
-    "nas.executors": "nas.core nas.training",
+    "nas.executors": "nas.core nas.training search_spaces",
     "nas.networks": f"leaderboard.store {CORE} nas.training search_spaces",
     "nas.evaluation": "leaderboard.sources leaderboard.store leaderboard.tables leaderboard.views "
     "nas.cost nas.data nas.imaging nas.metrics nas.networks search_spaces",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from nas.cli.model_options import meets_spaces
 from nas.cli.options import DataDir, Db, Device, Runs, between_commas, open_store, store_reader
 from nas.cli.scores import about, row_of, show
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from nas.imaging.tiling import Tiling
 
 
+@meets_spaces
 def evaluate(
     what: Annotated[
         list[str] | None,

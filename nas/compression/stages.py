@@ -96,7 +96,7 @@ class Stage:
 
 def load_stage(folder: Path) -> Stage | None:
     """The stage that was finished in ``folder``; None where none was. Raises CheckpointError."""
-    from search_spaces import SpaceError, load_space
+    from search_spaces import SpaceError, UntrustedSpaceError, load_space
 
     path = folder / STAGE
     if not path.exists():
@@ -104,10 +104,12 @@ def load_stage(folder: Path) -> Stage | None:
     try:
         plain = json.loads(path.read_text(encoding="utf-8"))
         made = plain.pop("genotype")
-        genotype = load_space(made["space"]).from_dict(made["choices"])
+        genotype = load_space(made["space"], named_by=str(path)).from_dict(made["choices"])
         if plain["latency_ms"] is not None:
             plain["latency_ms"] = tuple(plain["latency_ms"])
         return Stage(folder=folder, genotype=genotype, **plain)
+    except UntrustedSpaceError:
+        raise
     except (OSError, ValueError, KeyError, TypeError, SpaceError) as error:
         raise CheckpointError(f"{path}: no readable stage ({error}); move its folder away") from error
 
