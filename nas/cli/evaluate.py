@@ -223,7 +223,7 @@ def _table(words: list[str], how: _How, data_dir: Path | None, sets: str, format
     else:
         names = words
     with open_store(how.runs, how.db, read_only=True) as store:
-        tables = papers_tables(store, names, scale=how.scale, metric=how.metric)
+        tables = papers_tables(store, names, scale=how.scale, metric=how.metric, builders=words)
     if format in ("csv", "json"):
         return FORMATS[format](pd.concat(list(tables.values()), ignore_index=True)).rstrip("\n")
     heading = {"latex": "% x{}, measured with {}", "markdown": "**x{}, measured with {}**"}
