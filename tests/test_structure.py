@@ -13,6 +13,8 @@ import pytest
 from forked import Forker
 from package_graph import MODULES, ROOT, TOPS, cycle, edges, imports_of, package_of, tree_of
 
+from search_spaces import OWN_MODULES
+
 EVERYWHERE = {
     "nas.errors",
     "nas._version",
@@ -241,6 +243,25 @@ def test_no_class_name_occurs_twice() -> None:
             if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                 places[node.name].append(module)
     assert {name: found for name, found in places.items() if len(found) > 1} == {}
+
+
+def test_every_space_of_the_project_may_be_named_by_a_file() -> None:
+    spaces: dict[str, str] = {}
+    classes = [
+        (module, node)
+        for module in MODULES
+        for node in tree_of(module).body
+        if isinstance(node, ast.ClassDef)
+    ]
+    known = {"Genotype"}
+    while more := [
+        (module, node)
+        for module, node in classes
+        if node.name not in spaces and {ast.unparse(base) for base in node.bases} & known
+    ]:
+        spaces |= {node.name: module for module, node in more}
+        known |= set(spaces)
+    assert set(spaces.values()) == set(OWN_MODULES)
 
 
 DIALECT = {"verdict", "agreement", "reach", "spread", "tally", "partners", "levels", "ladder"}
