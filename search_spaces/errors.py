@@ -10,6 +10,10 @@ class SpaceError(ValueError):
     """An unknown space, axis, option or network, or a genotype that contradicts itself."""
 
 
+class UntrustedSpaceError(SpaceError):
+    """A space outside this project that a file or a database names, and no person."""
+
+
 SCALES = (2, 3, 4)
 """The factors of enlargement that the project's networks are built for."""
 

@@ -13,6 +13,8 @@ import pytest
 from forked import Forker
 from package_graph import MODULES, ROOT, TOPS, cycle, edges, imports_of, package_of, tree_of
 
+from search_spaces import OWN_MODULES
+
 EVERYWHERE = {
     "nas.errors",
     "nas._version",
@@ -27,9 +29,9 @@ EVERYWHERE = {
 CORE = "nas.core nas.cost"
 TRAINED = f"{CORE} nas.data nas.executors nas.training search_spaces"
 MAY_IMPORT = {
-    "nas": "nas.core",
+    "nas": "nas.core search_spaces",
     "nas.__main__": "nas.cli",
-    "nas.core": "",
+    "nas.core": "search_spaces",
     "nas.imaging": "",
     "nas.metrics": "nas.core",
     "nas.cost": "nas.core search_spaces",
@@ -37,7 +39,7 @@ MAY_IMPORT = {
     "nas.samplers": "leaderboard.fronts search_spaces",
     "nas.pruning": "nas.cost search_spaces",
     "nas.training": "nas.core nas.data nas.imaging nas.metrics nas.pruning search_spaces",
-    "nas.executors": "nas.core nas.training",
+    "nas.executors": "nas.core nas.training search_spaces",
     "nas.networks": f"leaderboard.store {CORE} nas.training search_spaces",
     "nas.evaluation": "leaderboard.sources leaderboard.store leaderboard.tables leaderboard.views "
     "nas.cost nas.data nas.imaging nas.metrics nas.networks search_spaces",
@@ -242,6 +244,25 @@ def test_no_class_name_occurs_twice() -> None:
             if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                 places[node.name].append(module)
     assert {name: found for name, found in places.items() if len(found) > 1} == {}
+
+
+def test_every_space_of_the_project_may_be_named_by_a_file() -> None:
+    spaces: dict[str, str] = {}
+    classes = [
+        (module, node)
+        for module in MODULES
+        for node in tree_of(module).body
+        if isinstance(node, ast.ClassDef)
+    ]
+    known = {"Genotype"}
+    while more := [
+        (module, node)
+        for module, node in classes
+        if node.name not in spaces and {ast.unparse(base) for base in node.bases} & known
+    ]:
+        spaces |= {node.name: module for module, node in more}
+        known |= set(spaces)
+    assert set(spaces.values()) == set(OWN_MODULES)
 
 
 DIALECT = {"verdict", "agreement", "reach", "spread", "tally", "partners", "levels", "ladder"}

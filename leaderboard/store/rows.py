@@ -150,7 +150,8 @@ def framed(rows: Sequence[Sequence[Any]], columns: Mapping[str, str]) -> pd.Data
     """Rows as a frame whose columns have the same dtypes however few rows there are.
 
     `columns` maps names to dtypes. Text and what has no dtype of its own stay objects, with None for what is
-    missing; pandas would guess from what it sees. Raises `DamagedValueError` for a row without a whole number.
+    missing; pandas would guess from what it sees. Raises `DamagedValueError` for a row without a whole
+    number.
     """
     import pandas as pd
 

@@ -37,10 +37,11 @@ from nas.cli.search import search
 from nas.cli.simulate import simulate
 from nas.cli.space import space
 from nas.cli.tabulate import tabulate
+from nas.cli.trust_space import trust_space
 from nas.cli.upscale import upscale
 
 FUNCTIONS: tuple[Callable[..., None], ...] = (
-    *(search, front, board, retrain, rerun, evaluate, cost, space, data),
+    *(search, front, board, retrain, rerun, evaluate, cost, space, trust_space, data),
     calibrate,
     *(compress, measure, export, upscale),
     *(tabulate, simulate, compare_samplers),

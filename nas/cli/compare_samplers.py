@@ -7,9 +7,11 @@ from typing import Annotated
 
 import typer
 
-from nas.cli.simulation_options import Model, Processes, SpaceName, SurfaceName, TableFile, numbers, progress
+from nas.cli.model_options import meets_spaces
+from nas.cli.simulation_options import Model, Processes, SurfaceName, TableFile, numbers, progress
 
 
+@meets_spaces
 def compare_samplers(
     samplers: Annotated[
         str,
@@ -28,7 +30,6 @@ def compare_samplers(
         typer.Option("--out", help="Folder for tables, figure and replays; goes on with what is in it."),
     ] = None,
     processes: Processes = 1,
-    space: SpaceName = None,
     as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
 ) -> None:
     """Replay searches with several samplers on a table or a made-up surface, and compare what they find."""
@@ -38,7 +39,7 @@ def compare_samplers(
     from nas.simulation.replays import parse_specs, source_of
     from nas.simulation.sampler_comparison import gather
 
-    source = source_of(surface, table, model=surrogate, space=space)
+    source = source_of(surface, table, model=surrogate)
     specs = parse_specs(samplers, trainings)
     if not any(spec.name == "random" for spec in specs):
         specs += parse_specs("random", trainings)

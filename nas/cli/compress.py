@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nas.cli.model_options import Given, ModelOptions, takes
+from nas.cli.model_options import Given, ModelOptions, meets_spaces, takes
 from nas.cli.options import Db, Device, Runs, again, benchmarks_to_measure, open_store, store_reader
 from nas.core.fields import Help
 
@@ -75,6 +75,7 @@ class Inputs:
     name: Annotated[str | None, Help("Name of the run and of its folder.", unset="made of WHAT")] = None
 
 
+@meets_spaces
 @takes(
     given=ModelOptions("nas.cli.compress:Inputs"),
     asked=ModelOptions("nas.compression.compression:Compression"),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from nas.cli.model_options import meets_spaces
 from nas.cli.options import Db, Runs, store_reader
 
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from nas.networks.resolving import Architecture
 
 
+@meets_spaces
 def cost(
     arch: Annotated[
         str,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from nas.cli.model_options import meets_spaces
 from nas.cli.options import DataDir, Db, Device, Runs, between_commas, open_store, store_reader
 from nas.cli.scores import about, row_of, show
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from nas.imaging.tiling import Tiling
 
 
+@meets_spaces
 def evaluate(
     what: Annotated[
         list[str] | None,
@@ -221,7 +223,7 @@ def _table(words: list[str], how: _How, data_dir: Path | None, sets: str, format
     else:
         names = words
     with open_store(how.runs, how.db, read_only=True) as store:
-        tables = papers_tables(store, names, scale=how.scale, metric=how.metric)
+        tables = papers_tables(store, names, scale=how.scale, metric=how.metric, builders=words)
     if format in ("csv", "json"):
         return FORMATS[format](pd.concat(list(tables.values()), ignore_index=True)).rstrip("\n")
     heading = {"latex": "% x{}, measured with {}", "markdown": "**x{}, measured with {}**"}

@@ -7,9 +7,11 @@ from typing import Annotated
 
 import typer
 
+from nas.cli.model_options import meets_spaces
 from nas.cli.options import Db, Runs, store_reader
 
 
+@meets_spaces
 def export(
     what: Annotated[
         str,

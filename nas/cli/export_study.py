@@ -7,9 +7,11 @@ from typing import Annotated
 
 import typer
 
+from nas.cli.model_options import meets_spaces
 from nas.cli.options import Db, RunName, Runs, open_store
 
 
+@meets_spaces
 def export_study(
     name: RunName,
     storage: Annotated[str, typer.Option(help="Where to: sqlite:///study.db, or a file: study.log.")],

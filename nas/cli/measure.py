@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from nas.cli.model_options import meets_spaces
 from nas.cli.options import Db, Device, Runs, between_commas, open_store, store_reader
 
 if TYPE_CHECKING:
     from nas.measuring.measure import MeasurementSetting, Row, Subject
 
 
+@meets_spaces
 def measure(
     what: Annotated[
         list[str],

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Protocol, TypeVar
 
 import typer
 
-from nas.cli.options import between_commas
+from nas.cli.options import NamedSpaces, between_commas
 from nas.core.fields import MISSING, fields_of, words_of
 
 if TYPE_CHECKING:
@@ -169,12 +169,19 @@ def takes(**sources: Source) -> Callable[[Function], Function]:
     return marked
 
 
+def meets_spaces(function: Function) -> Function:
+    """Give a command the option ``--space``: spaces that files and the database may name to it."""
+    vars(function)["meets_spaces"] = True
+    return function
+
+
 def with_options(function: Callable[..., None]) -> Callable[..., None]:
     """The function with the options of its sources among its parameters, as typer reads them."""
     sources: Mapping[str, Source] = vars(function).get("sources", {})
     made = {name: source.parameters() for name, source in sources.items()}
 
     def command(**values: Any) -> None:
+        _trust(values.pop(_SPACES, None) or [])
         for name, options in made.items():
             given = {key: values.pop(parameter.name) for key, parameter in options.items()}
             values[name] = sources[name].values(given)
@@ -184,7 +191,22 @@ def with_options(function: Callable[..., None]) -> Callable[..., None]:
     for name, parameter in inspect.signature(function, eval_str=True).parameters.items():
         mine = made.get(name, {name: parameter.replace(kind=Parameter.KEYWORD_ONLY)})
         parameters += mine.values()
+    if vars(function).get("meets_spaces"):
+        parameters.append(Parameter(_SPACES, Parameter.KEYWORD_ONLY, default=None, annotation=NamedSpaces))
     command.__name__, command.__doc__ = function.__name__, function.__doc__
     command.__annotations__ = {}
     vars(command)["__signature__"] = inspect.Signature(parameters)
     return command
+
+
+_SPACES = "named_spaces"
+"""The parameter that ``--space`` becomes."""
+
+
+def _trust(names: list[str]) -> None:
+    """Let files and the database name these spaces, in this process and its workers."""
+    if names:
+        from search_spaces import trust_space
+
+        for name in names:
+            trust_space(name)

@@ -22,6 +22,16 @@ RecipeFile = Annotated[
     Path | None, typer.Argument(metavar="[RECIPE.toml]", help="A recipe; without one, a small demo.")
 ]
 
+NamedSpaces = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--space",
+        metavar="NAME",
+        help="A module of yours that files and the database may name as their space: its code is run; "
+        "repeatable. nas trust-space does so for every command.",
+    ),
+]
+
 Settings = Annotated[
     list[str] | None,
     typer.Option(

@@ -8,9 +8,11 @@ from typing import Annotated
 
 import typer
 
+from nas.cli.model_options import meets_spaces
 from nas.cli.options import Db, Device, RunName, Runs, open_store
 
 
+@meets_spaces
 def rerun(
     name: RunName,
     network: Annotated[

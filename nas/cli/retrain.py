@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from nas.cli.model_options import Given, ModelOptions, RecipeOptions, takes, with_settings
+from nas.cli.model_options import Given, ModelOptions, RecipeOptions, meets_spaces, takes, with_settings
 from nas.cli.options import DataDir, Db, RunName, Runs, Settings, again, open_store
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ RECIPE = RecipeOptions(
 )
 
 
+@meets_spaces
 @takes(asked=ModelOptions("nas.retraining.options:RetrainingOptions"), given=RECIPE)
 def retrain(
     name: RunName,

@@ -76,15 +76,21 @@ def _join(name: str, changes: Given, runs: Path, db: str | None) -> None:
     from nas.errors import Interrupted, RecipeError
     from nas.recipes.stored import stored_recipe
     from nas.search.join import JoinedSearch
+    from search_spaces import load_space
 
+    changes = dict(changes)
+    named = changes.pop("space.name", None)
+    space = None if named is None else load_space(named, trust=True)
     if strange := sorted(changes.keys() - {*WHERE, "name"}):
         key = strange[0].rpartition(".")[2]
         raise RecipeError(
             f"--join trains what the running search asks for, so {key} cannot be given with it; "
-            f"allowed are {', '.join(WHERE)}"
+            f"allowed are {', '.join(WHERE)}, and --space to name its space"
         )
     with open_store(runs, db) as store, SearchDisplay() as display, watch_signals() as stop:
         recipe = _checked(stored_recipe(store, name), changes)
+        if space not in (None, recipe.search_space().genotype):
+            raise RecipeError(f"--space {named}: the search of {name!r} is in space {recipe.space.name}")
         joined = JoinedSearch(recipe, store, runs, pick_devices(recipe.device), display.listener(stop))
         display.search_progress = progress = joined.progress
         joined.prepare()

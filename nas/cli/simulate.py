@@ -7,9 +7,11 @@ from typing import Annotated, Any
 
 import typer
 
-from nas.cli.simulation_options import Model, Processes, SpaceName, SurfaceName, TableFile, progress
+from nas.cli.model_options import meets_spaces
+from nas.cli.simulation_options import Model, Processes, SurfaceName, TableFile, progress
 
 
+@meets_spaces
 def simulate(
     table: TableFile = None,
     surface: SurfaceName = None,
@@ -29,7 +31,6 @@ def simulate(
         Path | None, typer.Option("--out", help="Folder that keeps each replay; goes on with what is in it.")
     ] = None,
     processes: Processes = 1,
-    space: SpaceName = None,
     as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
 ) -> None:
     """Replay searches without training: what a table recorded, or a made-up surface says, is the answer.
@@ -41,7 +42,7 @@ def simulate(
     from nas.simulation.replays import parse_specs, source_of
     from nas.simulation.sampler_comparison import one_sampler
 
-    source = source_of(surface, table, model=surrogate, space=space)
+    source = source_of(surface, table, model=surrogate)
     [spec] = parse_specs(f"{sampler}{'+rungs' if rungs else ''}={trainings}", trainings)
     with progress(seeds) as tell:
         told = one_sampler(source, spec, workers, seeds, processes=processes, folder=out, tell=tell)

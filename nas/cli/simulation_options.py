@@ -28,9 +28,6 @@ Model = Annotated[
     ),
 ]
 Processes = Annotated[int, typer.Option(min=1, help="How many replays at once.")]
-SpaceName = Annotated[
-    str | None, typer.Option(help="The module of yours that the table's space is in; its code is run.")
-]
 
 
 def numbers(text: str, option: str) -> list[int]:

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nas.cli.model_options import Given, ModelOptions, RecipeOptions, takes, with_settings
+from nas.cli.model_options import Given, ModelOptions, RecipeOptions, meets_spaces, takes, with_settings
 from nas.cli.options import DataDir, Db, Runs, Settings, again, benchmarks_to_measure, open_store
-from nas.cli.simulation_options import SpaceName
 
 if TYPE_CHECKING:
     from nas.data.benchmarks import BenchmarkSet
@@ -23,6 +22,7 @@ RECIPE = RecipeOptions(
 )
 
 
+@meets_spaces
 @takes(asked=ModelOptions("nas.simulation.sampling:Sampling"), given=RECIPE)
 def tabulate(
     asked: Given,
@@ -38,7 +38,6 @@ def tabulate(
     merge: Annotated[
         bool, typer.Option("--merge", help="Merge tables of one sample into --out instead of training.")
     ] = False,
-    space: SpaceName = None,
     runs: Runs = Path("runs"),
     db: Db = None,
 ) -> None:
@@ -47,7 +46,7 @@ def tabulate(
     The same command again goes on where it stopped. A data card lies beside the file.
     """
     if merge:
-        _merge(what or [], out, given.get("name"), space)
+        _merge(what or [], out, given.get("name"))
         return
     recipe = _recipe(what or [], with_settings(given, settings))
     sampling = _sampling(recipe, asked)
@@ -132,18 +131,15 @@ def _train(
     typer.echo(f"  {again('simulate', '--table', str(path), runs=Path('runs'))}   replays searches on it")
 
 
-def _merge(what: list[str], out: Path | None, name: str | None, space: str | None) -> None:
+def _merge(what: list[str], out: Path | None, name: str | None) -> None:
     from leaderboard.names import RUN_NAME
     from nas.errors import RecipeError
     from nas.simulation.table import merge_tables, read_table, write_table
-    from nas.simulation.validate_table import TRUSTED
 
     if len(what) < 2 or out is None:
         raise RecipeError("--merge takes two or more tables and --out: nas tabulate --merge A B --out C")
     if name is not None and RUN_NAME.fullmatch(name) is None:
         raise RecipeError(f"--name {name!r}: letters, digits, and . _ - after the first of them")
-    if space is not None:
-        TRUSTED.add(space)
     tables = [read_table(Path(word)) for word in what]
     table, repeated = merge_tables(tables, what)
     if name is not None:

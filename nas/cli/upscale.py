@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from nas.cli.model_options import meets_spaces
 from nas.cli.options import Db, Device, Runs, store_reader
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from nas.upscale.upscaling import Upscaler
 
 
+@meets_spaces
 def upscale(
     source: Annotated[Path, typer.Argument(metavar="IMAGE|FOLDER", help="What to enlarge.")],
     model: Annotated[

@@ -101,7 +101,7 @@ class Stage:
 
 def load_stage(folder: Path) -> Stage | None:
     """The stage that was finished in ``folder``; None where none was. Raises CheckpointError."""
-    from search_spaces import SpaceError, load_space
+    from search_spaces import SpaceError, UntrustedSpaceError, load_space
 
     path = folder / STAGE
     if not path.exists():
@@ -109,8 +109,10 @@ def load_stage(folder: Path) -> Stage | None:
     try:
         plain = parse_json(read_text(path, MOST_LINE_BYTES))
         made = plain.pop("genotype")
-        genotype = load_space(made["space"]).from_dict(made["choices"])
+        genotype = load_space(made["space"], named_by=str(path)).from_dict(made["choices"])
         return Stage(folder=folder, genotype=genotype, **_fields(Stage, plain))
+    except UntrustedSpaceError:
+        raise
     except (OSError, ValueError, LookupError, TypeError, AttributeError, SpaceError) as error:
         raise CheckpointError(
             f"{path}: no readable stage ({shortened(error, 200)}); move its folder away"
@@ -123,7 +125,8 @@ def _fields(model: type, plain: Any) -> dict[str, Any]:
     if not isinstance(plain, dict) or not plain.keys() <= kinds.keys():
         raise ValueError(f"its fields are {', '.join(plain) if isinstance(plain, dict) else 'not there'}")
     return {
-        name: TypeAdapter(kinds[name]).validate_json(json.dumps(plain[name]), strict=True) for name in plain
+        name: TypeAdapter(kinds[name]).validate_json(json.dumps(value), strict=True)
+        for name, value in plain.items()
     }
 
 

@@ -21,7 +21,15 @@ from nas.errors import CheckpointError, DataError, RecipeError
 from nas.imaging.bicubic import imresize
 from nas.imaging.tiling import Tiling, enlarge
 from nas.metrics.fidelity import METRICS, compare, cut, half_up, luma, to_uint8
-from nas.networks.loading import BICUBIC, SCALE, Network, digest_weights, load_network, read_weights
+from nas.networks.loading import (
+    BICUBIC,
+    SCALE,
+    Network,
+    checkpoint_path,
+    digest_weights,
+    load_network,
+    read_weights,
+)
 from search_spaces.published import published_name
 
 __all__ = [
@@ -284,7 +292,7 @@ def measure_retrained(
         return [made[one.name] for one in sets]
     if evaluation.checkpoint is None:
         raise CheckpointError(f"{evaluation.genotype_id}: its training kept no weights")
-    path = runs / evaluation.checkpoint
+    path = checkpoint_path(runs, evaluation.checkpoint)
     network = load_network(str(path), scale=scale, weights=None, runs=runs, open_store=None)
     return measure_missing(store, network, sets, metric, device, breathe=breathe)
 

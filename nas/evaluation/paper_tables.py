@@ -22,6 +22,7 @@ from nas.errors import NasError, RunError
 from nas.evaluation.benchmark_sets import BICUBIC, Network, load_network
 from nas.networks.resolving import find_architecture
 from search_spaces import SpaceError, load_space
+from search_spaces.published import PUBLISHED
 
 Open = Callable[[], Store]
 
@@ -36,7 +37,9 @@ def networks_meant(
     keeps one. Raises what that raises.
     """
     for name, at in _meant(word, scale, weights, open_store):
-        yield load_network(name, scale=at, weights=weights, runs=runs, open_store=open_store)
+        yield load_network(
+            name, scale=at, weights=weights, runs=runs, open_store=open_store, recorded=name != word
+        )
 
 
 def _meant(
@@ -65,13 +68,14 @@ def _pairs(rows: pd.DataFrame) -> list[tuple[str, int]]:
 
 
 def papers_tables(
-    store: Store, words: Sequence[str], *, scale: int | None, metric: str
+    store: Store, words: Sequence[str], *, scale: int | None, metric: str, builders: Sequence[str] = ()
 ) -> dict[int, pd.DataFrame]:
     """Scale -> table of ``leaderboard.tables.paper.paper_rows``, from the numbers in the database.
 
     Rows: the networks that ``words`` mean (runs, ids or their beginnings, names; none is all that was
     measured), as measured with ``metric`` and no other; bicubic where it was; and all published networks.
-    ``scale`` None takes the scales at which one of them was measured. Raises RunError for a word of which
+    ``scale`` None takes the scales at which one of them was measured. ``builders`` are words that a person
+    wrote: a ``module:function`` among them is imported for its cost. Raises RunError for a word of which
     nothing was measured so.
     """
     frame = benchmarks(store, Show(study=""))
@@ -89,17 +93,19 @@ def papers_tables(
     at = frame.loc[chosen & (frame["network"] != BICUBIC), "scale"]
     scales = [scale] if scale is not None else sorted(set(at if len(at) else frame.loc[chosen, "scale"]))
     shown = frame[~here | chosen | (with_metric & (frame["network"] == BICUBIC))]
-    shown = _with_costs(store, shown)
+    shown = _with_costs(store, shown, builders)
     return {int(at): paper_rows(shown, int(at)) for at in scales or (2, 3, 4)}
 
 
-def _with_costs(store: Store, frame: pd.DataFrame) -> pd.DataFrame:
+def _with_costs(store: Store, frame: pd.DataFrame, builders: Sequence[str]) -> pd.DataFrame:
     """The frame with the costs of measured networks that no search has counted, where they can be built."""
     made = frame.copy()
     unknown = (frame["origin"] == "measured") & frame["params"].isna() & (frame["network"] != BICUBIC)
     for (name, scale), rows in frame[unknown].groupby(["network", "scale"]):
         try:
-            cost = _cost(store, rows["genotype"].iloc[0], str(name).removesuffix(MARK), int(str(scale)))
+            cost = _cost(
+                store, rows["genotype"].iloc[0], str(name).removesuffix(MARK), int(str(scale)), builders
+            )
         except (NasError, SpaceError):
             continue  # it stands in the table without its cost, as bicubic does
         ways = WAYS if str(name).endswith(MARK) else 1
@@ -109,12 +115,14 @@ def _with_costs(store: Store, frame: pd.DataFrame) -> pd.DataFrame:
     return made
 
 
-def _cost(store: Store, genotype_id: str | None, name: str, scale: int) -> Cost:
+def _cost(store: Store, genotype_id: str | None, name: str, scale: int, builders: Sequence[str]) -> Cost:
     """What a network costs, by its genotype, which the database holds, or as what its name means."""
     if genotype_id is None:
+        if name not in PUBLISHED and name not in builders:
+            raise RunError(f"{name}: only the database names it, so nothing is imported for its cost")
         return find_architecture(name).cost(scale)
     [(_, space, choices)] = store.find_genotype(genotype_id)
-    return cost_of(load_space(space).from_dict(choices), scale)
+    return cost_of(load_space(space, named_by="the results database").from_dict(choices), scale)
 
 
 def _rows_of(store: Store, frame: pd.DataFrame, word: str) -> pd.Series:

@@ -13,6 +13,7 @@ import torch
 from nas.core.device import cpu_threads, free_memory, pick_device, usable_cores
 from nas.errors import NasError, RecipeError
 from nas.training import Job, Outcome, Progress
+from search_spaces import trust_space, trusted_spaces
 
 WORKERS_PER_CORE, LEAST_WORKERS = 4, 4
 """More processes than this many for each core, or than four in all, only take time from each other."""
@@ -95,14 +96,20 @@ class Pool:
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """Where one worker trains: its device (None: the job's own), its CPU threads, its part of the GPU."""
+    """Where one worker trains: its device (None: the job's own), its CPU threads, its part of the GPU.
+
+    ``spaces`` are the modules that the parent process trusts as spaces.
+    """
 
     device: str | None
     threads: int
     memory_share: float | None = None
+    spaces: tuple[str, ...] = ()
 
     def settle(self) -> None:
         """Hold this process to the place."""
+        for name in self.spaces:
+            trust_space(name)
         torch.set_num_threads(self.threads)
         if self.device is not None and self.device.startswith("cuda"):
             torch.cuda.set_device(self.device)
@@ -128,7 +135,10 @@ def places(pool: Pool) -> list[Place]:
     dealt = [devices[index % len(devices)] if devices else None for index in range(pool.workers)]
     return [
         Place(
-            device=device, threads=pool.threads_each, memory_share=_share(pool, device, dealt.count(device))
+            device=device,
+            threads=pool.threads_each,
+            memory_share=_share(pool, device, dealt.count(device)),
+            spaces=trusted_spaces(),
         )
         for device in dealt
     ]

@@ -33,6 +33,7 @@ from nas.executors.pool import (
 from nas.executors.supervisor import Supervisor, WorkerHandle
 from nas.executors.worker import Ended, Lost, Message, ProgressReport, Ready, Reporter, Stopped, do_job
 from nas.training import Progress, train
+from search_spaces import trusted_spaces
 
 GLANCE_SECONDS = 0.1
 """Longest delay in seconds of a submitted job: ``ray.wait`` cannot be interrupted."""
@@ -73,7 +74,12 @@ class Ray(Supervisor):
             raise
         share = pool.memory_share or (SHARED_OUT * gpus if 0 < gpus < 1 else None)
         # Ray shows a worker no other GPU than its own, which is therefore always the first.
-        place = Place(device="cuda:0" if gpus else None, threads=pool.threads_each, memory_share=share)
+        place = Place(
+            device="cuda:0" if gpus else None,
+            threads=pool.threads_each,
+            memory_share=share,
+            spaces=trusted_spaces(),
+        )
         super().__init__(pool, [place] * pool.workers, work)
 
     def close(self, save: bool) -> list[Done]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import torch
 from torch import Tensor, nn
@@ -48,14 +48,20 @@ def load_network(
     weights: Path | None,
     runs: Path,
     open_store: Callable[[], Store] | None,
+    recorded: bool = False,
 ) -> Network:
     """The network that ``word`` means, with its weights.
 
     A ``.safetensors`` file of ours; a run or a genotype's id, whose best weights the database knows
     (re-trained before searched); a published name or ``module:function``, with the file ``weights``, which
     the latter may do without, and so may the names whose weights are ``nas.networks.pretrained``. ``scale``
-    None takes the file's. Raises RecipeError or CheckpointError.
+    None takes the file's. ``recorded``: the word is an id that was read from the database, and neither a file
+    nor code is looked for under it. Raises RecipeError or CheckpointError.
     """
+    if recorded:
+        if (known := _best_known(word, scale, runs, open_store)) is None:
+            raise RecipeError(f"genotype {word!r:.80}: the database knows no weights of it")
+        return known
     if word.endswith(".safetensors"):
         if weights is not None:
             raise RecipeError(f"{word} holds weights already; --weights {weights} is one too many")
@@ -83,6 +89,23 @@ def load_network(
         genotype=found.genotype,
         weights=digest_weights(module),
     )
+
+
+def checkpoint_path(runs: Path, checkpoint: str) -> Path:
+    """The file of weights that the database names, relative to the runs folder.
+
+    Raises CheckpointError for a path that leaves the folder, and for a file that is not of our format.
+    """
+    for path in (PurePosixPath(checkpoint), PureWindowsPath(checkpoint)):
+        if path.anchor or ".." in path.parts:
+            raise CheckpointError(
+                f"{checkpoint!r:.200}: the database names a checkpoint outside the runs folder"
+            )
+    if not checkpoint.endswith(".safetensors"):
+        raise CheckpointError(
+            f"{checkpoint!r:.200}: the database names a checkpoint that is no .safetensors file"
+        )
+    return runs / checkpoint
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
@@ -158,7 +181,7 @@ def _best_known(
         raise RecipeError(f"{word}: the database knows no weights of it{at}")
     longer = kept[kept["stage"] == "retrain"]
     best = (kept if longer.empty else longer).sort_values("psnr_db").iloc[-1]
-    path = runs / str(best["checkpoint"])
+    path = checkpoint_path(runs, str(best["checkpoint"]))
     return _of_file(path, scale, str(best["genotype"]))
 
 

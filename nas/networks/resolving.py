@@ -65,7 +65,9 @@ def find_architecture(word: str, open_store: Callable[[], Store] | None = None) 
         allowed = [*PUBLISHED, "a genotype's id", "FILE.json", "FILE.toml", "MODULE:FUNCTION"]
         raise unknown("architecture", word, allowed)
     id, space, choices = found[0]
-    return _of_genotype(id, "results database", load_space(space).from_dict(choices))
+    return _of_genotype(
+        id, "results database", load_space(space, named_by="the results database").from_dict(choices)
+    )
 
 
 def import_builder(word: str) -> Callable[[int], nn.Module]:

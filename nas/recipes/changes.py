@@ -18,8 +18,9 @@ def changed(recipe: Recipe, changes: Mapping[str, Any], where: str = "options") 
 
     Args:
         recipe: Stays as it is.
-        changes: Dotted key -> value. Another plan or space discards what the recipe changes in its own, and
-            the executor ``inline`` is one worker unless ``workers`` is among the changes.
+        changes: Dotted key -> value, chosen by a person, so that another space is trusted. Another plan or
+            space discards what the recipe changes in its own, and the executor ``inline`` is one worker
+            unless ``workers`` is among the changes.
         where: Begins the message of an error.
 
     Raises RecipeError.
@@ -36,7 +37,7 @@ def changed(recipe: Recipe, changes: Mapping[str, Any], where: str = "options") 
         for part in above:
             place = place[part]
         place[name] = value
-    return make_recipe(table, where)
+    return make_recipe(table, where, trust="space.name" in changes)
 
 
 def parse_settings(words: Sequence[str], plan: str = "proxy") -> dict[str, Any]:

@@ -20,7 +20,7 @@ from nas.core.units import parse_count
 from nas.cost.budget import Budget
 from nas.errors import NasError, RecipeError, unknown
 from nas.training.plan import PLANS, Plan, named_plan
-from search_spaces import Space, SpaceError, load_space
+from search_spaces import Space, SpaceError, load_space, trust_space
 
 
 def _count(value: Any) -> int | None:
@@ -314,9 +314,10 @@ EMBEDDED = Recipe(
 
 
 def load_recipe(path: Path) -> Recipe:
-    """The recipe of a TOML file; its name is the file's unless it says otherwise.
+    """The recipe of a TOML file that a person chose; its name is the file's unless it says otherwise.
 
-    Raises RecipeError: the file, the section, the key or value, and what is allowed.
+    The module of its space is trusted. Raises RecipeError: the file, the section, the key or value, and what
+    is allowed.
     """
     try:
         table = parse_toml(read_text(path))
@@ -324,7 +325,7 @@ def load_recipe(path: Path) -> Recipe:
         raise RecipeError(f"{path}: cannot be read ({error.strerror or error})") from error
     except UntrustedError as error:
         raise RecipeError(f"{path}: {error}") from error
-    return make_recipe({"name": path.stem, **table}, where=path.name)
+    return make_recipe({"name": path.stem, **table}, where=path.name, trust=True)
 
 
 def load_or_embedded(path: Path | None) -> Recipe:
@@ -332,8 +333,16 @@ def load_or_embedded(path: Path | None) -> Recipe:
     return EMBEDDED if path is None else load_recipe(path)
 
 
-def make_recipe(table: dict[str, Any], where: str = "recipe") -> Recipe:
-    """A checked recipe from plain values. Raises RecipeError that begins with ``where``."""
+def make_recipe(table: dict[str, Any], where: str = "recipe", *, trust: bool = False) -> Recipe:
+    """A checked recipe from plain values.
+
+    Args:
+        table: The recipe's keys and sections.
+        where: Begins the message of an error.
+        trust: Whether a person chose the recipe, so that the module of its space may be imported.
+
+    Raises RecipeError.
+    """
     try:
         check_plain(table)
     except UntrustedError as error:
@@ -348,6 +357,8 @@ def make_recipe(table: dict[str, Any], where: str = "recipe") -> Recipe:
         )
     try:
         recipe = Recipe.model_validate(table)
+        if trust:
+            trust_space(recipe.space.name)
         recipe.check()
     except ValidationError as error:
         raise RecipeError(_explained(error, where)) from None

@@ -83,7 +83,7 @@ def _rerun(trial: Trial, protocol: Protocol) -> Rerun:
         evaluation=evaluation,
         protocol=protocol,
         job=Job(
-            genotype=load_space(trial.space).from_dict(trial.choices),
+            genotype=load_space(trial.space, named_by="the results database").from_dict(trial.choices),
             scale=protocol.scale,
             plan=Plan(**protocol.plan),
             data=protocol.data,

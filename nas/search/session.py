@@ -217,7 +217,7 @@ def search(
     if isinstance(recipe, str | Path):
         recipe = load_recipe(Path(recipe))
     elif isinstance(recipe, Mapping):
-        recipe = make_recipe(dict(recipe))
+        recipe = make_recipe(dict(recipe), trust=True)
     folder = Path(runs)
     (folder / recipe.name).mkdir(parents=True, exist_ok=True)
     (folder / recipe.name / "recipe.toml").write_text(recipe.to_toml(), encoding="utf-8")

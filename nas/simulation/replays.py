@@ -29,7 +29,7 @@ from nas.simulation.simulation import SimulationPlan, full_seconds, simulate
 from nas.simulation.synthetic_landscape import surface_of
 from nas.simulation.table import read_table
 from nas.simulation.tabular_objective import TabularObjective
-from nas.simulation.validate_table import TRUSTED
+from search_spaces import trust_space, trusted_spaces
 
 SHIPPED = Path(__file__).parents[1] / "tables"
 """Tables that are part of the package."""
@@ -80,14 +80,13 @@ class AnswerSource:
     """Where answers come from: a made-up surface by name, or the file of a table.
 
     ``model`` lets a fitted model answer for architectures that the table does not hold. ``digest`` is the
-    file's SHA-256. ``space`` is a space of one's own that the table may be of.
+    file's SHA-256.
     """
 
     surface: str | None = None
     table: str | None = None
     model: bool = False
     digest: str = ""
-    space: str | None = None
 
     @property
     def name(self) -> str:
@@ -98,14 +97,10 @@ class AnswerSource:
         """The surface that a seed meets."""
         if self.surface is not None:
             return surface_of(self.surface, seed)
-        if self.space is not None:
-            TRUSTED.add(self.space)
         return _recorded(str(self.table), self.model, self.digest)
 
 
-def source_of(
-    surface: str | None, table: Path | None, *, model: bool = False, space: str | None = None
-) -> AnswerSource:
+def source_of(surface: str | None, table: Path | None, *, model: bool = False) -> AnswerSource:
     """A checked AnswerSource of one of the two. Raises RecipeError, and TableError for a damaged file."""
     if (surface is None) == (table is None):
         raise RecipeError("write --table FILE or --surface NAME: one of the two is what answers")
@@ -115,7 +110,7 @@ def source_of(
         surface_of(str(surface), 0)
         return AnswerSource(surface=surface)
     file = _file_of(table)
-    source = AnswerSource(table=str(file), model=model, digest=sha256_of(file), space=space)
+    source = AnswerSource(table=str(file), model=model, digest=sha256_of(file))
     source.at(0)
     return source
 
@@ -155,7 +150,6 @@ class Task:
         """The name of its file."""
         identity = asdict(self) | {"version": __version__, "table": None}
         identity["source"].pop("table")
-        identity["source"].pop("space")
         digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
         return f"{self.spec.name}-{self.workers}-{self.seed}-{digest}"
 
@@ -263,9 +257,16 @@ def _run(tasks: Sequence[Task], processes: int) -> Iterator[Curve]:
             yield from map(run_task, tasks)
         return
     with multiprocessing.get_context("spawn").Pool(
-        processes, initializer=torch.set_num_threads, initargs=(1,)
+        processes, initializer=_begin_process, initargs=(trusted_spaces(),)
     ) as pool:
         yield from pool.imap_unordered(run_task, tasks)
+
+
+def _begin_process(spaces: Sequence[str]) -> None:
+    """Use one thread in a process of the pool, and trust the parent's spaces there."""
+    torch.set_num_threads(1)
+    for name in spaces:
+        trust_space(name)
 
 
 @contextmanager

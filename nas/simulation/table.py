@@ -50,7 +50,7 @@ class Table:
     def space(self) -> Space:
         """The space that it is a sample of, narrowed as it was."""
         only = {name: tuple(options) for name, options in self.card["only"].items()}
-        return Space(space_class(self.card["space"], None), only)
+        return Space(space_class(self.card["space"], self.card["name"]), only)
 
     @property
     def rungs(self) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from leaderboard.untrusted import UntrustedError, parse_json
 from nas.errors import NasError
-from search_spaces import SPACES, Genotype, Space, SpaceError, load_space
+from search_spaces import Genotype, Space, SpaceError, UntrustedSpaceError, load_space
 
 VERSION = 1
 MOST_CHOICES = 10_000
@@ -165,21 +165,14 @@ def _choices(text: str) -> dict[str, Any]:
     return choices
 
 
-def space_class(name: str, where: str | None) -> type[Genotype]:
-    """The space of a table: only our own by a file's word, since to load another one runs its code."""
-    if name not in SPACES and where is not None and name not in TRUSTED:
-        raise TableError(
-            f"{where}: is of space {name!r:.80}, whose code a file may not load; write --space {name:.80} "
-            "if you know it"
-        )
+def space_class(name: str, where: str) -> type[Genotype]:
+    """The space of a table. Raises TableError for one that cannot be imported or that no person named."""
     try:
         return load_space(name)
+    except UntrustedSpaceError as error:
+        raise TableError(f"{where}: {error}") from None
     except SpaceError as error:
         raise TableError(f"{where}: {line_of(error)}") from None
-
-
-TRUSTED: set[str] = set()
-"""Spaces of one's own, by name, that tables may be of: whoever runs the program has named them."""
 
 
 def _paid(frame: pd.DataFrame, goes_on: bool) -> float:

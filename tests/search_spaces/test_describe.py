@@ -44,7 +44,7 @@ def test_the_example_space_works_from_outside(tmp_path: Path, monkeypatch, dice)
     (tmp_path / "my_space.py").write_text(_examples("python")[1], encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
     try:
-        chain = load_space("my_space")
+        chain = load_space("my_space", trust=True)
         assert chain.space == "my_space:Chain" and load_space("my_space:Chain") is chain
         assert load_space(chain.space) is chain
         space = Space(chain)

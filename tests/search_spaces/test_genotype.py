@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import sys
 import tomllib
 from dataclasses import dataclass
 
@@ -11,7 +12,17 @@ import pytest
 import tomli_w
 from torch import nn
 
-from search_spaces import Genotype, Space, SpaceError, choice, load_space, span
+import search_spaces
+from search_spaces import (
+    Genotype,
+    Space,
+    SpaceError,
+    UntrustedSpaceError,
+    choice,
+    load_space,
+    span,
+    trust_space,
+)
 from search_spaces.lightweight import Lightweight
 
 
@@ -181,3 +192,18 @@ def test_spaces_are_found_by_word_and_by_module() -> None:
         load_space("lightwait")
     with pytest.raises(SpaceError, match="found none"):
         load_space("search_spaces.errors")
+
+
+def test_a_module_that_nobody_named_is_not_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(search_spaces, "_trusted", set())
+    for name in ("antigravity", "antigravity:Space", "xml.dom.pulldom", "nas.__main__"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+        with pytest.raises(UntrustedSpaceError, match=f"'{name}' is code outside ParetoSR, named by a file"):
+            load_space(name, named_by="a file")
+    for name in (".evil", "..", "evil/mod", "a..b", "a:b:c", "", "a" * 201, 3, None, "module:Class\n"):
+        with pytest.raises(SpaceError, match="module or module:Class is needed"):
+            load_space(name)  # type: ignore[arg-type]
+        with pytest.raises(SpaceError, match="module or module:Class is needed"):
+            trust_space(name)  # type: ignore[arg-type]
+    assert "antigravity" not in sys.modules
+    assert search_spaces.trusted_spaces() == ()

@@ -79,14 +79,14 @@ OPTIONS = {
     "seed-published no-seed-published warm-start executor workers time-limit-seconds ray-address "
     "gpus-per-worker plan steps seed set join device runs db",
     "retrain": "top knee ids best-under queued controls plan set steps workers executor evaluate no-evaluate "
-    "data-dir validate-every tensorboard no-tensorboard device runs db",
+    "data-dir validate-every tensorboard no-tensorboard space device runs db",
     "calibrate": "architectures seeds rungs reference reference-seeds wanted-tau ablate plan set name "
     "workers executor json device runs db",
     "tabulate": "architectures rungs seeds shard published no-published name data scale max-params "
     "max-multi-adds plan set executor workers licence data-dir out merge space device runs db",
     "compress": "distil-from distill-from distil adversarial features adversarial-steps prune prune-of "
     "importance sparsity sparsity-steps rounds quantise quantize plan steps finetune-steps set max-drop-db "
-    "data metric data-dir sets scale seed weights teacher-weights output name json device runs db",
+    "data metric data-dir sets scale seed weights teacher-weights output name json space device runs db",
 }
 
 
