@@ -18,10 +18,11 @@ if TYPE_CHECKING:
     from nas.recipes.recipe import Recipe
 
 RECIPE = RecipeOptions(
-    *("retrain.plan", "retrain.steps", "executor", "device"),
+    *("retrain.plan", "retrain.steps", "executor", "device", "ray_address"),
     retrain__plan="the run's",
     executor="inline; for several workers the run's, or processes",
     device="the run's",
+    ray_address="the run's, where that is auto or a cluster on this machine",
 )
 
 
@@ -79,13 +80,15 @@ def retrain(
 def _recipe(store: Store, name: str, changes: dict[str, Any], plan: str | None = None) -> Recipe:
     """The recipe of the run with its changes; ``plan`` goes before the one of the command."""
     from nas.recipes.changes import changed
-    from nas.recipes.stored import stored_recipe
+    from nas.recipes.stored import require_named_cluster, stored_recipe
 
     stored = stored_recipe(store, name)
     several = "processes" if stored.executor == "inline" else stored.executor
     usual = {"executor": several if changes["workers"] > 1 else "inline"}
     requested = {} if plan is None else {"retrain.plan": plan}
-    return changed(stored, {**usual, **changes, **requested}, where=name)
+    recipe = changed(stored, {**usual, **changes, **requested}, where=name)
+    require_named_cluster(recipe, changes)
+    return recipe
 
 
 def _train_queued(store: Store, name: str, changes: Given, display: RetrainDisplay) -> int:

@@ -74,7 +74,7 @@ def _join(name: str, changes: Given, runs: Path, db: str | None) -> None:
     from nas.cli.signals import watch_signals
     from nas.core.device import pick_devices
     from nas.errors import Interrupted, RecipeError
-    from nas.recipes.stored import stored_recipe
+    from nas.recipes.stored import require_named_cluster, stored_recipe
     from nas.search.join import JoinedSearch
     from search_spaces import load_space
 
@@ -89,6 +89,7 @@ def _join(name: str, changes: Given, runs: Path, db: str | None) -> None:
         )
     with open_store(runs, db) as store, SearchDisplay() as display, watch_signals() as stop:
         recipe = _checked(stored_recipe(store, name), changes)
+        require_named_cluster(recipe, changes)
         if space not in (None, recipe.search_space().genotype):
             raise RecipeError(f"--space {named}: the search of {name!r} is in space {recipe.space.name}")
         joined = JoinedSearch(recipe, store, runs, pick_devices(recipe.device), display.listener(stop))

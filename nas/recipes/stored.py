@@ -6,11 +6,14 @@ applied when the recipe was written (``Help.before``), never a newer default.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
+from leaderboard.names import shortened
 from leaderboard.store import Store
 from nas.core.fields import MISSING
+from nas.errors import RecipeError
 from nas.recipes.recipe import DEFAULT_PLANS, Recipe, make_recipe, recipe_fields
 from nas.training.plan import Plan
 
@@ -33,6 +36,23 @@ def stored_recipe(store: Store, name: str) -> Recipe:
             place.setdefault(last, value)
     table |= {stage: _whole(table[stage]) for stage in DEFAULT_PLANS if stage in table}
     return make_recipe(table, where=f"run {name}")
+
+
+def require_named_cluster(recipe: Recipe, changes: Mapping[str, Any]) -> None:
+    """Raise RecipeError where the database alone chose the Ray cluster that would run the trainings.
+
+    Whoever answers at that address exchanges pickled objects with this process, so a person has to name it.
+
+    Args:
+        recipe: A stored recipe with its changes.
+        changes: The changes, which a person chose.
+    """
+    address = recipe.ray_address
+    if recipe.executor == "ray" and address not in (None, "auto") and "ray_address" not in changes:
+        raise RecipeError(
+            f"run {recipe.name}: its stored recipe has ray_address = {shortened(address)!r}, and a cluster may "
+            "run any code here; to connect to it, name it with --ray-address"
+        )
 
 
 def _whole(section: Any) -> Any:

@@ -231,7 +231,7 @@ def _tensors(value: Any) -> Any:
     if isinstance(value, list) and len(value) == 2:
         dtype, shape = value
         kind = getattr(torch, dtype, None) if isinstance(dtype, str) else None
-        sound = isinstance(shape, list) and all(isinstance(n, int) and 0 <= n < 1000 for n in shape)
+        sound = isinstance(shape, list) and all(type(n) is int and 0 <= n < 1000 for n in shape)
         if isinstance(kind, torch.dtype) and sound:
             return (torch.arange(float(np.prod(shape))) / 1000).reshape(shape).to(kind)
     return value.text if isinstance(value, Raw) else value
@@ -265,7 +265,7 @@ def features_value() -> dict[str, Any]:
 
 
 @cache
-def _results() -> Path:
+def small_results() -> Path:
     """A small results database with one of everything."""
     from new_records import new_trial, propose, protocol, record
 
@@ -285,7 +285,7 @@ def _results() -> Path:
 
 def rows_value() -> list[dict[str, Any]]:
     """The rows of an export, cells as the file formats have them."""
-    with Store.at(_results(), read_only=True) as store:
+    with Store.at(small_results(), read_only=True) as store:
         frame = trials_frame(store, ["mine"])
     for name in STAMPS:
         frame[name] = [None if moment != moment else moment.isoformat() for moment in frame[name]]
@@ -428,7 +428,7 @@ JSON_COLUMNS = {
 
 def database_value() -> dict[str, list[dict[str, Any]]]:
     """Every table of the small database; JSON as what it says."""
-    raw = sqlite3.connect(_results())
+    raw = sqlite3.connect(small_results())
     raw.row_factory = sqlite3.Row
     found = {}
     for table in TableBase.metadata.sorted_tables:
