@@ -31,6 +31,14 @@ ALWAYS_REFUSED = ("feature network",)
 """Entries whose right file is too large for a test."""
 
 
+def one_line(error: Exception) -> None:
+    assert 0 < len(str(error)) < 2000 and "\n" not in str(error), error
+
+
+def draw_of(seed: object) -> Draw:
+    return Draw(str(seed))  # noqa: S311  (no secret)
+
+
 def outcome(entry: Entry, path: Path) -> str:
     """``refused``, ``accepted`` or what is wrong."""
     began = time.perf_counter()
@@ -60,7 +68,7 @@ def test_every_entry_takes_every_kind_of_damage(name: str, tmp_path: Path) -> No
     wrong = {}
     for kind in DAMAGES:
         for example in range(EXAMPLES):
-            _, data = damaged(entry.value(), entry.encode, kind, Draw(f"{name}/{kind}/{example}"))
+            _, data = damaged(entry.value(), entry.encode, kind, draw_of(f"{name}/{kind}/{example}"))
             path.write_bytes(data)
             said = outcome(entry, path)
             if said not in ("refused", "accepted"):
@@ -68,6 +76,7 @@ def test_every_entry_takes_every_kind_of_damage(name: str, tmp_path: Path) -> No
     assert wrong == {}
 
 
+@pytest.mark.thorough
 def test_the_kinds_of_damage_are_damage() -> None:
     """No cell of the matrix is empty: some example of each kind differs from the right file."""
     for name, entry in ENTRIES.items():
@@ -76,7 +85,7 @@ def test_the_kinds_of_damage_are_damage() -> None:
         right = entry.encode(entry.value())
         for kind in DAMAGES:
             files = (
-                damaged(entry.value(), entry.encode, kind, Draw(f"{name}/{kind}/{example}"))[1]
+                damaged(entry.value(), entry.encode, kind, draw_of(f"{name}/{kind}/{example}"))[1]
                 for example in range(EXAMPLES)
             )
             assert any(data != right for data in files), f"{name}: {kind}"
@@ -90,7 +99,7 @@ def test_of_a_thousand_mutated_databases_each_is_taken_in_as_it_is_or_refused_wh
         (table.name, column.name) for table in TableBase.metadata.sorted_tables for column in table.columns
     ]
     for number in range(1000):
-        draw = Draw(number)
+        draw = draw_of(number)
         path = tmp_path / "there.db"
         shutil.copyfile(source, path)
         if draw.random() < 0.4:
@@ -105,7 +114,7 @@ def test_of_a_thousand_mutated_databases_each_is_taken_in_as_it_is_or_refused_wh
             try:
                 import_results(store, str(path))
             except LeaderboardError as error:
-                assert "\n" not in str(error), number
+                one_line(error)
                 assert store.studies() == [] and len(store.frame()) == 0, number
                 counts["refused"] += 1
             else:
@@ -155,7 +164,7 @@ def test_a_json_text_is_a_plain_value_or_one_line(text: str | bytes) -> None:
     try:
         value = parse_json(text)
     except UntrustedError as error:
-        assert "\n" not in str(error)
+        one_line(error)
     else:
         assert json.dumps(value) == json.dumps(json.loads(text))
 
@@ -171,7 +180,7 @@ def test_a_toml_text_is_a_plain_table_or_one_line(text: str) -> None:
     try:
         value = parse_toml(text)
     except UntrustedError as error:
-        assert str(error)
+        one_line(error)
     else:
         assert value == tomllib.loads(text)
 
@@ -200,7 +209,7 @@ def test_no_toml_below_the_bound_takes_long(text: str) -> None:
     try:
         parse_toml(text)
     except UntrustedError as error:
-        assert len(str(error)) < 500
+        one_line(error)
     assert time.perf_counter() - began < 1.0
 
 
@@ -318,7 +327,6 @@ def test_the_corpus_is_refused_in_one_line_each(
     forker: Forker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent / "importable"))
-    monkeypatch.setenv("NAS_CACHE", str(tmp_path / "cache"))
     for name, arguments in corpus(tmp_path).items():
         line = refused(forker, tmp_path, *arguments)
         assert len(line) < 2500, name

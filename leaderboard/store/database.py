@@ -131,6 +131,8 @@ def said(where: str) -> Iterator[None]:
             f"{where}: the driver {error.name!r} is missing; "
             "install it with: pip install 'paretosr[postgres]'"
         ) from error
+    except UnicodeDecodeError as error:  # in the name of a table or column
+        raise StoreError(f"{where}: is damaged: a name in it is no text in UTF-8") from error
     except (SQLAlchemyError, sqlite3.Error) as error:
         raise StoreError(f"{where}: {_full_disk(where, error) or one_line(error)}") from error
 

@@ -8,7 +8,15 @@ from typing import Annotated
 import typer
 
 from nas.cli.model_options import meets_spaces
-from nas.cli.simulation_options import Model, Processes, SurfaceName, TableFile, numbers, progress
+from nas.cli.simulation_options import (
+    Model,
+    Processes,
+    SurfaceName,
+    TableFile,
+    numbers,
+    prepare_folder,
+    progress,
+)
 
 
 @meets_spaces
@@ -44,6 +52,7 @@ def compare_samplers(
     if not any(spec.name == "random" for spec in specs):
         specs += parse_specs("random", trainings)
     counts = numbers(workers, "--workers")
+    prepare_folder(out)
     with progress(len(specs) * len(counts) * seeds) as tell:
         groups, told = gather(source, specs, counts, seeds, processes=processes, folder=out, tell=tell)
     typer.echo(json.dumps(told, indent=2, allow_nan=False) if as_json else markdown_of(told))

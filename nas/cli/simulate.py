@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from nas.cli.model_options import meets_spaces
-from nas.cli.simulation_options import Model, Processes, SurfaceName, TableFile, progress
+from nas.cli.simulation_options import Model, Processes, SurfaceName, TableFile, prepare_folder, progress
 
 
 @meets_spaces
@@ -44,6 +44,7 @@ def simulate(
 
     source = source_of(surface, table, model=surrogate)
     [spec] = parse_specs(f"{sampler}{'+rungs' if rungs else ''}={trainings}", trainings)
+    prepare_folder(out)
     with progress(seeds) as tell:
         told = one_sampler(source, spec, workers, seeds, processes=processes, folder=out, tell=tell)
     typer.echo(json.dumps(told, indent=2, allow_nan=False) if as_json else _table(told))

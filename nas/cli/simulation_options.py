@@ -30,6 +30,18 @@ Model = Annotated[
 Processes = Annotated[int, typer.Option(min=1, help="How many replays at once.")]
 
 
+def prepare_folder(folder: Path | None) -> None:
+    """Make the folder of ``--out`` before any work. Raises RunError where it cannot be made."""
+    from nas.errors import RunError
+
+    if folder is None:
+        return
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"--out {folder}: the folder cannot be made ({error.strerror or error})") from error
+
+
 def numbers(text: str, option: str) -> list[int]:
     """Parse positive integers separated by commas."""
     from nas.errors import RecipeError

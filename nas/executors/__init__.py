@@ -9,11 +9,21 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from nas.executors.inline import Inline
-from nas.executors.pool import Done, Executor, Pool, Result, Watch, Work
+from nas.executors.pool import Done, Executor, Pool, Result, Watch, Work, require_room
 from nas.executors.processes import Processes
 from nas.executors.ray import Ray
 from nas.training import Job
 
 EXECUTORS: dict[str, Callable[[Pool], Executor[Job]]] = {"inline": Inline, "processes": Processes, "ray": Ray}
 
-__all__ = ["EXECUTORS", "Done", "Executor", "Pool", "Result", "Watch", "Work"]
+
+def require_room_for(executor: str, workers: int) -> None:
+    """Raise RecipeError, before any work, for more workers than this machine has room for.
+
+    A Ray cluster is asked when its executor starts.
+    """
+    if EXECUTORS[executor] is not Ray:
+        require_room(workers)
+
+
+__all__ = ["EXECUTORS", "Done", "Executor", "Pool", "Result", "Watch", "Work", "require_room_for"]

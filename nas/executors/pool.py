@@ -126,7 +126,7 @@ def places(pool: Pool) -> list[Place]:
 
     Raises RecipeError for a device that this machine lacks, and for more workers than it has room for.
     """
-    _require_room(pool.workers)
+    require_room(pool.workers)
     devices: list[str] = []
     for word in pool.devices:
         name = pick_device(word)
@@ -144,7 +144,8 @@ def places(pool: Pool) -> list[Place]:
     ]
 
 
-def _require_room(workers: int) -> None:
+def require_room(workers: int) -> None:
+    """Raise RecipeError for more local workers than cores and free memory allow."""
     cores, free = usable_cores(), free_memory()
     most = max(LEAST_WORKERS, WORKERS_PER_CORE * cores)
     if workers > most:

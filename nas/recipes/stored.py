@@ -50,8 +50,8 @@ def require_named_cluster(recipe: Recipe, changes: Mapping[str, Any]) -> None:
     address = recipe.ray_address
     if recipe.executor == "ray" and address not in (None, "auto") and "ray_address" not in changes:
         raise RecipeError(
-            f"run {recipe.name}: its stored recipe has ray_address = {shortened(address)!r}, and a cluster may "
-            "run any code here; to connect to it, name it with --ray-address"
+            f"run {recipe.name}: its stored recipe has ray_address = {shortened(address)!r}, and a cluster "
+            "may run any code here; to connect to it, name it with --ray-address"
         )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from leaderboard.store.records import Protocol
 from nas.data import Dataset
-from nas.executors import EXECUTORS, Executor, Pool
+from nas.executors import EXECUTORS, Executor, Pool, require_room_for
 from nas.recipes.jobs import make_job
 from nas.recipes.protocol import make_protocols
 from nas.recipes.recipe import PROXY, Recipe
@@ -43,7 +43,11 @@ class TrainingSetup:
 
     @classmethod
     def of_search(cls, recipe: Recipe, runs: Path, device: str) -> TrainingSetup:
-        """The proxy trainings of a search; measures bicubic interpolation on the held-out images."""
+        """The proxy trainings of a search; measures bicubic interpolation on the held-out images.
+
+        Raises RecipeError for more workers than this machine has room for.
+        """
+        require_room_for(recipe.executor, recipe.workers)
         plans = recipe.rung_plans()
         protocols, dataset = make_protocols(recipe, recipe.proxy.get("plan", PROXY), plans)
         return cls(recipe=recipe, runs=runs, device=device, plans=plans, protocols=protocols, dataset=dataset)

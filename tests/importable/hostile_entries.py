@@ -1,4 +1,4 @@
-"""Every way for a file or stored value into the program, with a right one and an independent reading of it."""
+"""Every way for a file or stored value into the program, with a right one and an independent reading."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import struct
 import tempfile
 import tomllib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -57,7 +57,7 @@ def network(scale: int) -> nn.Module:
 
 @dataclass(frozen=True)
 class Entry:
-    """``read`` is the program's way to a file; ``agrees`` compares what it read with an independent reading."""
+    """``read`` is the program's way to a file; ``agrees`` compares that with an independent reading."""
 
     suffix: str
     value: Callable[[], Any]
@@ -464,10 +464,14 @@ def _database(value: Any) -> bytes:
 
         raw.execute("INSERT INTO alembic_version VALUES (?)", (SCHEMA_VERSION,))
         for table in TableBase.metadata.sorted_tables:
-            names = [column.name for column in table.columns]
-            raw.execute(f"CREATE TABLE {table.name} ({', '.join(names)})")
             rows = value.get(table.name) if isinstance(value, dict) else None
-            for row in rows if isinstance(rows, list) else []:
+            rows = rows if isinstance(rows, list) else []
+            more = [name for row in rows if isinstance(row, dict) for name in row]
+            names = list(dict.fromkeys([column.name for column in table.columns] + more))
+            columns = ", ".join(f'"{name}"' for name in names if name)
+            names = [name for name in names if name]
+            raw.execute(f"CREATE TABLE {table.name} ({columns})")
+            for row in rows:
                 cells = (
                     [_sqlite_cell(table.name, name, row.get(name)) for name in names]
                     if isinstance(row, dict)
@@ -482,10 +486,15 @@ def _database(value: Any) -> bytes:
 def _tables(path: Path) -> dict[str, list[dict[str, Any]]]:
     raw = sqlite3.connect(path)
     raw.row_factory = sqlite3.Row
+    raw.text_factory = lambda data: data.decode("utf-8", "replace")  # what no run belongs to stays there
     try:
         return {
-            table.name: [dict(row) for row in raw.execute(f"SELECT * FROM {table.name}")]  # noqa: S608
+            table.name: [
+                dict(row)
+                for row in raw.execute(f"SELECT {', '.join(table.columns.keys())} FROM {table.name}")  # noqa: S608
+            ]
             for table in TableBase.metadata.sorted_tables
+            if table.name != "retrain_request"  # stays where it is
         }
     finally:
         raw.close()
@@ -512,14 +521,13 @@ def database_agrees(here: Path, there: Path) -> bool:
                 elif isinstance(value, int | float):
                     value = float(value)
                 elif isinstance(value, str) and name in ("created_at", "finished_at", "at", "lease_until"):
-                    value = _moment(value).isoformat()
+                    with suppress(ValueError):  # of a row that nothing leads to
+                        value = _moment(value).isoformat()
                 kept[name] = value
             made.append(json.dumps(kept, sort_keys=True))
         return made
 
-    return all(
-        set(rows(ours, table)) <= set(rows(theirs, table)) for table in ours if table != "retrain_request"
-    )
+    return all(set(rows(ours, table)) <= set(rows(theirs, table)) for table in ours)
 
 
 def _import_database(path: Path) -> Path:
@@ -539,8 +547,12 @@ def _open_database(path: Path) -> Any:
 def _frame_agrees(frame: Any, path: Path) -> bool:
     """Numbers are the file's, or none where the file has none."""
     raw = sqlite3.connect(path)
-    query = "SELECT e.psnr_db FROM trial t JOIN study s ON s.id = t.study_id JOIN genotype g ON g.id = t.genotype_id "
-    query += "JOIN cost c ON c.genotype_id = t.genotype_id AND c.scale = t.scale LEFT JOIN evaluation e ON e.id = t.evaluation_id"
+    query = (
+        "SELECT e.psnr_db FROM trial t JOIN study s ON s.id = t.study_id "
+        "JOIN genotype g ON g.id = t.genotype_id "
+        "JOIN cost c ON c.genotype_id = t.genotype_id AND c.scale = t.scale "
+        "LEFT JOIN evaluation e ON e.id = t.evaluation_id"
+    )
     numbers = [row[0] for row in raw.execute(query)]
     raw.close()
     shown = [None if each != each else each for each in frame["psnr_db"].tolist()]

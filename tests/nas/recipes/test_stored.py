@@ -17,10 +17,11 @@ from leaderboard.errors import StudyMismatchError
 from leaderboard.store import Store
 from leaderboard.tables.exchange import import_results
 from nas.core.fields import MISSING, Help
-from nas.errors import Interrupted, NasError
+from nas.errors import Interrupted, NasError, RecipeError
 from nas.recipes import recipe as recipes
+from nas.recipes.changes import changed
 from nas.recipes.recipe import MAY_CHANGE, Recipe, make_recipe, recipe_fields
-from nas.recipes.stored import absent_keys, stored_recipe
+from nas.recipes.stored import absent_keys, require_named_cluster, stored_recipe
 from nas.search.progress import Event
 from nas.search.session import search
 from nas.training.plan import PLANS, Plan
@@ -137,3 +138,13 @@ def test_a_stored_calibration_is_no_search(old_run: Store) -> None:
     connection.close()
     with pytest.raises(NasError, match="run golden: is a calibration or a table and no search"):
         stored_recipe(old_run, NAME)
+
+
+def test_a_cluster_that_the_database_alone_names_is_refused(old_run: Store) -> None:
+    stored = stored_recipe(old_run, NAME)
+    there = changed(stored, {"executor": "ray", "ray_address": "ray://elsewhere:10001"})
+    with pytest.raises(RecipeError, match=r"ray_address = 'ray://elsewhere:10001'.*--ray-address"):
+        require_named_cluster(there, {"executor": "ray"})
+    require_named_cluster(there, {"ray_address": "ray://elsewhere:10001"})
+    require_named_cluster(changed(there, {"ray_address": "auto"}), {})
+    require_named_cluster(changed(there, {"executor": "inline"}), {})
