@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
+import json
 import re
 import subprocess
 import sys
 import threading
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -17,7 +20,9 @@ from browser import MISSING, Browser, programs
 from forked import Forker
 from new_records import new_evaluation, propose, record
 from selenium.webdriver import ActionChains, Keys
+from werkzeug.serving import make_server
 
+from leaderboard.page import make_app
 from leaderboard.page.cached_store import CachedStore, Kept, networks_of
 from leaderboard.page.query import Query
 from leaderboard.site import write_site
@@ -360,6 +365,83 @@ def test_a_result_arrives_while_the_page_is_open_and_the_zoom_stays(
             browser.until(lambda: browser.run(zoom) == zoomed, "the zoom again")
             browser.run("return new Promise((done) => setTimeout(done, 500))")
             assert browser.run(zoom) == zoomed
+
+
+class GatedServer:
+    """The page on a server of this process, whose answers to the page's clock a test can hold back or break."""
+
+    def __init__(self, database: Path, port: int = 0) -> None:
+        self.app = make_app(sqlite_url(database)).server
+        self.open = threading.Event()
+        self.open.set()
+        self.broken = False
+        self.asked: list[float] = []
+        self.most_at_once = self.at_once = 0
+        self.server = make_server("127.0.0.1", port, self._answer, threaded=True)
+        self.server.daemon_threads = True
+        self.thread = threading.Thread(target=self.server.serve_forever, daemon=True)
+        self.thread.start()
+        self.port = self.server.server_port
+
+    def _answer(self, environ: Any, start: Any) -> Any:
+        if environ["PATH_INFO"] != "/_dash-update-component":
+            return self.app(environ, start)
+        body = environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))
+        environ["wsgi.input"] = io.BytesIO(body)
+        if "..stamp.data.." not in json.loads(body)["output"]:
+            return self.app(environ, start)
+        self.asked.append(time.monotonic())
+        self.at_once += 1
+        self.most_at_once = max(self.most_at_once, self.at_once)
+        try:
+            assert self.open.wait(60)
+            if self.broken:
+                start("500 Broken", [("Content-Type", "text/plain")])
+                return [b"broken"]
+            return self.app(environ, start)
+        finally:
+            self.at_once -= 1
+
+    def close(self) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+
+
+@pytest.mark.thorough
+def test_the_clock_waits_for_its_answer_and_outlasts_errors_and_a_lost_server(
+    chromium: Browser, filled: Path
+) -> None:
+    browser = chromium
+    first = GatedServer(filled)
+    address = f"http://127.0.0.1:{first.port}/?study=x4-300k"
+    try:
+        shown(browser, address)
+        browser.until(lambda: len(first.asked) >= 2, "a question of the clock")
+        first.open.clear()
+        before = len(first.asked)
+        browser.until(lambda: len(first.asked) == before + 1, "another one")
+        time.sleep(8)  # more than two periods of the clock
+        assert len(first.asked) == before + 1
+        first.open.set()
+        answered = time.monotonic()
+        browser.until(lambda: len(first.asked) == before + 2, "the next question, after the answer")
+        assert first.asked[-1] - answered > 2
+        first.broken = True
+        browser.until(lambda: len(first.asked) >= before + 5, "questions after an error")
+        first.broken = False
+        assert first.most_at_once == 1
+    finally:
+        first.close()
+    browser.until(lambda: "does not answer" in browser.text("#lost"), "that the server is gone")
+    again = GatedServer(filled, first.port)
+    try:
+        browser.until(lambda: len(again.asked) >= 2, "the clock asks the server that came back")
+        browser.until(lambda: browser.text("#lost") == "", "that the server is there again")
+        assert again.most_at_once == 1
+    finally:
+        browser.open("about:blank")
+        browser.errors()  # it complains of the lost server
+        again.close()
 
 
 @pytest.mark.thorough
