@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import islice
 from typing import Any
 
 import plotly.graph_objects as go
@@ -24,6 +26,8 @@ from leaderboard.views import VIEWS
 
 LOOKS = ("study", "others", "protocol")
 DRAWN = ("cost", "quality", "low", "high", "filters", "view", "chosen")
+MOST_OFFERED = 300
+"""Studies that a control lists; the browser would take seconds for thousands. A typed text finds all others."""
 HINT = "Click a point to open the network; lasso or box to list several."
 
 
@@ -73,7 +77,41 @@ def connect(app: Dash, scene: PageContext) -> None:
             return no_update, no_update, no_update, str(error)
         return figure, VIEWS[query.view].about, HINT if has_networks(figure) else "", ""
 
+    _connect_search(app, scene)
     _connect_scripts(app)
+
+
+def _connect_search(app: Dash, scene: PageContext) -> None:
+    """Lets what is typed into the controls of studies find those that are not listed."""
+
+    @app.callback(
+        Output("study", "options", allow_duplicate=True),
+        Input("study", "search_value"),
+        state("study"),
+        prevent_initial_call=True,
+    )
+    def search_study(text: str | None, study: str | None) -> list[str]:
+        return _searched(scene, text, [] if study is None else [study], without=None)
+
+    @app.callback(
+        Output("others", "options", allow_duplicate=True),
+        Input("others", "search_value"),
+        state("others"),
+        state("study"),
+        prevent_initial_call=True,
+    )
+    def search_others(text: str | None, others: list[str] | None, study: str | None) -> list[str]:
+        return _searched(scene, text, others or [], without=study)
+
+
+def _searched(
+    scene: PageContext, text: str | None, selected: Sequence[str], *, without: str | None
+) -> list[str]:
+    with scene.reading() as store:
+        names = store.study_names()
+    if len(names) <= MOST_OFFERED:
+        raise PreventUpdate  # all are listed, and the browser searches by itself
+    return offered([name for name in names if name != without], selected, text)
 
 
 def _connect_scripts(app: Dash) -> None:
@@ -130,15 +168,22 @@ def _followed(store: CachedStore, query: Query, seen: Any, *, opened: bool) -> A
         }
     elif before.get("study") != study:  # what was marked belongs to the study that was left
         values |= {"chosen": [], "picked": [], "opened": [], "filters": []}
-    options = {
-        "study": no_update if before.get("studies") == len(names) else names[::-1],
-        "others": no_update,
-        "protocol": facts.protocols,
-        "filters": facts.options,
-    }
+    options = dict.fromkeys(("study", "others"), no_update)
+    options |= {"protocol": facts.protocols, "filters": facts.options}
     if (before.get("studies"), before.get("study")) != (len(names), study):
-        options["others"] = [name for name in names[::-1] if name != study]
+        options["study"] = offered(names, [study])
+        options["others"] = offered([name for name in names if name != study], others)
     return [values, options, stamp, message, *_protocol_lines(store, protocol)]
+
+
+def offered(names: Sequence[str], selected: Sequence[str], text: str | None = None) -> list[str]:
+    """The newest of `names` that hold `text`, `MOST_OFFERED` at most, and all selected ones; newest first.
+
+    `names` are oldest first. A control forgets what is selected when it is not among its options.
+    """
+    wanted = (text or "").lower()
+    holding = (name for name in reversed(names) if wanted in name.lower())
+    return list(dict.fromkeys([*islice(holding, MOST_OFFERED), *selected]))
 
 
 def _protocol_lines(store: CachedStore, protocol: str | None) -> tuple[str, list[Any]]:

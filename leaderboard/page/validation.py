@@ -115,6 +115,7 @@ _STAMP = _fields(
 )
 VALUES: dict[str, Check] = {
     **dict.fromkeys(("study.value", "protocol.value", "low.value", "high.value"), _maybe(_text)),
+    **dict.fromkeys(("study.search_value", "others.search_value"), _maybe(_text)),
     **{"cost.value": _among(COSTS), "quality.value": _among(QUALITY_NAMES)},
     **{"view.value": _among(VIEWS), "table.value": _among(TABLES)},
     **dict.fromkeys(("others.value", "filters.value", "columns.value"), _maybe(_NAMES)),

@@ -19,6 +19,7 @@ from leaderboard.page.cached_store import CachedStore, Kept, networks_of, option
 from leaderboard.page.comparison import differing
 from leaderboard.page.detail import sections
 from leaderboard.page.diagram import boxes
+from leaderboard.page.drawing import MOST_OFFERED, offered
 from leaderboard.page.network_data import gather, retrain_command
 from leaderboard.page.query import Query, count, parse
 from leaderboard.page.rows import page_of
@@ -373,6 +374,17 @@ def test_unlike_protocols_are_never_in_one_table(filled: Path) -> None:
             assert set(found["protocol"]) == {option["value"]}
         none = networks_of(store, Query(study="x4-300k", others=("empty",), protocol="unknown"))
         assert none.empty
+
+
+def test_of_thousands_of_studies_the_newest_are_listed_and_the_others_are_found() -> None:
+    names = [f"study-{number:04}" for number in range(5_000)]
+    listed = offered(names, ["study-0007"])
+    assert listed == [*names[:-MOST_OFFERED:-1], names[-MOST_OFFERED], "study-0007"]
+    assert offered(names, ["study-0007"], "STUDY-412") == [
+        *(f"study-412{digit}" for digit in range(9, -1, -1)),
+        "study-0007",
+    ]
+    assert offered(names[:3], []) == names[2::-1]
 
 
 def test_options_are_all_that_occur(filled: Path) -> None:
