@@ -248,7 +248,8 @@
   }
 
   // The clock asks whether something happened, REFRESH after the last answer: one question at a time. An error counts as
-  // an answer, and so does a lost connection: the page finds a server that comes back.
+  // an answer, and so does a lost connection: the page finds a server that comes back. The page's first question, which
+  // its address asks, starts the clock: before it Dash has nothing to set.
   const REFRESH = 3000;
   const LOST = "The server does not answer; the page asks again every three seconds.";
   const send = window.fetch;
@@ -277,7 +278,6 @@
       .finally(() => { unanswered -= 1; if (!unanswered) wind(); });
     return answer;
   };
-  wind();
 
   // What the controls of others leave unsaid to a screen reader: whose label they have.
   function nameControls() {

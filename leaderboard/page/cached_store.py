@@ -14,6 +14,7 @@ import pandas as pd
 
 from leaderboard.errors import LeaderboardError
 from leaderboard.fronts.pareto import pareto_mask
+from leaderboard.page.offering import bounded
 from leaderboard.page.query import Query, count
 from leaderboard.sources import SOURCES
 from leaderboard.store import Store
@@ -78,7 +79,7 @@ class Kept:
         return made
 
     def _shrink(self) -> None:
-        """Drops the answers used longest ago until the others are few enough; a waiting request has its own."""
+        """Drops the answers used longest ago until the others are few enough."""
         rows = sum(each.rows for each in self._answers.values())
         while len(self._answers) > 1 and (len(self._answers) > self._most or rows > self._most_rows):
             _, oldest = self._answers.popitem(last=False)
@@ -129,9 +130,9 @@ class CachedStore(Store):
         def work() -> StudyFacts:
             frame = self.frame(study)
             return StudyFacts(
-                protocols=protocols_of(frame),
+                protocols=bounded(protocols_of(frame)),
                 main_protocol=main_protocol(frame),
-                options=options_of(frame),
+                options=bounded(options_of(frame)),
             )
 
         return self.kept.value(("facts", study), self.last_event(study), work)
@@ -213,8 +214,8 @@ def protocols_of(frame: pd.DataFrame) -> list[dict[str, str]]:
 
 def protocol_to_show(facts: StudyFacts, wanted: str | None) -> str | None:
     """`wanted` where the study has results under it, else the one it was most searched with."""
-    known = any(each["value"] == wanted for each in facts.protocols)
-    return wanted if known else facts.main_protocol
+    known = [each["value"] for each in facts.protocols]
+    return next((name for name in (wanted, facts.main_protocol, *known) if name in known), None)
 
 
 def options_of(frame: pd.DataFrame) -> list[dict[str, str]]:

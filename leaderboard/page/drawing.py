@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import islice
 from typing import Any
 
 import plotly.graph_objects as go
@@ -20,14 +19,13 @@ from leaderboard.page.cached_store import (
 )
 from leaderboard.page.context import PageContext, input_, output, query_of, state
 from leaderboard.page.detail import protocol_facts, protocol_line, trust_of
+from leaderboard.page.offering import MOST_OFFERED, can_be_offered, offered
 from leaderboard.page.plain import drawn_plainly
 from leaderboard.page.query import FIELDS, Query, parse, require_view
 from leaderboard.views import VIEWS
 
 LOOKS = ("study", "others", "protocol")
 DRAWN = ("cost", "quality", "low", "high", "filters", "view", "chosen")
-MOST_OFFERED = 300
-"""Studies that a control lists; the browser would take seconds for thousands. A typed text finds all others."""
 HINT = "Click a point to open the network; lasso or box to list several."
 
 
@@ -108,7 +106,7 @@ def _searched(
     scene: PageContext, text: str | None, selected: Sequence[str], *, without: str | None
 ) -> list[str]:
     with scene.reading() as store:
-        names = store.study_names()
+        names = _names(store)
     if len(names) <= MOST_OFFERED:
         raise PreventUpdate  # all are listed, and the browser searches by itself
     return offered([name for name in names if name != without], selected, text)
@@ -132,6 +130,11 @@ def _connect_scripts(app: Dash) -> None:
     )
 
 
+def _names(store: CachedStore) -> list[str]:
+    """The studies that can be shown, oldest first."""
+    return [name for name in store.study_names() if can_be_offered(name)]
+
+
 def _only_said(message: str) -> list[Any]:
     """An answer of `follow` that changes nothing but the message."""
     options = dict.fromkeys(("study", "others", "protocol", "filters"), no_update)
@@ -140,7 +143,7 @@ def _only_said(message: str) -> list[Any]:
 
 def _followed(store: CachedStore, query: Query, seen: Any, *, opened: bool) -> Any:
     """The controls for `query`, as far as they are others than the page has; see `follow`."""
-    names = store.study_names()
+    names = _names(store)
     if not names:
         return _only_said("No search has been started yet: run `nas search`.")
     known = set(names)
@@ -168,7 +171,7 @@ def _followed(store: CachedStore, query: Query, seen: Any, *, opened: bool) -> A
         }
     elif before.get("study") != study:  # what was marked belongs to the study that was left
         values |= {"chosen": [], "picked": [], "opened": [], "filters": []}
-    options = dict.fromkeys(("study", "others"), no_update)
+    options: dict[str, Any] = dict.fromkeys(("study", "others"), no_update)
     options |= {"protocol": facts.protocols, "filters": facts.options}
     if (before.get("studies"), before.get("study")) != (len(names), study):
         options["study"] = offered(names, [study])
@@ -176,22 +179,13 @@ def _followed(store: CachedStore, query: Query, seen: Any, *, opened: bool) -> A
     return [values, options, stamp, message, *_protocol_lines(store, protocol)]
 
 
-def offered(names: Sequence[str], selected: Sequence[str], text: str | None = None) -> list[str]:
-    """The newest of `names` that hold `text`, `MOST_OFFERED` at most, and all selected ones; newest first.
-
-    `names` are oldest first. A control forgets what is selected when it is not among its options.
-    """
-    wanted = (text or "").lower()
-    holding = (name for name in reversed(names) if wanted in name.lower())
-    return list(dict.fromkeys([*islice(holding, MOST_OFFERED), *selected]))
-
-
 def _protocol_lines(store: CachedStore, protocol: str | None) -> tuple[str, list[Any]]:
     """The protocol in one line, and all that belongs to it."""
     if protocol is None:
         return "Nothing has been measured yet", []
     kept = store.protocol(protocol)
-    line, facts = f"Protocol: {protocol_line(kept)}", [protocol_facts(kept)]
+    line = f"Protocol: {protocol_line(kept)}"
+    facts: list[Any] = [protocol_facts(kept)]
     if (trust := store.calibrations().get(kept.id)) is not None:
         line += f"; {trust.words}"
         facts.append(html.P(trust_of(trust), className="soft"))

@@ -1,7 +1,7 @@
 """Answers to requests that fail: one line for the browser, and never a traceback in the terminal.
 
-A malformed request is answered with 400. An error of ours is answered with 500; the terminal gets one line that
-names the file with the traceback.
+A malformed request is answered with 400. An error of ours is answered with 500; the terminal gets one line
+that names the file with the traceback.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import sys
 import tempfile
 import threading
 import traceback
+from pathlib import Path
 
 from dash import Dash
 from dash.exceptions import DependencyException
@@ -76,7 +77,7 @@ class ErrorLog:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._path: str | None = None
+        self._path: Path | None = None
         self._known: set[tuple[str, str, int]] = set()
 
     def write(self, error: Exception) -> None:
@@ -98,9 +99,10 @@ class ErrorLog:
     def _append(self, text: str) -> str:
         try:
             if self._path is None:
-                handle, self._path = tempfile.mkstemp(prefix="paretosr-board-", suffix=".log")
+                handle, path = tempfile.mkstemp(prefix="paretosr-board-", suffix=".log")
                 os.close(handle)
-            with open(self._path, "a", encoding="utf-8", errors="backslashreplace") as file:
+                self._path = Path(path)
+            with self._path.open("a", encoding="utf-8", errors="backslashreplace") as file:
                 file.write(text + "\n")
         except OSError as problem:
             return f"its traceback cannot be written ({problem.strerror or problem})"

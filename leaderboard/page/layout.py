@@ -33,7 +33,10 @@ def layout(*, allow_queue: bool) -> html.Div:
             _drawer(),
             dcc.Location(id="address", refresh=False),
             *(dcc.Store(id=name, data=[]) for name in ("chosen", "picked", "opened")),
-            *(dcc.Store(id=name) for name in ("clock", "stamp", "written", "purged", "marked", "copied", "exported")),
+            *(
+                dcc.Store(id=name)
+                for name in ("clock", "stamp", "written", "purged", "marked", "copied", "exported")
+            ),
             dcc.Download(id="download"),
         ]
     )

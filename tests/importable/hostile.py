@@ -1,4 +1,4 @@
-"""A results database with hostile text in every text column, and how to see in a browser whether any of it took effect."""
+"""A results database with hostile text in every text column, and a probe for text that took effect."""
 
 from __future__ import annotations
 
@@ -19,29 +19,37 @@ RUN = "window.ran=(window.ran||0)+1,document.title='RAN'"
 PAYLOADS = (
     f"<script>{RUN}</script>",
     f'"><img src=x onerror="{RUN}">',
-    f"'><svg onload=\"{RUN}\"><x-pwned>",
+    f'\'><svg onload="{RUN}"><x-pwned>',
     f'a":(document.title="RAN",{RUN},{{}}),"b',
     f"</script></title></style></textarea><script>{RUN}</script>",
     f'<a href="javascript:{RUN}">click</a>',
     f"javascript:{RUN}",
     f"'+({RUN})+'${{{RUN}}}`\\",
-    "{{7*7}} %{x} {0} [x](javascript:alert(1)) ![x](x) **x** `x`",
+    "{{7*7}} %{x} {0} [x](javascript:alert(1)) ![x](x) *x* <em>x</em> `x`",
     "\u2028\u2029\x01\x08\x1b[31m\x7f\x85",
     "\u202e\u200f\u2066 right to left",
-    "__proto__ constructor &lt;x-pwned&gt; &#60;x-pwned&#62; <b>bold</b><br>",
+    "constructor toString &lt;x-pwned&gt; &#60;x-pwned&#62; <b>bold</b><br>",
 )
 LONG = 10_000
 FREE = ("choices", "plan", "recipe", "details")
 """Columns of objects whose keys and values are anybody's."""
+IN_CONTROLS = ("study.name", "protocol.id")
+"""Columns, beside the references to them, whose texts are values of controls."""
 NUMBERS: dict[str, Any] = {"per_image": [30.0, 0.8], "excess": 0.5, "measured": 12.5}
 TOOK_EFFECT = """
 const own = [...document.scripts].filter((each) => !each.src && each.textContent.includes("window.ran"));
 const made = document.querySelectorAll(
-  "x-pwned, img[src='x'], [onerror], [onload], [onclick], a[href^='javascript'], a[*|href^='javascript'], strong, main b");
-return [window.ran || 0, document.title.includes("RAN") && !document.title.includes("window.ran") ? 1 : 0,
+  "x-pwned, img[src='x'], [onerror], [onload], [onclick], a[href^='javascript'], "
+  + "a[*|href^='javascript'], main b, main em");
+return [window.ran || 0, document.title === "RAN" ? 1 : 0,
         own.length, made.length];
 """
 """What a script returns: scripts that ran (by two counts), and scripts and elements that came from text."""
+
+
+def outside_controls(text: str) -> str:
+    """As `hostile`, with the name that every JavaScript object has: no control offers an option with it."""
+    return f"__proto__ {hostile(text)}"
 
 
 def hostile(text: str) -> str:
@@ -64,7 +72,7 @@ def text_columns() -> Iterator[tuple[Table, Column[Any]]]:
 
 
 def make_hostile(path: Path, trials: int = 40) -> str:
-    """The database at `path`; the name of a study in it that every view shows. Nothing validates what it holds."""
+    """The database at `path`, which nothing validates; the name of a study that every view shows."""
     make(path, trials=trials)
     with Store.at(path) as store:
         store.request_retraining(STUDY, [str(store.frame(STUDY)["genotype"].iloc[0])])
@@ -72,6 +80,7 @@ def make_hostile(path: Path, trials: int = 40) -> str:
     try:
         connection.executescript("PRAGMA foreign_keys = OFF; PRAGMA ignore_check_constraints = ON")
         connection.create_function("hostile", 1, hostile, deterministic=True)
+        connection.create_function("outside_controls", 1, outside_controls, deterministic=True)
         for table, column in text_columns():
             _fill(connection, table, column)
         connection.commit()
@@ -85,15 +94,18 @@ def _fill(connection: sqlite3.Connection, table: Table, column: Column[Any]) -> 
     if isinstance(column.type, JSON):
         rows = connection.execute(f'SELECT rowid, "{column.name}" FROM {where}').fetchall()  # noqa: S608
         changed = [
-            (json.dumps(_spoilt(column.name, json.loads(text))), row) for row, text in rows if text is not None
+            (json.dumps(_spoilt(column.name, json.loads(text))), row)
+            for row, text in rows
+            if text is not None
         ]
         connection.executemany(f'UPDATE {where} SET "{column.name}" = ? WHERE rowid = ?', changed)  # noqa: S608
         return
     name = f'"{column.name}"'
     of_some = "rowid % 7 = 0" if str(column) == "event.kind" else "1"  # views need some of the known kinds
     refers = f"{name} IS NOT NULL" if column.foreign_keys else "1"
+    kind = "hostile" if str(column) in IN_CONTROLS or column.name == "protocol_id" else "outside_controls"
     connection.execute(
-        f"UPDATE {where} SET {name} = hostile(coalesce({name}, ?)) WHERE {of_some} AND {refers}",  # noqa: S608
+        f"UPDATE {where} SET {name} = {kind}(coalesce({name}, ?)) WHERE {of_some} AND {refers}",  # noqa: S608
         (column.name,),
     )
 
@@ -101,7 +113,7 @@ def _fill(connection: sqlite3.Connection, table: Table, column: Column[Any]) -> 
 def _spoilt(column: str, value: Any) -> Any:
     found = {} if value is None and column in NUMBERS else _texts(value)
     if column in FREE:
-        found |= {hostile("key"): hostile("value")}
+        found |= {hostile("key"): hostile("value"), "__proto__": "__proto__", "axis": "x" * LONG}
     elif column in NUMBERS:
         found |= {hostile("key"): NUMBERS[column]}
     return found
@@ -125,7 +137,9 @@ def columns_without(path: Path) -> list[str]:
             texts = [row for (row,) in connection.execute(f'SELECT "{column.name}" FROM "{table.name}"')]  # noqa: S608
             if column.name == "curve":  # numbers alone
                 continue
-            as_kept = (json.dumps(each)[1:-1] for each in PAYLOADS) if isinstance(column.type, JSON) else PAYLOADS
+            as_kept = (
+                (json.dumps(each)[1:-1] for each in PAYLOADS) if isinstance(column.type, JSON) else PAYLOADS
+            )
             wanted = list(as_kept)
             if not any(text is not None and all(each in text for each in wanted) for text in texts):
                 missing.append(f"{table.name}.{column.name}")

@@ -11,8 +11,8 @@ LOCAL = {"Host": "127.0.0.1:8050"}
 USUAL: dict[str, Any] = {
     **{"address.search": "", "cost.value": "multi_adds", "quality.value": "psnr_db", "view.value": "front"},
     **{"table.value": "networks", "low.value": "", "high.value": ""},
-    **dict.fromkeys(("others.value", "filters.value", "columns.value"), []),
-    **dict.fromkeys(("chosen.data", "picked.data", "opened.data"), []),
+    **{f"{name}.value": [] for name in ("others", "filters", "columns")},
+    **{f"{name}.data": [] for name in ("chosen", "picked", "opened")},
     "grid.getRowsRequest": {"startRow": 0, "endRow": 50, "filterModel": {}, "sortModel": []},
 }
 

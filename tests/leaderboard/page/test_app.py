@@ -19,8 +19,8 @@ from leaderboard.page.cached_store import CachedStore, Kept, networks_of, option
 from leaderboard.page.comparison import differing
 from leaderboard.page.detail import sections
 from leaderboard.page.diagram import boxes
-from leaderboard.page.drawing import MOST_OFFERED, offered
 from leaderboard.page.network_data import gather, retrain_command
+from leaderboard.page.offering import MOST_OFFERED, bounded, can_be_offered, offered
 from leaderboard.page.query import Query, count, parse
 from leaderboard.page.rows import page_of
 from leaderboard.page.security import COOKIE
@@ -385,6 +385,21 @@ def test_of_thousands_of_studies_the_newest_are_listed_and_the_others_are_found(
         "study-0007",
     ]
     assert offered(names[:3], []) == names[2::-1]
+
+
+def test_options_that_would_freeze_a_browser_are_not_offered() -> None:
+    assert can_be_offered("x" * 300)
+    assert can_be_offered("many words " * 100)
+    assert not can_be_offered("x" * 10_000)
+    assert not can_be_offered("a name__PROTO__")  # would change every object of the page
+    short, long = {"value": "a", "label": "b"}, {"value": "c", "label": "d" * 10_000}
+    assert bounded([short, long, {"value": "e" * 10_000, "label": "f"}]) == [
+        short,
+        {"value": "c", "label": "c"},
+    ]
+    many = [f"{number:0300}" for number in range(1_000)]
+    assert 10 < len(offered(many, [])) < 50
+    assert 10 < len(bounded({"value": name, "label": name} for name in many)) < 50
 
 
 def test_options_are_all_that_occur(filled: Path) -> None:

@@ -135,7 +135,7 @@ def malformed(page: PageClient) -> dict[str, Any]:
     """Bodies that are wrong as a whole."""
     usual = page.body("figure.figure")
     bodies: dict[str, Any] = {
-        **{name: text for name, text in (("nothing", b""), ("no JSON", b"{"), ("no UTF-8", b"\xff\xfe{}"))},
+        **{"nothing": b"", "no JSON": b"{", "no UTF-8": b"\xff\xfe{}"},
         **{"NaN": b'{"a": NaN}', "an endless number": b'{"a": 1e999}', "many digits": b"1" * 100_000},
         **{"deep": DEEP.encode(), "a little deep": b"[" * (MOST_DEPTH + 1) + b"]" * (MOST_DEPTH + 1)},
         **{"deep objects": b'{"a":' * 50_000 + b"1" + b"}" * 50_000},
@@ -176,7 +176,9 @@ def test_a_request_that_is_too_large_is_refused(page: PageClient) -> None:
     assert is_one_line(answer)
 
 
-@pytest.mark.parametrize("kind", ["", "text/plain", "application/x-www-form-urlencoded", "multipart/form-data"])
+@pytest.mark.parametrize(
+    "kind", ["", "text/plain", "application/x-www-form-urlencoded", "multipart/form-data"]
+)
 def test_a_request_of_another_content_type_is_refused(page: PageClient, kind: str) -> None:
     body = json.dumps(page.body("figure.figure"))
     answer = page.client.post("/_dash-update-component", headers=LOCAL, data=body, content_type=kind)
@@ -200,7 +202,13 @@ ADDRESSES = [
 @pytest.mark.parametrize("address", ADDRESSES, ids=lambda address: address[:30])
 def test_any_address_is_a_page(page: PageClient, address: str) -> None:
     page.values["address.search"] = address
-    for part in ("stamp.data", "figure.figure", "grid.getRowsResponse", "panel.className", "command.children"):
+    for part in (
+        "stamp.data",
+        "figure.figure",
+        "grid.getRowsResponse",
+        "panel.className",
+        "command.children",
+    ):
         assert page.update(part, "address.search" if part == "stamp.data" else None) == 200, part
 
 
