@@ -90,11 +90,9 @@ class ErrorLog:
             self._known.add(kind)
             where = self._append("".join(traceback.format_exception(error)))
         said = " ".join(str(error).split())[:200]
-        print(
-            f"error: the page failed at {request.method} {request.path[:80]!r}: {kind[0]}: {said!r}; {where}",
-            file=sys.stderr,
-            flush=True,
-        )
+        asked = f"{request.method} {request.path[:80]!r}"
+        sys.stderr.write(f"error: the page failed at {asked}: {kind[0]}: {said!r}; {where}\n")
+        sys.stderr.flush()
 
     def _append(self, text: str) -> str:
         try:
