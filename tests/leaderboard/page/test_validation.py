@@ -102,7 +102,7 @@ def test_the_page_itself_is_never_refused(page: PageClient) -> None:
 
 
 @pytest.mark.parametrize(
-    "kind", mostly_thorough(VALUES_OF_ANY_KIND, {*VALUES_OF_ANY_KIND} - {"long list", "list of lists"})
+    "kind", mostly_thorough(VALUES_OF_ANY_KIND, ("null", "huge", "long text", "list of null", "object"))
 )
 def test_a_property_of_any_kind_is_answered_or_refused_in_one_line(page: PageClient, kind: str) -> None:
     refused = 0
@@ -199,7 +199,9 @@ ADDRESSES = [
 ]
 
 
-@pytest.mark.parametrize("address", ADDRESSES, ids=lambda address: address[:30])
+@pytest.mark.parametrize(
+    "address", mostly_thorough(ADDRESSES, ADDRESSES[1:4]), ids=lambda address: address[:30]
+)
 def test_any_address_is_a_page(page: PageClient, address: str) -> None:
     page.values["address.search"] = address
     for part in (
@@ -220,7 +222,10 @@ PATHS = [
 ]
 
 
-@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE", "OPTIONS", "HEAD", "PROPFIND"])
+@pytest.mark.parametrize(
+    "method",
+    mostly_thorough(["GET", "POST", "PUT", "DELETE", "OPTIONS", "HEAD", "PROPFIND"], ("GET", "POST")),
+)
 def test_no_route_fails(page: PageClient, method: str) -> None:
     for path in PATHS:
         data = b"" if method == "GET" else b"{"
