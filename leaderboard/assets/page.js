@@ -247,6 +247,38 @@
     });
   }
 
+  // The clock asks whether something happened, REFRESH after the last answer: one question at a time. An error counts as
+  // an answer, and so does a lost connection: the page finds a server that comes back. The page's first question, which
+  // its address asks, starts the clock: before it Dash has nothing to set.
+  const REFRESH = 3000;
+  const LOST = "The server does not answer; the page asks again every three seconds.";
+  const send = window.fetch;
+  let unanswered = 0;
+  let timer = null;
+  let lost = false;
+  const setProps = (id, props) => window.dash_clientside.set_props && window.dash_clientside.set_props(id, props);
+  function wind() {
+    clearTimeout(timer);
+    timer = setTimeout(() => { wind(); setProps("clock", {data: Date.now()}); }, REFRESH);
+  }
+  function tellLost(now) {
+    if (now !== lost) setProps("lost", {children: now ? LOST : ""});
+    lost = now;
+  }
+  function isFollow(address, options) {
+    if (!String(address).includes("_dash-update-component") || !options || typeof options.body !== "string") return false;
+    try { return JSON.parse(options.body).output.includes("..stamp.data.."); } catch { return false; }
+  }
+  window.fetch = (address, options) => {
+    const answer = send.call(window, address, options);
+    if (!isFollow(address, options)) return answer;
+    unanswered += 1;
+    clearTimeout(timer);
+    answer.then((each) => each.clone().arrayBuffer()).then(() => tellLost(false), () => tellLost(true))
+      .finally(() => { unanswered -= 1; if (!unanswered) wind(); });
+    return answer;
+  };
+
   // What the controls of others leave unsaid to a screen reader: whose label they have.
   function nameControls() {
     for (const label of document.querySelectorAll("label[for][id]")) {

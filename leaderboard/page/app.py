@@ -9,6 +9,7 @@ from dash import Dash
 from leaderboard.page.cached_store import Kept
 from leaderboard.page.context import PageContext
 from leaderboard.page.drawing import connect as connect_drawing
+from leaderboard.page.failures import handle_failures
 from leaderboard.page.layout import layout
 from leaderboard.page.panel import connect as connect_panel
 from leaderboard.page.security import protect
@@ -52,6 +53,7 @@ def make_app(
     for connect in (connect_drawing, connect_table, connect_selecting, connect_panel):
         connect(app, scene)
     protect(app.server, app.csp_hashes(), token=token)
+    handle_failures(app)  # after the guards: who may not ask is told nothing else
     return app
 
 

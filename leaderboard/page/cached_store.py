@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Hashable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, TypeVar
 
 import pandas as pd
 
+from leaderboard.errors import LeaderboardError
 from leaderboard.fronts.pareto import pareto_mask
+from leaderboard.page.offering import bounded
 from leaderboard.page.query import Query, count
 from leaderboard.sources import SOURCES
 from leaderboard.store import Store
@@ -19,31 +22,77 @@ from leaderboard.tables.front import RUNTIME_NAMES, main_protocol, networks
 from leaderboard.views import VIEWS, Show, budget_of
 
 Value = TypeVar("Value")
-MOST_KEPT = 24
-"""How many frames are kept; the one looked at longest ago goes first."""
+MOST_ANSWERS = 200
+"""How many answers are kept; the one used longest ago goes first."""
+MOST_ROWS = 600_000
+"""How many rows the frames among them have in all, some 4 KB each."""
+
+
+@dataclass(eq=False)
+class _Answer:
+    """The answer to a question about one state of the database, once it is there."""
+
+    state: Hashable
+    future: Future[Any] = field(default_factory=Future)
+    rows: int = 0
 
 
 class Kept:
-    """What was read before: values under keys that name the last event they saw. Safe among threads."""
+    """Answers that all requests share, each computed once for each state of the database.
 
-    def __init__(self, most: int = MOST_KEPT) -> None:
-        self._most = most
+    A question has one answer: that of the newest state replaces that of an older one. Requests that ask the
+    same at the same time wait for one computation. Safe among threads.
+    """
+
+    def __init__(self, most: int = MOST_ANSWERS, most_rows: int = MOST_ROWS) -> None:
+        self._most, self._most_rows = most, most_rows
         self._lock = threading.Lock()
-        self._values: OrderedDict[Any, Any] = OrderedDict()
+        self._answers: OrderedDict[Hashable, _Answer] = OrderedDict()
 
-    def value(self, key: Any, make: Callable[[], Value]) -> Value:
-        """The value under `key`; made now, by one thread or by several at once, where it is not there."""
+    def value(self, question: Hashable, state: Hashable, make: Callable[[], Value]) -> Value:
+        """The answer of `make` to `question`, which is called where none is kept for this `state`.
+
+        What `make` raises is raised for every request that waits for it, and is not kept. `make` may ask for
+        other values, but never for the one that it makes.
+        """
         with self._lock:
-            if key in self._values:
-                self._values.move_to_end(key)
-                found: Value = self._values[key]
-                return found
-        made = make()
+            answer = self._answers.get(question)
+            known = answer is not None and answer.state == state
+            if answer is None or not known:
+                answer = self._answers[question] = _Answer(state)
+            self._answers.move_to_end(question)
+        if known:
+            found: Value = answer.future.result()
+            return found
+        try:
+            made = make()
+        except BaseException as error:
+            with self._lock:
+                if self._answers.get(question) is answer:
+                    del self._answers[question]
+            answer.future.set_exception(error)
+            raise
+        answer.future.set_result(made)
         with self._lock:
-            self._values[key] = made
-            while len(self._values) > self._most:
-                self._values.popitem(last=False)
+            answer.rows = len(made) if isinstance(made, pd.DataFrame) else 0
+            self._shrink()
         return made
+
+    def _shrink(self) -> None:
+        """Drops the answers used longest ago until the others are few enough."""
+        rows = sum(each.rows for each in self._answers.values())
+        while len(self._answers) > 1 and (len(self._answers) > self._most or rows > self._most_rows):
+            _, oldest = self._answers.popitem(last=False)
+            rows -= oldest.rows
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyFacts:
+    """What the controls offer for a study: its protocols and options, as options of a control."""
+
+    protocols: list[dict[str, str]]
+    main_protocol: str | None
+    options: list[dict[str, str]]
 
 
 class CachedStore(Store):
@@ -59,19 +108,43 @@ class CachedStore(Store):
     def frame(
         self, study: str | Sequence[str] | None = None, columns: Sequence[str] | None = None
     ) -> pd.DataFrame:
-        """As `Store.frame`; of one study with all its columns it is kept."""
-        if not isinstance(study, str) or columns is not None:
+        """As `Store.frame`; of named studies with all their columns it is kept.
+
+        Of several studies it is a new frame, to which columns may be added.
+        """
+        if study is None or columns is not None:
             return super().frame(study, columns)
         read = super().frame
-        return self.kept.value(("frame", study, self.last_event(study)), lambda: read(study))
+        names = [study] if isinstance(study, str) else list(dict.fromkeys(study))
+        found = [
+            self.kept.value(("frame", name), self.last_event(name), partial(read, name)) for name in names
+        ]
+        if isinstance(study, str):
+            return found[0]
+        whole = [each for each in found if len(each)] or found[:1]
+        return whole[0].copy(deep=False) if len(whole) == 1 else pd.concat(whole, ignore_index=True)
+
+    def facts(self, study: str) -> StudyFacts:
+        """What the controls offer for `study`."""
+
+        def work() -> StudyFacts:
+            frame = self.frame(study)
+            return StudyFacts(
+                protocols=bounded(protocols_of(frame)),
+                main_protocol=main_protocol(frame),
+                options=bounded(options_of(frame)),
+            )
+
+        return self.kept.value(("facts", study), self.last_event(study), work)
 
 
 def show_of(store: Store, query: Query) -> Show:
     """What the views are asked for; the networks looked at come before those put aside.
 
-    Raises `UnknownStudyError`, and `LeaderboardError` for a cost that is no number.
+    Raises `UnknownStudyError`, and `LeaderboardError` without a study.
     """
-    assert query.study is not None
+    if query.study is None:
+        raise LeaderboardError("no study is chosen")
     return Show(
         study=query.study,
         studies=tuple(name for name in query.others if name != query.study),
@@ -89,15 +162,18 @@ def source_frame(store: CachedStore, query: Query, view: str) -> tuple[pd.DataFr
     Raises `LeaderboardError`, as the source does.
     """
     show, source = show_of(store, query), VIEWS[view].source
-    key = ("source", source, _stamps(store, show), replace(show, budget={}), tuple(show.budget.items()))
-    frame = store.kept.value(str(key), lambda: SOURCES[source](store, show))
+    # All trials are the same whatever is shown of them, and by far the largest frame.
+    asked = () if source == "trials" else (show.protocol, show.cost, show.quality, show.genotypes)
+    question = ("source", source, show.study, show.studies, asked)
+    frame = store.kept.value(question, state_of(store, show), lambda: SOURCES[source](store, show))
     # Other sources have rows that are no networks: their costs are those of parts, or of other people's.
     return filtered(frame, query) if source == "trials" else frame, show
 
 
-def _stamps(store: CachedStore, show: Show) -> tuple[int, ...]:
+def state_of(store: CachedStore, show: Show) -> Hashable:
+    """The state of the database as far as `show` concerns it: the newest events, and the budget."""
     own = (store.last_event(name) for name in (show.study, *show.studies))
-    return *own, store.last_calibration()  # which is another study's
+    return (*own, store.last_calibration(), tuple(show.budget.items()))  # a calibration is another study's
 
 
 def filtered(frame: pd.DataFrame, query: Query) -> pd.DataFrame:
@@ -136,10 +212,10 @@ def protocols_of(frame: pd.DataFrame) -> list[dict[str, str]]:
     ]
 
 
-def protocol_to_show(frame: pd.DataFrame, wanted: str | None) -> str | None:
+def protocol_to_show(facts: StudyFacts, wanted: str | None) -> str | None:
     """`wanted` where the study has results under it, else the one it was most searched with."""
-    known = set(frame.loc[frame["psnr_db"].notna(), "protocol"])
-    return wanted if wanted in known else main_protocol(frame)
+    known = [each["value"] for each in facts.protocols]
+    return next((name for name in (wanted, facts.main_protocol, *known) if name in known), None)
 
 
 def options_of(frame: pd.DataFrame) -> list[dict[str, str]]:
@@ -163,12 +239,20 @@ def networks_of(store: CachedStore, query: Query) -> pd.DataFrame:
     the chosen quality, best first.
     """
     show = replace(show_of(store, query), genotypes=())
+    limits = (show.protocol, show.cost, show.quality, query.low, query.high, query.filters)
+    question = ("networks shown", show.study, show.studies, limits)
+    return store.kept.value(question, state_of(store, show), lambda: _networks_shown(store, query, show))
+
+
+def _networks_shown(store: CachedStore, query: Query, show: Show) -> pd.DataFrame:
     frame, _ = source_frame(
         store, Query(study=show.study, others=show.studies, protocol=show.protocol), "front"
     )
+    state = state_of(store, show)  # of all of them: the setting of run times is that of most networks
     tables = [
         store.kept.value(
-            ("networks", name, store.last_event(name), show.protocol),
+            ("networks", name, show.study, show.studies, show.protocol),
+            state,
             partial(_networks, frame, name, show.protocol),
         )
         for name in (show.study, *show.studies)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import plotly.graph_objects as go
@@ -11,13 +12,14 @@ from dash.exceptions import PreventUpdate
 from leaderboard.errors import LeaderboardError
 from leaderboard.page.cached_store import (
     CachedStore,
-    options_of,
     protocol_to_show,
-    protocols_of,
+    show_of,
     source_frame,
+    state_of,
 )
 from leaderboard.page.context import PageContext, input_, output, query_of, state
 from leaderboard.page.detail import protocol_facts, protocol_line, trust_of
+from leaderboard.page.offering import MOST_OFFERED, can_be_offered, offered
 from leaderboard.page.plain import drawn_plainly
 from leaderboard.page.query import FIELDS, Query, parse, require_view
 from leaderboard.views import VIEWS
@@ -38,11 +40,11 @@ def connect(app: Dash, scene: PageContext) -> None:
         Output("protocol-line", "children"),
         Output("protocol-facts", "children"),
         Input("address", "search"),
-        Input("clock", "n_intervals"),
+        Input("clock", "data"),
         {name: input_(name) for name in LOOKS},
         State("stamp", "data"),
     )
-    def follow(search: str | None, ticks: int, looked: dict[str, Any], seen: Any) -> Any:
+    def follow(search: str | None, ticks: Any, looked: dict[str, Any], seen: Any) -> Any:
         if search is None:
             raise PreventUpdate  # the address is not known yet
         opened = ctx.triggered_id in (None, "address")
@@ -73,7 +75,41 @@ def connect(app: Dash, scene: PageContext) -> None:
             return no_update, no_update, no_update, str(error)
         return figure, VIEWS[query.view].about, HINT if has_networks(figure) else "", ""
 
+    _connect_search(app, scene)
     _connect_scripts(app)
+
+
+def _connect_search(app: Dash, scene: PageContext) -> None:
+    """Lets what is typed into the controls of studies find those that are not listed."""
+
+    @app.callback(
+        Output("study", "options", allow_duplicate=True),
+        Input("study", "search_value"),
+        state("study"),
+        prevent_initial_call=True,
+    )
+    def search_study(text: str | None, study: str | None) -> list[str]:
+        return _searched(scene, text, [] if study is None else [study], without=None)
+
+    @app.callback(
+        Output("others", "options", allow_duplicate=True),
+        Input("others", "search_value"),
+        state("others"),
+        state("study"),
+        prevent_initial_call=True,
+    )
+    def search_others(text: str | None, others: list[str] | None, study: str | None) -> list[str]:
+        return _searched(scene, text, others or [], without=study)
+
+
+def _searched(
+    scene: PageContext, text: str | None, selected: Sequence[str], *, without: str | None
+) -> list[str]:
+    with scene.reading() as store:
+        names = _names(store)
+    if len(names) <= MOST_OFFERED:
+        raise PreventUpdate  # all are listed, and the browser searches by itself
+    return offered([name for name in names if name != without], selected, text)
 
 
 def _connect_scripts(app: Dash) -> None:
@@ -94,6 +130,11 @@ def _connect_scripts(app: Dash) -> None:
     )
 
 
+def _names(store: CachedStore) -> list[str]:
+    """The studies that can be shown, oldest first."""
+    return [name for name in store.study_names() if can_be_offered(name)]
+
+
 def _only_said(message: str) -> list[Any]:
     """An answer of `follow` that changes nothing but the message."""
     options = dict.fromkeys(("study", "others", "protocol", "filters"), no_update)
@@ -102,17 +143,18 @@ def _only_said(message: str) -> list[Any]:
 
 def _followed(store: CachedStore, query: Query, seen: Any, *, opened: bool) -> Any:
     """The controls for `query`, as far as they are others than the page has; see `follow`."""
-    names = [study.name for study in store.studies()]
+    names = _names(store)
     if not names:
         return _only_said("No search has been started yet: run `nas search`.")
+    known = set(names)
     message = ""
-    if opened and query.study is not None and query.study not in names:
+    if opened and query.study is not None and query.study not in known:
         message = f"There is no study {query.study!r} here; this is another one."
-    study = query.study if query.study in names else names[-1]
-    others = [name for name in query.others if name in names and name != study]
-    frame = store.frame(study)
-    before = (seen or {}).get("study")
-    protocol = protocol_to_show(frame, query.protocol)
+    study = query.study if query.study in known else names[-1]
+    others = [name for name in query.others if name in known and name != study]
+    facts = store.facts(study)
+    before = seen or {}
+    protocol = protocol_to_show(facts, query.protocol)
     stamp = {
         "study": study,
         "others": others,
@@ -127,21 +169,27 @@ def _followed(store: CachedStore, query: Query, seen: Any, *, opened: bool) -> A
         values = {name: _plain(getattr(query, name)) for name in FIELDS} | {
             name: values[name] for name in LOOKS
         }
-    elif before != study:  # what was marked belongs to the study that was left
+    elif before.get("study") != study:  # what was marked belongs to the study that was left
         values |= {"chosen": [], "picked": [], "opened": [], "filters": []}
-    options = {
-        "study": names[::-1],
-        "others": [name for name in names[::-1] if name != study],
-        "protocol": protocols_of(frame),
-        "filters": options_of(frame),
-    }
-    kept = None if protocol is None else store.protocol(protocol)
-    line = "Nothing has been measured yet" if kept is None else f"Protocol: {protocol_line(kept)}"
-    facts: list[Any] = [] if kept is None else [protocol_facts(kept)]
-    if kept is not None and (trust := store.calibrations().get(kept.id)) is not None:
+    options: dict[str, Any] = dict.fromkeys(("study", "others"), no_update)
+    options |= {"protocol": facts.protocols, "filters": facts.options}
+    if (before.get("studies"), before.get("study")) != (len(names), study):
+        options["study"] = offered(names, [study])
+        options["others"] = offered([name for name in names if name != study], others)
+    return [values, options, stamp, message, *_protocol_lines(store, protocol)]
+
+
+def _protocol_lines(store: CachedStore, protocol: str | None) -> tuple[str, list[Any]]:
+    """The protocol in one line, and all that belongs to it."""
+    if protocol is None:
+        return "Nothing has been measured yet", []
+    kept = store.protocol(protocol)
+    line = f"Protocol: {protocol_line(kept)}"
+    facts: list[Any] = [protocol_facts(kept)]
+    if (trust := store.calibrations().get(kept.id)) is not None:
         line += f"; {trust.words}"
         facts.append(html.P(trust_of(trust), className="soft"))
-    return [values, options, stamp, message, line, facts]
+    return line, facts
 
 
 def _plain(value: Any) -> Any:
@@ -149,14 +197,20 @@ def _plain(value: Any) -> Any:
 
 
 def figure_of(store: CachedStore, query: Query) -> go.Figure:
-    """The figure of the view that `query` names, ready for the page.
+    """The figure of the view that `query` names, ready for the page; nobody may change it.
 
     Raises `LeaderboardError`.
     """
-    view = VIEWS[require_view(query.view)]
+    require_view(query.view)
+    show = show_of(store, query)
+    shown = tuple(getattr(query, name) for name in (*LOOKS, *DRAWN, "opened"))
+    return store.kept.value(("figure", shown), state_of(store, show), lambda: _figure(store, query))
+
+
+def _figure(store: CachedStore, query: Query) -> go.Figure:
     frame, show = source_frame(store, query, query.view)
     axes = (query.view, query.study, query.protocol, query.cost, query.quality)
-    return for_page(view(frame, show), "|".join(map(str, axes)))
+    return for_page(VIEWS[query.view](frame, show), "|".join(map(str, axes)))
 
 
 def for_page(figure: go.Figure, kept: str) -> go.Figure:

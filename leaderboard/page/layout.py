@@ -16,7 +16,6 @@ from leaderboard.page.query import COSTS, TABLES, Query
 from leaderboard.tables.front import QUALITY_NAMES
 from leaderboard.views import SETTINGS, VIEWS
 
-REFRESH_SECONDS = 3
 PAGE_ROWS = 50
 USUAL = Query()
 
@@ -33,9 +32,11 @@ def layout(*, allow_queue: bool) -> html.Div:
             ),
             _drawer(),
             dcc.Location(id="address", refresh=False),
-            dcc.Interval(id="clock", interval=REFRESH_SECONDS * 1000),
             *(dcc.Store(id=name, data=[]) for name in ("chosen", "picked", "opened")),
-            *(dcc.Store(id=name) for name in ("stamp", "written", "purged", "marked", "copied", "exported")),
+            *(
+                dcc.Store(id=name)
+                for name in ("clock", "stamp", "written", "purged", "marked", "copied", "exported")
+            ),
             dcc.Download(id="download"),
         ]
     )
@@ -100,7 +101,7 @@ def _bound(name: str, label: str) -> html.Div:
 
 def _message() -> html.Div:
     return html.Div(
-        [html.P(id="message", className="message"), html.P(id="problem", className="message")], role="status"
+        [html.P(id=name, className="message") for name in ("message", "problem", "lost")], role="status"
     )
 
 

@@ -65,7 +65,8 @@ def source(picture: CropImage) -> str:
 
 def _found(store: CachedStore, scene: PageContext, query: Query, genotype: str) -> NetworkData:
     """The network in the first of the studies looked at that knows it."""
-    assert query.study is not None
+    if query.study is None:
+        raise LeaderboardError("no study is chosen")
     for study in (query.study, *query.others):
         if (store.frame(study)["genotype"] == genotype).any():
             return gather(store, scene.runs, study, genotype, query.protocol)

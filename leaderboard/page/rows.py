@@ -175,5 +175,5 @@ def _matches(column: pd.Series, model: Mapping[str, Any]) -> pd.Series:
 def _number(value: Any) -> float:
     try:
         return float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return math.nan

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import secrets
 import socket
 from collections.abc import Callable
@@ -34,6 +35,7 @@ def serve(
     _check(host, port)
     token = None if host in LOOPBACK else secrets.token_urlsafe(24)
     app = make_app(store_url, runs, allow_queue=allow_queue, options=options, token=token)
+    gc.set_threshold(100_000, 20, 20)  # reading 100,000 trials takes a third less without looking for cycles
     try:
         server = make_server(host, port, app.server, threaded=True, request_handler=_QuietRequests)
     except (OSError, SystemExit) as error:  # taken since we looked

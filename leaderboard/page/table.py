@@ -29,6 +29,7 @@ READ = (
     "chosen",
     "picked",
 )
+USUAL_KIND = Query().table
 ENDINGS = {"csv": "csv", "latex": "tex", "markdown": "md"}
 PAPER = ("genotype", "params", "multi_adds", "psnr_db", "ssim")
 """What a table for print holds: method, cost, quality."""
@@ -45,7 +46,8 @@ def connect(app: Dash, scene: PageContext) -> None:
         input_("columns"),
         input_("others"),
     )
-    def columns(kind: str, wanted: list[str] | None, others: list[str] | None) -> Any:
+    def columns(kind: str | None, wanted: list[str] | None, others: list[str] | None) -> Any:
+        kind = kind or USUAL_KIND
         shown = [name for name in OFFERED[kind] if name in (wanted or ())] or list(USUAL[kind])
         if others and "study" not in shown:
             shown.insert(0, "study")
@@ -99,6 +101,8 @@ def _connect_saving(app: Dash, scene: PageContext) -> None:
         if query.study is None:
             raise PreventUpdate
         kind = str(ctx.triggered_id).removeprefix("table-")
+        if kind not in ENDINGS:
+            raise PreventUpdate
         with scene.reading() as store:
             text = file_text(store, query, request or {}, kind)
         return {"content": text, "filename": f"{file_name(query.study)}-{query.table}.{ENDINGS[kind]}"}

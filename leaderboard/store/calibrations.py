@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import Text, cast, func, select
 from sqlalchemy.orm import Session
 
 from leaderboard.store.records import Calibration
@@ -90,7 +90,8 @@ def _told(session: Session) -> list[tuple[str, Mapping[str, Any]]]:
 
 def _ladders(session: Session) -> dict[int, str]:
     """The names of the studies that calibrate, by their ids."""
-    rows = session.execute(select(StudyRow.id, StudyRow.name, StudyRow.recipe))
+    calibrates = cast(StudyRow.recipe, Text).contains(f'"{SWEEP}"')  # most recipes need not be decoded
+    rows = session.execute(select(StudyRow.id, StudyRow.name, StudyRow.recipe).where(calibrates))
     return {row.id: row.name for row in rows if SWEEP in row.recipe}
 
 

@@ -77,6 +77,11 @@ class Studies(Database):
         query = select(StudyRow).order_by(StudyRow.id)
         return self._read(lambda session: [study_of(row) for row in session.scalars(query)])
 
+    def study_names(self) -> list[str]:
+        """The names of all studies, oldest first; much faster than `studies`, which decodes every recipe."""
+        query = select(StudyRow.name).order_by(StudyRow.id)
+        return self._read(lambda session: list(session.scalars(query)))
+
     def own_study(self, study_id: int, owner: str, seconds: float) -> Study:
         """The study, `owner`'s for `seconds` from now on; called again in time, it stays so.
 

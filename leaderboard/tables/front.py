@@ -139,7 +139,7 @@ def networks(frame: pd.DataFrame, study: str, protocol: str | None = None) -> pd
         protocol=("protocol", "first"),
         **{name: (name, "first") for name in optional},
     )
-    means["seed_numbers"] = _seed_numbers(groups, means["seeds"])
+    means["seed_numbers"] = _seed_numbers(rows, means["seeds"])
     means = means.reset_index()
     for name in ("name", "folder"):
         known = means[name] if name in means else pd.Series([None] * len(means), dtype=object)
@@ -159,11 +159,13 @@ def measured(frame: pd.DataFrame, study: str, protocol: str | None = None) -> pd
     return of_study[of_study["psnr_db"].notna() & (of_study["protocol"] == chosen)]
 
 
-def _seed_numbers(groups: Any, counts: pd.Series) -> pd.Series:
+def _seed_numbers(rows: pd.DataFrame, counts: pd.Series) -> pd.Series:
     """The seeds of each network as text: `0, 1`."""
-    texts = groups["seed"].first().astype(str)
-    for genotype in counts.index[counts > 1]:
-        texts[genotype] = ", ".join(map(str, sorted(groups["seed"].get_group(genotype))))
+    texts = rows.drop_duplicates("genotype").set_index("genotype")["seed"].astype(str).reindex(counts.index)
+    several = rows[rows["genotype"].isin(counts.index[counts > 1])].sort_values("seed", kind="stable")
+    if len(several):
+        joined = several["seed"].astype(str).groupby(several["genotype"], sort=False).agg(", ".join)
+        texts.update(joined)
     return texts
 
 

@@ -80,7 +80,7 @@ def identity(points: pd.DataFrame) -> list[list[str]]:
 
     Escaped like all text: ids of ours are digits and letters, which stay as they are.
     """
-    return [[escaped(genotype)] for genotype in points["genotype"]]
+    return [[escaped(genotype, None)] for genotype in points["genotype"]]
 
 
 def thinned(cost: ArrayLike, quality: ArrayLike) -> NDArray[np.bool_]:

@@ -67,9 +67,15 @@ def new_figure(title: str, figure: go.Figure | None = None) -> go.Figure:
     return figure
 
 
+MOST_LINES = 8
+"""Below a title."""
+
+
 def subtitle(figure: go.Figure, *lines: str) -> go.Figure:
     """`lines` of plain text below the title, escaped here, folded, with room made for them."""
     folded = [part for line in lines if line for part in textwrap.wrap(line, _LINE) or [""]]
+    if len(folded) > MOST_LINES:  # plotly draws nothing where the margin leaves no room
+        folded = [*folded[: MOST_LINES - 1], "\u2026"]
     figure.update_layout(
         title_subtitle_text="<br>".join(escaped(line) for line in folded),
         title_subtitle_font_size=13,
@@ -178,6 +184,12 @@ def see_through(colour: str, opacity: float) -> str:
     return f"rgba({red},{green},{blue},{opacity:g})"
 
 
-def escaped(text: object) -> str:
-    """`text` without meaning to a browser or to plotly's small HTML."""
-    return html.escape(str(text), quote=False)
+MOST_LETTERS = 300
+"""Of one text in a figure: plotly gives up on far longer ones."""
+
+
+def escaped(text: object, most: int | None = MOST_LETTERS) -> str:
+    """`text` without meaning to a browser or to plotly's small HTML, cut after `most` letters."""
+    words = str(text)
+    shown = words if most is None or len(words) <= most else words[: most - 1] + "\u2026"
+    return html.escape(shown, quote=False)

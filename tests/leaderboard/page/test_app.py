@@ -3,12 +3,15 @@ from __future__ import annotations
 import json
 import re
 import socket
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 from new_records import new_evaluation, propose, record
+from page_client import PageClient
 
 from leaderboard.errors import LeaderboardError
 from leaderboard.page import make_app, serve
@@ -17,6 +20,7 @@ from leaderboard.page.comparison import differing
 from leaderboard.page.detail import sections
 from leaderboard.page.diagram import boxes
 from leaderboard.page.network_data import gather, retrain_command
+from leaderboard.page.offering import MOST_OFFERED, bounded, can_be_offered, offered
 from leaderboard.page.query import Query, count, parse
 from leaderboard.page.rows import page_of
 from leaderboard.page.security import COOKIE
@@ -264,6 +268,95 @@ def test_frames_are_kept_until_something_happens(tmp_path: Path, fill_store: Any
             assert new_evaluation(100).genotype_id in set(later.loc[later["psnr_db"].notna(), "genotype"])
 
 
+def test_requests_that_ask_the_same_at_once_wait_for_one_computation() -> None:
+    kept, made, began, may_end = Kept(), [], threading.Event(), threading.Event()
+
+    def make() -> int:
+        made.append(threading.get_ident())
+        began.set()
+        assert may_end.wait(10)
+        return len(made)
+
+    with ThreadPoolExecutor(16) as pool:
+        answers = [pool.submit(kept.value, "question", 1, make) for _ in range(16)]
+        assert began.wait(10)
+        others = pool.submit(kept.value, "another question", 1, lambda: "another answer")
+        may_end.set()
+        assert [answer.result(10) for answer in answers] == [1] * 16
+        assert others.result(10) == "another answer"
+    assert len(made) == 1
+    assert kept.value("question", 1, make) == 1
+    assert kept.value("question", 2, make) == 2  # another state of the database
+
+
+def test_a_failed_computation_fails_for_all_who_wait_and_is_not_kept() -> None:
+    kept, began, may_end = Kept(), threading.Event(), threading.Event()
+
+    def breaks() -> int:
+        began.set()
+        assert may_end.wait(10)
+        raise LeaderboardError("no such study")
+
+    with ThreadPoolExecutor(4) as pool:
+        answers = [pool.submit(kept.value, "question", 1, breaks) for _ in range(4)]
+        assert began.wait(10)
+        may_end.set()
+        for answer in answers:
+            with pytest.raises(LeaderboardError, match="no such study"):
+                answer.result(10)
+    assert kept.value("question", 1, lambda: 5) == 5
+
+
+def test_answers_are_bounded_in_number_and_rows_and_the_oldest_goes_first() -> None:
+    kept = Kept(most=3, most_rows=100)
+    made: list[str] = []
+
+    def ask(name: str, rows: int) -> None:
+        def make() -> pd.DataFrame:
+            made.append(name)
+            return pd.DataFrame({"row": range(rows)})
+
+        kept.value(name, 1, make)
+
+    for name in ("a", "b", "a", "c", "d", "a", "b"):
+        ask(name, 1)
+    assert made == ["a", "b", "c", "d", "b"]
+    ask("large", 100)
+    ask("large", 100)
+    ask("a", 1)
+    assert made[-2:] == ["large", "a"]
+
+
+def test_browsers_that_open_the_page_at_once_are_answered_by_one_reading(
+    filled: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[Any] = []
+    whole = Store.frame
+
+    def frame(self: Store, *arguments: Any, **named: Any) -> pd.DataFrame:
+        read.append(arguments)
+        return whole(self, *arguments, **named)
+
+    monkeypatch.setattr(Store, "frame", frame)
+    server = make_app(sqlite_url(filled)).server
+    pages = [PageClient(server.test_client()) for _ in range(6)]
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(PageClient.first_view, pages))
+    assert read == [("x4-300k",)]
+    assert len({json.dumps(page.values["figure.figure"], sort_keys=True) for page in pages}) == 1
+
+
+def test_the_page_asks_for_news_only_through_its_own_clock(filled: Path) -> None:
+    """Nothing of Dash's ticks: its `Interval` asks again whether or not it was answered."""
+    client = client_of(filled)
+    parts = json.dumps(client.get("/_dash-layout", headers=LOCAL).get_json())
+    assert '"Interval"' not in parts
+    inputs = callback_of(client, LOCAL, "stamp.data")["inputs"]
+    assert {"id": "clock", "property": "data"} in [
+        {key: each[key] for key in ("id", "property")} for each in inputs
+    ]
+
+
 def test_the_table_has_the_front_first_and_the_best_before_others(filled: Path) -> None:
     with CachedStore(sqlite_url(filled), Kept()) as store:
         found = networks_of(store, Query(study="x4-300k", protocol="proxy-81c2e0"))
@@ -281,6 +374,32 @@ def test_unlike_protocols_are_never_in_one_table(filled: Path) -> None:
             assert set(found["protocol"]) == {option["value"]}
         none = networks_of(store, Query(study="x4-300k", others=("empty",), protocol="unknown"))
         assert none.empty
+
+
+def test_of_thousands_of_studies_the_newest_are_listed_and_the_others_are_found() -> None:
+    names = [f"study-{number:04}" for number in range(5_000)]
+    listed = offered(names, ["study-0007"])
+    assert listed == [*names[:-MOST_OFFERED:-1], names[-MOST_OFFERED], "study-0007"]
+    assert offered(names, ["study-0007"], "STUDY-412") == [
+        *(f"study-412{digit}" for digit in range(9, -1, -1)),
+        "study-0007",
+    ]
+    assert offered(names[:3], []) == names[2::-1]
+
+
+def test_options_that_would_freeze_a_browser_are_not_offered() -> None:
+    assert can_be_offered("x" * 300)
+    assert can_be_offered("many words " * 100)
+    assert not can_be_offered("x" * 10_000)
+    assert not can_be_offered("a name__PROTO__")  # would change every object of the page
+    short, long = {"value": "a", "label": "b"}, {"value": "c", "label": "d" * 10_000}
+    assert bounded([short, long, {"value": "e" * 10_000, "label": "f"}]) == [
+        short,
+        {"value": "c", "label": "c"},
+    ]
+    many = [f"{number:0300}" for number in range(1_000)]
+    assert 10 < len(offered(many, [])) < 50
+    assert 10 < len(bounded({"value": name, "label": name} for name in many)) < 50
 
 
 def test_options_are_all_that_occur(filled: Path) -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import io
+import json
 import re
 import subprocess
 import sys
 import threading
+import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,14 +19,19 @@ from typing import Any, Self
 import pytest
 from browser import MISSING, Browser, programs
 from forked import Forker
+from hostile import PAYLOADS, TOOK_EFFECT, columns_without, make_hostile
 from new_records import new_evaluation, propose, record
 from selenium.webdriver import ActionChains, Keys
+from werkzeug.serving import make_server
 
+from leaderboard.page import make_app
 from leaderboard.page.cached_store import CachedStore, Kept, networks_of
 from leaderboard.page.query import Query
+from leaderboard.page.rows import OFFERED
 from leaderboard.site import write_site
 from leaderboard.store import Store, sqlite_url
 from leaderboard.tables.front import front_frame
+from leaderboard.views import VIEWS
 
 RECIPE = """
 name = "night"
@@ -362,6 +371,83 @@ def test_a_result_arrives_while_the_page_is_open_and_the_zoom_stays(
             assert browser.run(zoom) == zoomed
 
 
+class GatedServer:
+    """The page on a server whose answers to the page's clock a test can hold back or break."""
+
+    def __init__(self, database: Path, port: int = 0) -> None:
+        self.app = make_app(sqlite_url(database)).server
+        self.open = threading.Event()
+        self.open.set()
+        self.broken = False
+        self.asked: list[float] = []
+        self.most_at_once = self.at_once = 0
+        self.server = make_server("127.0.0.1", port, self._answer, threaded=True)
+        self.server.daemon_threads = True
+        self.thread = threading.Thread(target=self.server.serve_forever, daemon=True)
+        self.thread.start()
+        self.port = self.server.server_port
+
+    def _answer(self, environ: Any, start: Any) -> Any:
+        if environ["PATH_INFO"] != "/_dash-update-component":
+            return self.app(environ, start)
+        body = environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))
+        environ["wsgi.input"] = io.BytesIO(body)
+        if "..stamp.data.." not in json.loads(body)["output"]:
+            return self.app(environ, start)
+        self.asked.append(time.monotonic())
+        self.at_once += 1
+        self.most_at_once = max(self.most_at_once, self.at_once)
+        try:
+            assert self.open.wait(60)
+            if self.broken:
+                start("500 Broken", [("Content-Type", "text/plain")])
+                return [b"broken"]
+            return self.app(environ, start)
+        finally:
+            self.at_once -= 1
+
+    def close(self) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+
+
+@pytest.mark.thorough
+def test_the_clock_waits_for_its_answer_and_outlasts_errors_and_a_lost_server(
+    chromium: Browser, filled: Path
+) -> None:
+    browser = chromium
+    first = GatedServer(filled)
+    address = f"http://127.0.0.1:{first.port}/?study=x4-300k"
+    try:
+        shown(browser, address)
+        browser.until(lambda: len(first.asked) >= 2, "a question of the clock")
+        first.open.clear()
+        before = len(first.asked)
+        browser.until(lambda: len(first.asked) == before + 1, "another one")
+        time.sleep(8)  # more than two periods of the clock
+        assert len(first.asked) == before + 1
+        first.open.set()
+        answered = time.monotonic()
+        browser.until(lambda: len(first.asked) == before + 2, "the next question, after the answer")
+        assert first.asked[-1] - answered > 2
+        first.broken = True
+        browser.until(lambda: len(first.asked) >= before + 5, "questions after an error")
+        first.broken = False
+        assert first.most_at_once == 1
+    finally:
+        first.close()
+    browser.until(lambda: "does not answer" in browser.text("#lost"), "that the server is gone")
+    again = GatedServer(filled, first.port)
+    try:
+        browser.until(lambda: len(again.asked) >= 2, "the clock asks the server that came back")
+        browser.until(lambda: browser.text("#lost") == "", "that the server is there again")
+        assert again.most_at_once == 1
+    finally:
+        browser.open("about:blank")
+        browser.errors()  # it complains of the lost server
+        again.close()
+
+
 @pytest.mark.thorough
 def test_tables_and_figures_are_saved_as_files(browser: Browser, board: str, runs: Path) -> None:
     import pandas as pd
@@ -407,8 +493,6 @@ def test_a_re_training_is_asked_for_and_told_how_to_take_up(browser: Browser, bo
 @pytest.mark.thorough
 def test_every_view_is_reached_and_drawn(browser: Browser, board: str) -> None:
     shown(browser, f"{board}?study=x4-300k")
-    from leaderboard.views import VIEWS
-
     labels = len(browser.all("#view label"))
     assert labels == len(VIEWS)
     for name, view in VIEWS.items():
@@ -427,8 +511,6 @@ def test_every_view_is_reached_and_drawn(browser: Browser, board: str) -> None:
 
 
 def test_names_never_become_markup(browser: Browser, board: str) -> None:
-    import urllib.parse
-
     shown(browser, f"{board}?study={urllib.parse.quote(BAD)}")
     assert browser.text("#study").strip() == BAD
     genotype = browser.run(NAMES)[0]
@@ -564,6 +646,127 @@ def test_ids_never_become_code_in_the_static_site(browser: Browser, tmp_path: Pa
     assert browser.run("return document.title") == "hostile - ParetoSR"
     assert browser.run("return document.querySelectorAll('script').length") == 3
     assert browser.run("return document.querySelectorAll('img').length") == 0
+
+
+@pytest.fixture(scope="session")
+def hostile_database(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A database with hostile text in every text column, and a study in it that every view shows."""
+    path = tmp_path_factory.mktemp("hostile") / "results.db"
+    study = make_hostile(path, trials=90)
+    assert columns_without(path) == []
+    return path, study
+
+
+def nothing_ran(browser: Browser, where: str) -> None:
+    assert browser.run(TOOK_EFFECT) == [0, 0, 0, 0], where
+
+
+def hovered(browser: Browser, plot: str) -> str:
+    """What a figure says of its first points, as it is drawn over them."""
+    return browser.run(
+        """
+        const plot = document.querySelector(arguments[0]);
+        plot._fullData.forEach((trace, curveNumber) => {
+          const points = plot.calcdata[curveNumber] || [];
+          const pointNumber = points.findIndex((each) => Number.isFinite(each.x) && Number.isFinite(each.y));
+          const place = trace.xaxis + trace.yaxis;
+          if (trace.type !== "scatter" || trace.visible !== true || pointNumber < 0) return;
+          if (plot._fullLayout._plots[place]) Plotly.Fx.hover(plot, [{curveNumber, pointNumber}], place);
+        });
+        return plot.querySelector(".hoverlayer").textContent;
+        """,
+        plot,
+    )
+
+
+@pytest.mark.thorough
+def test_hostile_text_in_every_column_never_takes_effect_in_the_page(
+    browser: Browser, forker: Forker, hostile_database: tuple[Path, str]
+) -> None:
+    path, study = hostile_database
+    plot = "#figure .js-plotly-plot"
+    with Board(forker, "--db", sqlite_url(path), "--allow-queue") as opened:
+        with Store.at(path, read_only=True) as store:
+            other = store.study_names()[1]
+            names = [str(name) for name in front_frame(store.frame(study), study)["genotype"]][:2]
+        address = f"{opened.address}?{urllib.parse.urlencode({'study': study, 'others': other})}"
+        said = ""
+        for name, view in VIEWS.items():
+            browser.open(f"{address}&view={name}")
+            browser.until(lambda view=view: browser.text("#about") == view.about, f"the view {name}")
+            browser.until(lambda: browser.all("#figure .main-svg .gtitle"), f"a title of {name}")
+            browser.until(lambda: browser.all(".ag-row .link"), f"a table beside {name}")
+            assert browser.text("#problem") == "", name
+            assert browser.run(f"return document.querySelector('{plot}').data.length") > 0, name
+            said += hovered(browser, plot) + browser.text("#figure")
+            nothing_ran(browser, name)
+        assert "x-pwned" in said
+        for table, columns in OFFERED.items():
+            wanted = urllib.parse.urlencode({"table": table, "columns": columns}, doseq=True)
+            browser.size(8000, 900)  # all columns are drawn
+            browser.open(f"{address}&{wanted}")
+            browser.until(lambda: browser.all(".ag-row .link"), f"the table {table}")
+            browser.until(lambda: "x-pwned" in browser.text(".ag-center-cols-container"), "its texts")
+            nothing_ran(browser, table)
+        browser.size(1280, 900)
+        for opened_ones in (names[:1], names):
+            chosen = urllib.parse.urlencode({"opened": opened_ones, "chosen": opened_ones}, doseq=True)
+            browser.open(f"{address}&{chosen}")
+            browser.until(lambda: browser.all("#drawer-body .js-plotly-plot .trace"), "the panel")
+            browser.until(lambda: "x-pwned" in browser.text("#command"), "the command")
+            browser.run("document.querySelectorAll('details').forEach((each) => { each.open = true; })")
+            text = browser.run("return document.querySelector('.drawer').textContent")
+            assert all(name in text for name in opened_ones)
+            nothing_ran(browser, f"the panel of {len(opened_ones)}")
+        for control in ("study", "others", "protocol", "filters"):
+            browser.open(address)
+            browser.until(lambda: browser.all(".ag-row .link"), "the page")
+            browser.click(f"#{control}")
+            browser.until(lambda: browser.all(".dash-dropdown-option"), f"options of {control}")
+            nothing_ran(browser, control)
+        browser.open(f"{address.replace('study=', 'study=nobody')}")
+        browser.until(lambda: "x-pwned" in browser.text("#message"), "that there is no such study")
+        nothing_ran(browser, "a message")
+        browser.open("about:blank")  # before the server goes
+
+
+@pytest.mark.thorough
+def test_hostile_text_in_every_column_never_takes_effect_in_the_site(
+    browser: Browser, tmp_path: Path, hostile_database: tuple[Path, str]
+) -> None:
+    path, study = hostile_database
+    with Store.at(path, read_only=True) as store:
+        page = write_site(store, tmp_path / "site", [study, store.study_names()[-1]])
+    browser.open(page.as_uri())
+    assert "x-pwned" in browser.text("tbody")
+    nothing_ran(browser, "the list of studies")
+    for number in (1, 2):
+        browser.open((tmp_path / "site" / f"study-{number}.html").as_uri())
+        assert "x-pwned" in browser.run("return document.title")
+        browser.run("document.querySelectorAll('details').forEach((each) => { each.open = true; })")
+        figures = browser.run("return [...document.querySelectorAll('.figure')].map((each) => each.id)")
+        assert len(figures) > len(VIEWS) if number == 1 else figures
+        for figure in figures:
+            place = f"document.getElementById('{figure}')"
+            browser.run(f"{place}.scrollIntoView({{behavior: 'instant'}})")
+            drawn = f"return {place}.querySelector('.main-svg') !== null"
+            browser.until(lambda drawn=drawn: browser.run(drawn), f"the figure {figure}")
+            hovered(browser, f"#{figure}")
+        policy = browser.run(
+            "return document.querySelector('meta[http-equiv=Content-Security-Policy]').content"
+        )
+        assert "default-src 'none'" in policy
+        nothing_ran(browser, f"page {number} of the site")
+
+
+@pytest.mark.thorough
+def test_the_probe_of_hostile_text_sees_what_takes_effect(chromium: Browser, tmp_path: Path) -> None:
+    """A page that escapes nothing: otherwise the two tests above could not fail."""
+    (tmp_path / "open.html").write_text(f"<body><main>{' '.join(PAYLOADS)}</main>", "utf-8")
+    chromium.open((tmp_path / "open.html").as_uri())
+    chromium.until(lambda: min(chromium.run(TOOK_EFFECT)) > 0, "effects of every kind")
+    chromium.errors()
+    chromium.open("about:blank")
 
 
 @pytest.mark.thorough
