@@ -27,7 +27,7 @@ VARIANTS: dict[str, Callable[[Plan], Plan]] = {
 class CalibrationPlan:
     """The trainings of a calibration; ``rungs`` are lengths of the recipe's proxy plan in steps."""
 
-    architectures: Annotated[int, Help("Architectures, spread over costs and axes.")] = 16
+    architectures: Annotated[int, Help("Architectures, spread over costs and axes.", high=100_000)] = 16
     seeds: Annotated[tuple[int, ...], Help("Seeds of each rung from the cheapest on: 3 or 3,2.")] = (3,)
     rungs: Annotated[
         tuple[int, ...] | None,
@@ -40,7 +40,7 @@ class CalibrationPlan:
             unset="the recipe's long plan",
         ),
     ] = None
-    reference_seeds: Annotated[int, Help("Seeds of the reference, averaged.", low=1)] = 1
+    reference_seeds: Annotated[int, Help("Seeds of the reference, averaged.", low=1, high=1000)] = 1
     wanted_tau: Annotated[float, Help("Rank correlation from which a rung is good enough.")] = 0.7
     ablate: Annotated[
         tuple[str, ...],

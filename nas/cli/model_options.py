@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import math
 from collections.abc import Callable, Mapping
 from inspect import Parameter
 from typing import TYPE_CHECKING, Annotated, Any, Protocol, TypeVar
@@ -97,12 +98,13 @@ class ModelOptions:
         for key, field in self._fields().items():
             kind, default = (str if field.several else field.kind), field.default
             least = None if kind is not int or field.help.low is None else int(field.help.low)
+            most = None if kind is not int or field.help.high is None else int(field.help.high)
             if default in (None, MISSING, ()):
                 more = {"show_default": field.help.unset} if field.help.unset else {}
-                found[key] = _parameter(key, field, kind | None, None, min=least, **more)
+                found[key] = _parameter(key, field, kind | None, None, min=least, max=most, **more)
             else:
                 default = default if isinstance(default, kind) else words_of(default)
-                found[key] = _parameter(key, field, kind, default, min=least)
+                found[key] = _parameter(key, field, kind, default, min=least, max=most)
         return found
 
     def values(self, options: Given) -> Given:
@@ -122,10 +124,13 @@ def _several(field: DescribedField, text: str) -> tuple[Any, ...]:
 
     if field.kind is not int:
         return tuple(between_commas(text))
+    given = f"{option_names(field)[0]} {text!r:.80}"
     try:
-        return tuple(parse_count(word.strip()) for word in text.split(","))
+        counts = tuple(parse_count(word.strip()) for word in text.split(","))
+        for count in counts:
+            _check_number(given, count)
+        return counts
     except RecipeError as error:
-        given = f"{option_names(field)[0]} {text!r}"
         raise RecipeError(f"{given}: {error}; whole numbers from 1 are needed, with commas") from None
 
 
@@ -175,12 +180,26 @@ def meets_spaces(function: Function) -> Function:
     return function
 
 
+def _check_number(option: str, value: Any) -> None:
+    """Raise RecipeError for a number beyond what any option can mean; models check their own ranges."""
+    from nas.core.fields import MOST_COUNT, MOST_WHOLE
+    from nas.errors import RecipeError
+
+    if isinstance(value, float) and not math.isfinite(value):
+        raise RecipeError(f"{option} {value}: a finite number is needed")
+    most = MOST_WHOLE if option == "--seed" else MOST_COUNT
+    if isinstance(value, int) and abs(value) > most:
+        raise RecipeError(f"{option} {value!s:.60}: whole numbers to {most:,} are allowed")
+
+
 def with_options(function: Callable[..., None]) -> Callable[..., None]:
     """The function with the options of its sources among its parameters, as typer reads them."""
     sources: Mapping[str, Source] = vars(function).get("sources", {})
     made = {name: source.parameters() for name, source in sources.items()}
 
     def command(**values: Any) -> None:
+        for name, value in values.items():
+            _check_number(f"--{name.replace('_', '-')}", value)
         _trust(values.pop(_SPACES, None) or [])
         for name, options in made.items():
             given = {key: values.pop(parameter.name) for key, parameter in options.items()}

@@ -18,6 +18,9 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 MISSING: Any = ...
 """The default of a field that has none."""
 
+MOST_COUNT = 10**9
+"""Of candidates, seeds, workers and steps in an option: more than any machine has time for."""
+
 MOST_WHOLE = 2**63 - 1
 """The greatest whole number of a field: what both databases store."""
 

@@ -15,7 +15,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from leaderboard.names import RUN_NAME, shortened
 from leaderboard.untrusted import UntrustedError, check_plain, parse_toml, read_text
-from nas.core.fields import MOST_WHOLE, DescribedField, Help, fields_of
+from nas.core.fields import MOST_COUNT, MOST_WHOLE, DescribedField, Help, fields_of
 from nas.core.units import parse_count
 from nas.cost.budget import Budget
 from nas.errors import NasError, RecipeError, unknown
@@ -36,9 +36,6 @@ PROXY, LONGER = "short", "longer"
 """The plans of candidates and of re-training where nothing else is said."""
 
 DEFAULT_PLANS = {"proxy": PROXY, "retrain": LONGER}
-
-MOST_COUNT = 10**9
-"""Of candidates, seeds and workers: more than any machine has time for."""
 
 MAY_CHANGE = frozenset(
     {

@@ -49,7 +49,7 @@ class Sampling:
     Raises RecipeError unless ``seeds`` is one number for all rungs, or one for each.
     """
 
-    architectures: Annotated[int, Help("Architectures of the whole sample.", low=1)] = 60
+    architectures: Annotated[int, Help("Architectures of the whole sample.", low=1, high=1_000_000)] = 60
     rungs: Annotated[
         tuple[int, ...], Help("Steps of the proxy plan, growing: 200,600.", unset="the recipe's")
     ]

@@ -484,7 +484,7 @@ def _database(value: Any) -> bytes:
 
 
 def _tables(path: Path) -> dict[str, list[dict[str, Any]]]:
-    raw = sqlite3.connect(path)
+    raw = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
     raw.row_factory = sqlite3.Row
     raw.text_factory = lambda data: data.decode("utf-8", "replace")  # what no run belongs to stays there
     try:
