@@ -32,9 +32,7 @@ def measure(
         str, typer.Option(help="fp32, tf32, bf16, fp16, int8 (onnxruntime); several with commas.")
     ] = "fp32",
     batch: Annotated[int, typer.Option(min=1, max=4096, help="Images at once.")] = 1,
-    times: Annotated[
-        int, typer.Option("--times", min=1, max=1_000_000, help="Inferences of each network that count.")
-    ] = 10,
+    times: Annotated[int, typer.Option(min=1, max=1_000_000, help="Inferences that count, of each.")] = 10,
     threads: Annotated[
         int | None, typer.Option(min=1, max=4096, help="Of the CPU; half of its cores if not given.")
     ] = None,
