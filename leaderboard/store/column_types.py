@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from itertools import chain
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, DateTime, Dialect, Double, Integer, String
+from sqlalchemy import JSON, DateTime, Dialect
 from sqlalchemy.types import TypeDecorator
 
 from leaderboard.errors import DamagedValueError, StoreError
@@ -41,58 +41,9 @@ class UtcDateTime(TypeDecorator[datetime]):
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Reader | None:
         """Reads a moment; raises `DamagedValueError` for what is none."""
+        if dialect.name == "sqlite":
+            return _reader(_sqlite_moment, "a moment")
         return _reader(super().result_processor(dialect, coltype), "a moment")
-
-
-class _Exact(TypeDecorator[Any]):
-    """A column whose values are of its type, which SQLite alone does not see to."""
-
-    cache_ok = True
-    kind: type
-    name: str
-
-    def result_processor(self, dialect: Dialect, coltype: object) -> Reader | None:
-        """Reads a value; raises `DamagedValueError` for one of another type."""
-        if dialect.name != "sqlite":
-            return super().result_processor(dialect, coltype)
-        kind, name = self.kind, self.name
-
-        def read(stored: Any) -> Any:
-            if type(stored) is kind or stored is None:
-                return stored
-            if kind is float and type(stored) is int:
-                return float(stored)
-            raise DamagedValueError(f"{_excerpt(stored)} stands where {name} is expected")
-
-        return read
-
-
-class StoredWhole(_Exact):
-    """A whole number."""
-
-    impl, kind, name = Integer, int, "a whole number"
-    cache_ok = True
-
-
-class StoredNumber(_Exact):
-    """A number."""
-
-    impl, kind, name = Double, float, "a number"
-    cache_ok = True
-
-
-class StoredText(_Exact):
-    """A text."""
-
-    impl, kind, name = String, str, "a text"
-    cache_ok = True
-
-
-class StoredBigWhole(StoredWhole):
-    """A whole number of 64 bits."""
-
-    impl = BigInteger
-    cache_ok = True
 
 
 class StoredJson(TypeDecorator[Any]):
@@ -123,16 +74,27 @@ class StoredJson(TypeDecorator[Any]):
         parse = _reader(super().result_processor(dialect, coltype), name)
 
         def read(stored: Any) -> Any:
+            if stored == "{}" and self.kind is dict:  # of most trials' excess
+                return {}
             value = stored if parse is None else parse(stored)
             if value is None and (stored is None or self.optional):
                 return None
             if not isinstance(value, kinds):
                 raise DamagedValueError(f"{_excerpt(stored)} stands where {name} is expected")
-            if is_deeper(value, MOST_LEVELS):
+            if _may_be_deep(stored) and is_deeper(value, MOST_LEVELS):
                 raise DamagedValueError(f"{name} is nested more than {MOST_LEVELS} levels deep")
             return value
 
         return read
+
+
+def _sqlite_moment(stored: str | None) -> datetime | None:
+    return None if stored is None else datetime.fromisoformat(stored).replace(tzinfo=UTC)
+
+
+def _may_be_deep(stored: Any) -> bool:
+    """Whether a stored value has enough brackets to be nested too deep; PostgreSQL gives it parsed."""
+    return not isinstance(stored, str) or stored.count("{") + stored.count("[") > MOST_LEVELS
 
 
 def is_deeper(value: Any, levels: int) -> bool:

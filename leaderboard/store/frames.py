@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Select, func, select
@@ -79,7 +78,7 @@ class Frames(Database):
             if study is not None:
                 names = [study] if isinstance(study, str) else study
                 query = query.where(StudyRow.id.in_([find_study(session, name).id for name in names]))
-            rows = session.execute(query).all()
+            rows = session.connection().execute(query).all()  # plain rows, without the mapper's work
             if "folder" not in wanted:
                 return list(rows)
             place = wanted.index("folder")
@@ -103,17 +102,15 @@ class Frames(Database):
         """
         import pandas as pd
 
-        def work(session: Session) -> tuple[pd.DataFrame, datetime | None]:
+        def work(session: Session) -> tuple[Sequence[Any], datetime | None]:
             study_id = find_study(session, study).id
-            result = session.execute(_event_query().where(EventRow.study_id == study_id, EventRow.id > after))
+            query = _event_query().where(EventRow.study_id == study_id, EventRow.id > after)
+            rows = session.connection().execute(query).all()
             first = select(EventRow.at).where(EventRow.study_id == study_id).order_by(EventRow.id).limit(1)
-            return pd.DataFrame(result.all(), columns=list(result.keys())), session.scalar(first)
+            return rows, session.scalar(first)
 
-        frame, first = self._read(work)
-        numbers = ("trial", "number", "seed", "rung", "params", "multi_adds", "psnr_db", "train_seconds")
-        texts = ("kind", "stage", "genotype", "worker", "device")
-        kinds = {**dict.fromkeys(numbers, "float64"), **dict.fromkeys(texts, "object")}
-        frame = frame.astype({"id": "int64", "at": STAMP, **kinds})
+        rows, first = self._read(work)
+        frame = framed(rows, _EVENTS)
         done = frame["kind"].isin(("finished", "repeated"))
         frame.loc[~done, ["psnr_db", "train_seconds"]] = float("nan")
         # Without any event there is nothing to count from, and nothing to count.
@@ -185,8 +182,15 @@ _FRAME: dict[str, tuple[str, Any]] = {  # the dtype of each column, and where it
 }
 
 
+_EVENTS = {
+    **{"id": WHOLE, "kind": TEXT, "at": STAMP, "trial": NUMBER, "stage": TEXT, "number": NUMBER},
+    **{"genotype": TEXT, "seed": NUMBER, "rung": NUMBER, "params": NUMBER, "multi_adds": NUMBER},
+    **{"psnr_db": NUMBER, "train_seconds": NUMBER, "worker": TEXT, "device": TEXT, "details": TEXT},
+}
+
+
 def _folder(checkpoint: str | None) -> str | None:
-    return None if checkpoint is None else PurePosixPath(checkpoint).parent.as_posix()
+    return None if checkpoint is None else checkpoint.rpartition("/")[0] or "."
 
 
 def _frame_query(columns: Sequence[str]) -> Select[*tuple[Any, ...]]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from types import NoneType
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Select, bindparam, case, null, select, update
 from sqlalchemy.orm import Session
 
 from leaderboard.errors import DamagedValueError, StoreError, UnknownStudyError, unknown_name
+from leaderboard.names import shortened
 from leaderboard.store.records import Evaluation, Study, Trial
 from leaderboard.store.schema import (
     COSTS,
@@ -144,22 +146,29 @@ def require_sha256(digest: str | None, what: str) -> None:
 
 
 NUMBER, WHOLE, TEXT, STAMP = "float64", "int64", "object", "datetime64[us, UTC]"
+_TYPES: dict[str, frozenset[type]] = {
+    NUMBER: frozenset((float, int, NoneType)),
+    WHOLE: frozenset((int,)),
+    TEXT: frozenset((str, dict, list, NoneType)),
+    STAMP: frozenset((datetime, NoneType)),
+}
 
 
 def framed(rows: Sequence[Sequence[Any]], columns: Mapping[str, str]) -> pd.DataFrame:
     """Rows as a frame whose columns have the same dtypes however few rows there are.
 
     `columns` maps names to dtypes. Text and what has no dtype of its own stay objects, with None for what is
-    missing; pandas would guess from what it sees. Raises `DamagedValueError` for a row without a whole
-    number.
+    missing; pandas would guess from what it sees. Raises `DamagedValueError` for a value of another
+    type.
     """
     import pandas as pd
 
     values = zip(*rows, strict=True) if rows else ((),) * len(columns)
     found = list(zip(columns.items(), values, strict=True))
     for (name, kind), column in found:
-        if kind == WHOLE and None in column:
-            raise DamagedValueError(f"the results database has a row without {name}")
+        if not _TYPES[kind].issuperset(map(type, column)):  # SQLite holds what it is given
+            strange = next(value for value in column if type(value) not in _TYPES[kind])
+            raise DamagedValueError(f"the results database has {name} = {shortened(repr(strange))} in a row")
     return pd.DataFrame({name: pd.Series(list(column), dtype=kind) for (name, kind), column in found})
 
 

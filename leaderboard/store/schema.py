@@ -10,7 +10,9 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
+    BigInteger,
     CheckConstraint,
+    Double,
     ForeignKey,
     ForeignKeyConstraint,
     Index,
@@ -20,14 +22,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from leaderboard.store.column_types import (
-    StoredBigWhole,
-    StoredJson,
-    StoredNumber,
-    StoredText,
-    StoredWhole,
-    UtcDateTime,
-)
+from leaderboard.store.column_types import StoredJson, UtcDateTime
 
 SCHEMA_VERSION = "0004"
 """The revision id of the newest migration: what a database written by this version carries."""
@@ -64,9 +59,7 @@ class TableBase(DeclarativeBase):
         dict[str, Any]: StoredJson(dict),
         list[Any]: StoredJson(list),
         datetime: UtcDateTime,
-        float: StoredNumber,
-        int: StoredWhole,
-        str: StoredText,
+        float: Double,
     }
 
 
@@ -104,10 +97,10 @@ class CostRow(TableBase):
 
     genotype_id: Mapped[str] = mapped_column(ForeignKey("genotype.id"), primary_key=True)
     scale: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    params: Mapped[int] = mapped_column(StoredBigWhole())
-    multi_adds: Mapped[int] = mapped_column(StoredBigWhole())
-    conv_multi_adds: Mapped[int] = mapped_column(StoredBigWhole())
-    activations: Mapped[int] = mapped_column(StoredBigWhole())
+    params: Mapped[int] = mapped_column(BigInteger)
+    multi_adds: Mapped[int] = mapped_column(BigInteger)
+    conv_multi_adds: Mapped[int] = mapped_column(BigInteger)
+    activations: Mapped[int] = mapped_column(BigInteger)
     parts: Mapped[list[Any] | None] = mapped_column(StoredJson(list, optional=True))
 
 
@@ -140,7 +133,7 @@ class EvaluationRow(TableBase):
     id: Mapped[int] = mapped_column(primary_key=True)
     genotype_id: Mapped[str] = mapped_column(ForeignKey("genotype.id"))
     protocol_id: Mapped[str] = mapped_column(ForeignKey("protocol.id"))
-    seed: Mapped[int] = mapped_column(StoredBigWhole())
+    seed: Mapped[int] = mapped_column(BigInteger)
     psnr_db: Mapped[float]
     ssim: Mapped[float]
     train_seconds: Mapped[float]
@@ -219,7 +212,7 @@ class RuntimeRow(TableBase):
     median_ms: Mapped[float]
     p5_ms: Mapped[float]
     p95_ms: Mapped[float]
-    peak_memory_bytes: Mapped[int | None] = mapped_column(StoredBigWhole())
+    peak_memory_bytes: Mapped[int | None] = mapped_column(BigInteger)
     torch_version: Mapped[str]
     code_version: Mapped[str]
     created_at: Mapped[datetime]
@@ -309,7 +302,7 @@ class TrialRow(TableBase):
     number: Mapped[int]
     genotype_id: Mapped[str] = mapped_column(ForeignKey("genotype.id"))
     scale: Mapped[int]
-    seed: Mapped[int] = mapped_column(StoredBigWhole())
+    seed: Mapped[int] = mapped_column(BigInteger)
     rung: Mapped[int] = mapped_column(server_default="0")
     protocol_id: Mapped[str | None] = mapped_column(ForeignKey("protocol.id"))
     state: Mapped[str]
