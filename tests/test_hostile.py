@@ -4,84 +4,41 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-import sqlite3
 import time
+from collections import Counter
 from pathlib import Path
-from random import Random as Draw
 
 import pytest
 from forked import Forker
-from hostile_entries import ENTRIES, Entry, database_agrees, small, small_results
-from hostile_values import DAMAGES, REPLACEMENTS, Raw, damaged
+from hostile_entries import ENTRIES
+from hostile_runs import corpus, damaged_files, draw_of, mutated_databases, prepared, run, wrong_options
+from hostile_values import DAMAGES, damaged
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from levels import mostly_thorough
 
-from leaderboard.errors import LeaderboardError
-from leaderboard.store import Store
-from leaderboard.store.schema import TableBase
-from leaderboard.tables.exchange import import_results
 from leaderboard.untrusted import MOST_DOCUMENT_BYTES, UntrustedError, parse_json, parse_toml
-from nas.cli.failures import message_of
 
-MOST_SECONDS = 5.0
 EXAMPLES = 5
-ALWAYS_REFUSED = ("feature network",)
-"""Entries whose right file is too large for a test."""
 
 
 def one_line(error: Exception) -> None:
     assert 0 < len(str(error)) < 2000 and "\n" not in str(error), error
 
 
-def draw_of(seed: object) -> Draw:
-    return Draw(str(seed))  # noqa: S311  (no secret)
-
-
-def outcome(entry: Entry, path: Path) -> str:
-    """``refused``, ``accepted`` or what is wrong."""
-    began = time.perf_counter()
-    try:
-        result = entry.read(path)
-    except Exception as error:
-        message = message_of(error)
-        said = "refused" if message and "\n" not in message else f"{type(error).__name__}: {error!s:.200}"
-    else:
-        try:
-            said = "accepted" if entry.agrees(result, path) else "accepted with another meaning"
-        except Exception as error:
-            said = f"accepted, and an independent reading fails: {type(error).__name__}: {error!s:.200}"
-    seconds = time.perf_counter() - began
-    return said if seconds < MOST_SECONDS else f"{said}, after {seconds:.1f} s"
-
-
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", mostly_thorough(ENTRIES, {"recipe", "genotype in JSON", "genotype in TOML"}))
 def test_every_entry_takes_every_kind_of_damage(name: str, tmp_path: Path) -> None:
-    entry = ENTRIES[name]
-    right = entry.encode(entry.value())
-    path = tmp_path / f"file{entry.suffix}"
-    path.write_bytes(right)
-    if name not in ALWAYS_REFUSED:
-        assert outcome(entry, path) == "accepted"
-    wrong = {}
-    for kind in DAMAGES:
-        for example in range(EXAMPLES):
-            _, data = damaged(entry.value(), entry.encode, kind, draw_of(f"{name}/{kind}/{example}"))
-            path.write_bytes(data)
-            said = outcome(entry, path)
-            if said not in ("refused", "accepted"):
-                wrong[kind, example] = said
-    assert wrong == {}
+    found = list(damaged_files(name, tmp_path, EXAMPLES))
+    assert [each for each in found if each[2] not in ("refused", "accepted")] == []
+    assert {kind for kind, _, _ in found} >= set(DAMAGES)
+    assert all(said == "accepted" for kind, _, said in found if kind == "none")
 
 
 @pytest.mark.thorough
 def test_the_kinds_of_damage_are_damage() -> None:
     """No cell of the matrix is empty: some example of each kind differs from the right file."""
     for name, entry in ENTRIES.items():
-        if name == "ONNX file":
-            continue  # seconds to write; its kinds are the same
         right = entry.encode(entry.value())
         for kind in DAMAGES:
             files = (
@@ -93,62 +50,9 @@ def test_the_kinds_of_damage_are_damage() -> None:
 
 @pytest.mark.thorough
 def test_of_a_thousand_mutated_databases_each_is_taken_in_as_it_is_or_refused_whole(tmp_path: Path) -> None:
-    source, target = small_results(), tmp_path / "here.db"
-    counts = {"taken in": 0, "refused": 0}
-    cells = [
-        (table.name, column.name) for table in TableBase.metadata.sorted_tables for column in table.columns
-    ]
-    for number in range(1000):
-        draw = draw_of(number)
-        path = tmp_path / "there.db"
-        shutil.copyfile(source, path)
-        if draw.random() < 0.4:
-            _damage_bytes(path, draw)
-        else:
-            _damage_cells(path, cells, draw)
-        for old in tmp_path.glob("*.db*"):
-            if old != path:
-                old.unlink()
-        with Store.at(target) as store:
-            began = time.perf_counter()
-            try:
-                import_results(store, str(path))
-            except LeaderboardError as error:
-                one_line(error)
-                assert store.studies() == [] and len(store.frame()) == 0, number
-                counts["refused"] += 1
-            else:
-                assert database_agrees(target, path), number
-                counts["taken in"] += 1
-            assert time.perf_counter() - began < MOST_SECONDS, number
-    assert min(counts.values()) >= 100, counts
-
-
-def _damage_bytes(path: Path, draw: Draw) -> None:
-    data = bytearray(path.read_bytes())
-    for _ in range(draw.choice((1, 4, 30))):
-        data[draw.randrange(len(data))] = draw.randrange(256)
-    path.write_bytes(data[: draw.randrange(1, len(data))] if draw.random() < 0.2 else data)
-
-
-def _damage_cells(path: Path, cells: list[tuple[str, str]], draw: Draw) -> None:
-    values = [value for kind in REPLACEMENTS.values() for value in kind]
-    with sqlite3.connect(path) as raw:
-        raw.execute("PRAGMA ignore_check_constraints = ON")
-        for _ in range(draw.choice((1, 1, 3))):
-            table, column = draw.choice(cells)
-            value = draw.choice(values)
-            if isinstance(value, Raw):
-                value = value.text
-            elif isinstance(value, list | dict):
-                value = json.dumps(value)
-            elif isinstance(value, int) and not -(2**63) <= value < 2**63:
-                value = str(value)
-            try:
-                raw.execute(f"UPDATE {table} SET {column} = ? WHERE rowid = 1", (value,))  # noqa: S608
-            except sqlite3.IntegrityError:
-                continue  # the file keeps its own rules
-    raw.close()
+    found = list(mutated_databases(tmp_path, range(1000)))
+    assert [each for each in found if each[1] not in ("refused", "accepted")] == []
+    assert min(Counter(said for _, said in found).values()) > 200
 
 
 _JSON = st.recursive(
@@ -223,113 +127,22 @@ def test_keys_in_texts_and_comments_of_toml_are_no_keys() -> None:
 # Real processes
 
 
-MEASURED = """
-import atexit, resource, sys
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-from nas.cli import main
-sys.argv[0] = "nas"
-try:
-    main()
-finally:
-    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-    print(f"grown by {grown} KiB", file=sys.stderr)
-"""
-
-
-def run(forker: Forker, folder: Path, *arguments: str) -> tuple[int, str, float]:
-    """Exit status, what it wrote on standard error, and the growth of its memory in MiB."""
-    process = forker.python(MEASURED, *arguments, cwd=folder)
-    _, stderr = process.communicate(60)
-    said, _, grown = stderr.strip().rpartition("\n")
-    assert grown.startswith("grown by "), stderr
-    return process.wait(), said, float(grown.split()[2]) / 1024
-
-
-def refused(forker: Forker, folder: Path, *arguments: str) -> str:
-    """The one line that refuses a command, which takes no more than seconds and a gigabyte."""
-    began = time.perf_counter()
-    status, said, grown = run(forker, folder, *arguments)
-    assert status == 2, (status, said)
-    assert "Traceback" not in said and "unexpected error" not in said, said
-    assert said.count("\n") == 0 or "Usage:" in said, said
-    assert time.perf_counter() - began < MOST_SECONDS
-    assert grown < 1024
-    return said
-
-
-def corpus(folder: Path) -> dict[str, tuple[str, ...]]:
-    """Files that once hung, exploded, were taken for something else or gave a traceback: what reads them."""
-    import torch
-    from safetensors.torch import save_file
-
-    weights = ENTRIES["weights in safetensors"]
-    right = weights.encode(weights.value())
-    (folder / "i32.safetensors").write_bytes(right.replace(b'"F32"', b'"I32"'))
-    (folder / "u32.safetensors").write_bytes(right.replace(b'"F32"', b'"U32"', 1))
-    for name, kind in (("int32", torch.int32), ("complex", torch.complex64), ("half", torch.float16)):
-        state = {key: value.to(kind) for key, value in small().build(2).state_dict().items()}
-        torch.save(state, folder / f"{name}.pth")
-    nan = {key: torch.full_like(value, torch.nan) for key, value in small().build(2).state_dict().items()}
-    save_file(nan, folder / "nan.safetensors")
-    for name, about in {"three": "3", "null": "null", "text": '"x"', "deep": "[" * 50_000}.items():
-        value = {"x": torch.zeros(1)}
-        save_file(value, folder / f"about-{name}.safetensors", metadata={"paretosr": about})
-    (folder / "dotted.toml").write_text("a" + ".a" * 50_000 + "=1")
-    (folder / "columns.csv").write_text("a," * 100_000)
-    (folder / "wide.csv").write_text("a,b\n" + "1," * 1_000_000)
-    (folder / "deep.json").write_text('{"a":' * 50_000)
-    (folder / "deep.jsonl").write_text("[" * 100_000 + "\n")
-    (folder / "one.jsonl").write_bytes(b"a" * 40_000_000)
-    (folder / "empty.toml").write_text("[proxy]\nplan = ['a']\n")
-    (folder / "photo.png").write_bytes(_photo())
-    model = {"upscale": lambda file: ("upscale", "photo.png", "--model", file)}["upscale"]
-    small_file = ("export", "hostile_entries:network", "--scale", "2", "--format", "safetensors")
-    return {
-        **{name: model(f"{name}.safetensors") for name in ("i32", "u32", "nan", "about-three", "about-null")},
-        **{name: model(f"{name}.safetensors") for name in ("about-text", "about-deep")},
-        **{name: (*small_file, "--weights", f"{name}.pth") for name in ("int32", "complex", "half")},
-        "dotted": ("search", "dotted.toml"),
-        "plan": ("search", "empty.toml"),
-        **{name: ("import-results", name) for name in ("columns.csv", "wide.csv", "deep.jsonl", "one.jsonl")},
-        "deep": ("cost", "deep.json"),
-        "seed": ("search", "--seed", "9" * 30, "--trials", "1"),
-        "params": ("search", "--max-params", "9" * 400),
-        "latency": ("search", "--max-latency-ms", "inf"),
-        "hours": ("search", "--hours", "nan"),
-        "name": ("search", "--name", "x" * 5000),
-        "line": ("front", "a\nb"),
-        "workers": ("search", "--executor", "processes", "--workers", "100000"),
-        "proc": ("search", "--runs", "/proc/x"),
-        "simulate": ("simulate", "--out", "/proc/x", "--table", "nas-bench-sr"),
-        "long path": ("cost", "x" * 5000 + ".json"),
-        "long runs": ("front", "mine", "--runs", "x" * 5000),
-        "address": ("front", "mine", "--db", "sqlite:///" + "x" * 5000),
-        "as": ("import-results", str(small_results()), "--as", "../x"),
-        "as absolute": ("import-results", str(small_results()), "--as", "/abs"),
-        "as lines": ("import-results", str(small_results()), "--as", "a\nb"),
-        "dot": ("space", ".x"),
-        "scale": ("cost", "imdn", "--scale", "9" * 30),
-    }
-
-
-def _photo() -> bytes:
-    import io
-
-    from PIL import Image
-
-    data = io.BytesIO()
-    Image.new("RGB", (24, 20), (90, 120, 30)).save(data, "PNG")
-    return data.getvalue()
-
-
 @pytest.mark.thorough
 def test_the_corpus_is_refused_in_one_line_each(
     forker: Forker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    folder = prepared(tmp_path / "work")
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent / "importable"))
-    for name, arguments in corpus(tmp_path).items():
-        line = refused(forker, tmp_path, *arguments)
-        assert len(line) < 2500, name
+    problems = {name: run(forker, folder, *words).problem for name, words in corpus(folder).items()}
+    assert {name: problem for name, problem in problems.items() if problem} == {}
+
+
+@pytest.mark.thorough
+def test_numbers_that_no_option_can_mean_are_refused(forker: Forker, tmp_path: Path) -> None:
+    folder = prepared(tmp_path / "work")
+    problems = {words: run(forker, folder, *words).problem for words in wrong_options()}
+    assert {words: problem for words, problem in problems.items() if problem} == {}
+    assert len(problems) > 150
 
 
 def test_an_argument_that_is_no_text_is_refused(forker: Forker, tmp_path: Path) -> None:

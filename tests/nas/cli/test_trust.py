@@ -21,6 +21,7 @@ from small_networks import TINY
 
 import search_spaces
 from leaderboard.store import Measurement, Store
+from leaderboard.store.imported import network_id
 from nas.cli import main
 from nas.compression.stages import STAGE, load_stage
 from nas.errors import CheckpointError
@@ -63,7 +64,7 @@ def main(scale):
 """
 OWN = {"space": "evilmod", "choices": {"width": 8}}
 WRAPPED = {"space": "compressed", "choices": {"of": "evilmod", "choices": {"width": 8}}}
-ROW = "a1b2c3d4e5f6"
+ROW = network_id(**OWN)  # type: ignore[arg-type]
 COST = {"params": 1000, "multi_adds": 10**8, "conv_multi_adds": 10**8, "activations": 10**6}
 
 
