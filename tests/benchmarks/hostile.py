@@ -32,7 +32,7 @@ _READ = """
 import json, sys, tempfile, warnings
 from pathlib import Path
 warnings.simplefilter("ignore")
-sys.path.insert(0, sys.argv[3])
+sys.path[:0] = [sys.argv[3], str(Path(sys.argv[3]).parent)]
 from hostile_runs import damaged_files, mutated_databases, peak_mib
 began = peak_mib()
 with tempfile.TemporaryDirectory() as folder:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -178,13 +179,27 @@ def test_data_that_names_a_module_imports_nothing(entry: str, command: Command, 
             "front evil",
             "board --site page",
             "evaluate --table",
-            "import-results runs/results.db --runs other",
         ),
-        ("front evil", "import-results runs/results.db --runs other"),
+        ("front evil",),
     ),
 )
 def test_what_needs_no_space_goes_without_it(words: str, command: Command, folder: Path) -> None:
     status, _, error = command(*words.split())
+    assert status == 0, error
+    assert not (folder / "imported").exists()
+
+
+def test_results_in_a_space_of_somebody_are_taken_in_without_it(command: Command, folder: Path) -> None:
+    take_in = ("import-results", "runs/results.db", "--runs", "other")
+    status, _, error = command(*take_in)
+    assert (status, error.count("\n")) == (2, 1) and "id = 'evilmod:main'" in error
+    with sqlite3.connect(folder / "runs/results.db") as raw:
+        raw.execute("PRAGMA foreign_keys = OFF")
+        for table, column in (("genotype", "id"), ("cost", "genotype_id"), ("evaluation", "genotype_id")):
+            raw.execute(f"UPDATE {table} SET {column} = 'evil' WHERE {column} = 'evilmod:main'")  # noqa: S608
+        raw.execute("UPDATE trial SET genotype_id = 'evil' WHERE genotype_id = 'evilmod:main'")
+    raw.close()
+    status, _, error = command(*take_in)
     assert status == 0, error
     assert not (folder / "imported").exists()
 
