@@ -21,6 +21,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parents[1] / "importable"))
+sys.path.insert(0, str(Path(__file__).parents[2]))  # before tests, which has a folder of this name, too
 
 from forked import Forker
 from hostile_entries import ENTRIES
@@ -32,7 +33,7 @@ _READ = """
 import json, sys, tempfile, warnings
 from pathlib import Path
 warnings.simplefilter("ignore")
-sys.path[:0] = [sys.argv[3], str(Path(sys.argv[3]).parent)]
+sys.path[:0] = [str(Path(sys.argv[3]).parents[1]), sys.argv[3], str(Path(sys.argv[3]).parent)]
 from hostile_runs import damaged_files, mutated_databases, peak_mib
 began = peak_mib()
 with tempfile.TemporaryDirectory() as folder:
@@ -44,12 +45,11 @@ print(json.dumps([found, peak_mib() - began]))
 """
 
 
-def row(name: str, said: list[str], grown: float) -> None:
+def row(name: str, said: list[str], grown: float | None) -> None:
     counts = Counter(said)
     other = [each for each in said if each not in GOOD]
-    print(
-        f"| {name} | {len(said)} | {counts['refused']} | {counts['accepted']} | {len(other)} | {grown:.0f} |"
-    )
+    memory = "-" if grown is None else f"{grown:.0f}"
+    print(f"| {name} | {len(said)} | {counts['refused']} | {counts['accepted']} | {len(other)} | {memory} |")
     for each in other[:5]:
         print(f"  {each}", file=sys.stderr)
     sys.stdout.flush()
@@ -85,7 +85,7 @@ def main() -> None:
             said = [each.problem or "refused" for each in runs]
             row(f"{name}, as commands", said, max(each.grown_mib for each in runs))
             total += said
-    row("all", total, 0)
+    row("all", total, None)
 
 
 if __name__ == "__main__":

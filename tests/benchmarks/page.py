@@ -20,6 +20,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parents[1] / "importable"))
+sys.path.insert(0, str(Path(__file__).parents[2]))  # before tests, which has a folder of this name, too
 
 from board_database import make_board_database
 from browser import Browser, programs

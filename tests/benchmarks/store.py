@@ -28,6 +28,7 @@ from leaderboard.store import NewEvaluation, NewTrial, Protocol, Store
 from leaderboard.store.schema import CostRow, EvaluationRow, EventRow, GenotypeRow, TrialRow
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[2]))  # before tests, which has a folder of this name, too
 from postgres_server import PostgresServer, programs
 
 OPENING: dict[str, Any] = {"recipe": {}, "space_digest": "5d1f", "code_version": "0.1.0"}
