@@ -63,7 +63,9 @@ class Axis:
     ``when`` maps earlier axes to the options under which this one makes a difference; all of them must hold.
     ``same`` names options that are another one by another name: option -> (the other, under which choices on
     earlier axes). ``ordered`` axes are counts (a sampler may use their order), the others are plain
-    alternatives.
+    alternatives. ``since`` is the version of the space that has the axis first, ``later`` those of options
+    that were added to it; version 0 is the first. The first option of a later axis is its null value: what
+    older networks have.
     """
 
     name: str
@@ -71,7 +73,21 @@ class Axis:
     when: dict[str, tuple[Option, ...]]
     ordered: bool
     doc: str
+    null: Option
     same: dict[Option, tuple[Option, dict[str, tuple[Option, ...]]]] = field(default_factory=dict)
+    since: int = 0
+    later: dict[Option, int] = field(default_factory=dict)
+
+    @property
+    def version(self) -> int:
+        """The first version of the space that has all of this axis; 0 where only its null value is left."""
+        if self.since and len(self.options) == 1 and self.options[0] == self.null:
+            return 0
+        return max([self.since, *(self.later.get(option, 0) for option in self.options)])
+
+    def is_null(self, option: Option | None) -> bool:
+        """Whether an option is what networks have that are older than the axis."""
+        return self.since > 0 and option == self.null
 
     def applies(self, choices: Mapping[str, Option | None]) -> bool:
         """Whether the choices made on earlier axes leave this one a meaning."""
@@ -100,6 +116,27 @@ class Axis:
         assert isinstance(low, int) and isinstance(high, int)
         return chooser.suggest_int(self.name, low, high, step=step)
 
+    def at(self, version: int, axes: Mapping[str, Axis]) -> Axis:
+        """The axis in an earlier version of the space, whose ``axes`` of today are given by name."""
+
+        def then(when: Mapping[str, Sequence[Option]]) -> dict[str, tuple[Option, ...]]:
+            return {
+                name: tuple(option for option in options if axes[name].later.get(option, 0) <= version)
+                for name, options in when.items()
+                if axes[name].since <= version
+            }
+
+        return dataclasses.replace(
+            self,
+            options=tuple(option for option in self.options if self.later.get(option, 0) <= version),
+            when=then(self.when),
+            same={
+                option: (other, then(when))
+                for option, (other, when) in self.same.items()
+                if max(self.later.get(option, 0), self.later.get(other, 0)) <= version
+            },
+        )
+
     @functools.cached_property
     def step(self) -> int | None:
         """The common difference of an ordered axis; None where its options are not evenly spaced counts."""
@@ -110,24 +147,49 @@ class Axis:
         return steps.pop() if len(steps) == 1 else None
 
 
-def choice(*options: Option, when: When | None = None, same: Same | None = None, doc: str = "") -> Any:
+def choice(
+    *options: Option,
+    when: When | None = None,
+    same: Same | None = None,
+    since: int = 0,
+    later: Mapping[Option, int] | None = None,
+    doc: str = "",
+) -> Any:
     """An axis of alternatives: exactly one of ``options`` is taken; the first is the default.
 
-    ``same={"pairwise": ("all", {"blocks": (2,)})}``: with 2 blocks a genotype turns "pairwise" into "all".
+    Args:
+        options: The alternatives.
+        when: Earlier axes and the options under which this one makes a difference.
+        same: ``{"pairwise": ("all", {"blocks": (2,)})}``: with 2 blocks a genotype turns "pairwise" into
+            "all".
+        since: The version of the space that has the axis first. Its first option is then what older networks
+            have; it is left out of ids and digests.
+        later: Options that were added to the axis -> the version of the space that has them first.
+        doc: One sentence for the documentation.
     """
-    return _axis_field(options, when, ordered=False, doc=doc, same=same)
+    return _axis_field(options, when, ordered=False, doc=doc, same=same, since=since, later=later)
 
 
-def span(low: int, high: int, *, step: int = 1, when: When | None = None, doc: str = "") -> Any:
+def span(
+    low: int, high: int, *, step: int = 1, when: When | None = None, since: int = 0, doc: str = ""
+) -> Any:
     """An axis of counts: low, low + step, ..., high (included); ``low`` is the default."""
-    return _axis_field(tuple(range(low, high + 1, step)), when, ordered=True, doc=doc)
+    return _axis_field(tuple(range(low, high + 1, step)), when, ordered=True, doc=doc, since=since)
 
 
 def _axis_field(
-    options: Sequence[Option], when: When | None, *, ordered: bool, doc: str, same: Same | None = None
+    options: Sequence[Option],
+    when: When | None,
+    *,
+    ordered: bool,
+    doc: str,
+    same: Same | None = None,
+    since: int = 0,
+    later: Mapping[Option, int] | None = None,
 ) -> Any:
     axis = {"options": tuple(options), "ordered": ordered, "doc": doc, "when": _fixed(when or {})}
     axis["same"] = {option: (other, _fixed(under)) for option, (other, under) in (same or {}).items()}
+    axis |= {"null": options[0], "since": since, "later": dict(later or {})}
     return field(default=options[0], metadata={"axis": axis})
 
 
@@ -184,19 +246,31 @@ class Genotype:
             if name not in names:
                 raise unknown(f"axis of space {cls.space!r}:", name, names)
         genotype = cls(**choices)
-        kept = genotype.to_dict()
+        kept = genotype.all_choices()
         for name in choices:
             if name not in kept:
                 when = next(axis.when for axis in cls.axes() if axis.name == name)
                 need = " and ".join(f"{key} in ({_listed(values)})" for key, values in when.items())
                 raise SpaceError(f"{name} = {choices[name]!r} contradicts the other choices: it needs {need}")
-        for name, value in kept.items():
+        for name, value in genotype.to_dict().items():
             if name not in choices:
                 raise SpaceError(f"{name} is missing (with these choices it matters; {value!r} is usual)")
         return genotype
 
     def to_dict(self) -> dict[str, Option]:
-        """The choices that apply, in the order of the axes: plain values for JSON or TOML."""
+        """The choices that apply, in the order of the axes: plain values for JSON or TOML.
+
+        Null values of later axes are left out, so that a network keeps its description when its space grows.
+        """
+        choices = self.all_choices()
+        return {axis.name: choices[axis.name] for axis in self.axes() if not self._is_left_out(axis, choices)}
+
+    @staticmethod
+    def _is_left_out(axis: Axis, choices: Mapping[str, Option]) -> bool:
+        return axis.name not in choices or axis.is_null(choices[axis.name])
+
+    def all_choices(self) -> dict[str, Option]:
+        """The choices that apply, in the order of the axes, null values of later axes among them."""
         return {a.name: getattr(self, a.name) for a in self.axes() if getattr(self, a.name) is not None}
 
     @property
@@ -222,11 +296,13 @@ class Genotype:
 class Space:
     """A genotype class, narrowed where a recipe wants fewer options (``[space.only]``).
 
-    Raises SpaceError where ``only`` names an axis or an option that does not exist, or leaves none.
+    ``version`` is that of the genotype class whose axes and options it has; None is the newest. Raises
+    SpaceError where ``only`` names an axis or an option that does not exist, or leaves none.
     """
 
     genotype: type[Genotype]
     only: Mapping[str, Sequence[Option]] = field(default_factory=dict)
+    version: int | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         by_name = {axis.name: axis for axis in self.genotype.axes()}
@@ -244,15 +320,28 @@ class Space:
         """The space's word in recipes."""
         return self.genotype.space
 
-    @property
+    @functools.cached_property
     def axes(self) -> tuple[Axis, ...]:
         """The axes with the options that are left, in the space's own order of options."""
+        axes = self.genotype.axes()
+        if self.version is not None:
+            by_name = {axis.name: axis for axis in axes}
+            axes = tuple(axis.at(self.version, by_name) for axis in axes if axis.since <= self.version)
         return tuple(
             dataclasses.replace(axis, options=tuple(o for o in axis.options if o in self.only[axis.name]))
             if axis.name in self.only
             else axis
-            for axis in self.genotype.axes()
+            for axis in axes
         )
+
+    def of_digest(self, digest: str) -> Space | None:
+        """The space, or what it was in the version that has this digest; None where none has it."""
+        newest = max((axis.version for axis in self.genotype.axes()), default=0)
+        for version in (None, *range(newest - 1, -1, -1)):
+            then = dataclasses.replace(self, version=version)
+            if all(axis.options for axis in then.axes) and then.digest == digest:
+                return then
+        return None
 
     def suggest(self, chooser: Chooser) -> Genotype:
         """A genotype inside the narrowed space."""
@@ -267,7 +356,7 @@ class Space:
 
         Where narrowing left only another name of that option, it is given by that name.
         """
-        choices = genotype.to_dict()
+        choices = genotype.all_choices()
         for axis in self.axes:
             if axis.name in choices:
                 taken = choices[axis.name]
@@ -297,8 +386,15 @@ class Space:
 
     @property
     def digest(self) -> str:
-        """A hash of the axes, options and conditions: a study that began on another one cannot go on."""
-        axes = [[a.name, a.options, a.when, sorted(a.same.items(), key=str)] for a in self.axes]
+        """A hash of the axes, options and conditions: a study that began on another one cannot go on.
+
+        It is that of the first version of the space that has all that is left: axes that are narrowed to
+        their null value do not count.
+        """
+        version = max((axis.version for axis in self.axes), default=0)
+        then = Space(self.genotype, self.only, version=version).axes
+        kept = [a for a in then if not (a.since and a.options == (a.null,))]
+        axes = [[a.name, a.options, a.when, sorted(a.same.items(), key=str)] for a in kept]
         text = json.dumps([self.name, axes], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 

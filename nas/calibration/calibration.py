@@ -16,6 +16,7 @@ from nas.calibration.design import spread
 from nas.calibration.sweep import SweepSession, read_sweep
 from nas.calibration.zero_cost import look_at, zero_cost
 from nas.recipes.recipe import Recipe
+from nas.recipes.stored import space_of_run
 from nas.search.progress import Event, Listener
 from nas.training import Plan
 from search_spaces import Genotype
@@ -38,7 +39,11 @@ def calibrate(
     """
     fidelities = asked.fidelities(recipe)
     genotypes = spread(
-        recipe.search_space(), recipe.scale, asked.architectures, budget=recipe.limits(), seed=recipe.seed
+        space_of_run(store, recipe),
+        recipe.scale,
+        asked.architectures,
+        budget=recipe.limits(),
+        seed=recipe.seed,
     )
     sweep = SweepSession(recipe, fidelities, store, runs, device, listen)
     sweep.prepare()

@@ -18,7 +18,7 @@ from nas.cost.counting import cost_of
 from nas.errors import RecipeError, RunError
 from nas.recipes.protocol import make_protocols, protocol_of
 from nas.recipes.recipe import MAY_CHANGE, Recipe
-from nas.recipes.stored import absent_keys
+from nas.recipes.stored import absent_keys, space_of_run
 from nas.search.database_recorder import DatabaseRecorder
 from nas.search.fixed_set import FixedSet, TrainingKey
 from nas.search.loop import Loop
@@ -69,7 +69,7 @@ class SweepSession:
         listen: Listener = lambda event: None,
     ) -> None:
         self.recipe, self.store, self.listen = recipe, store, listen
-        self.fidelities, self.space = list(fidelities), recipe.search_space()
+        self.fidelities, self.space = list(fidelities), space_of_run(store, recipe)
         first = self.fidelities[0]
         made, self.dataset = make_protocols(recipe, first.name, [first.plan])
         self.protocols = [made[0], *(self._protocol(each, made[0]) for each in self.fidelities[1:])]

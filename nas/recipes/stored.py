@@ -16,6 +16,7 @@ from nas.core.fields import MISSING
 from nas.errors import RecipeError
 from nas.recipes.recipe import DEFAULT_PLANS, Recipe, make_recipe, recipe_fields
 from nas.training.plan import Plan
+from search_spaces import Space
 
 
 def absent_keys() -> dict[str, Any]:
@@ -36,6 +37,13 @@ def stored_recipe(store: Store, name: str) -> Recipe:
             place.setdefault(last, value)
     table |= {stage: _whole(table[stage]) for stage in DEFAULT_PLANS if stage in table}
     return make_recipe(table, where=f"run {name}")
+
+
+def space_of_run(store: Store, recipe: Recipe) -> Space:
+    """The space of a recipe; of a run that began before its space grew, the space as it was then."""
+    space = recipe.search_space()
+    begun = {study.name: study.space_digest for study in store.studies()}
+    return space.of_digest(begun.get(recipe.name, space.digest)) or space
 
 
 def require_named_cluster(recipe: Recipe, changes: Mapping[str, Any]) -> None:

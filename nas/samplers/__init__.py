@@ -122,7 +122,7 @@ def make_surrogate(setting: Setting) -> BaseSampler:
         floor=setting.floor,
         starts=setting.starts,
         published=[
-            dict(one.to_dict()) for one in setting.published if isinstance(one, setting.space.genotype)
+            dict(one.all_choices()) for one in setting.published if isinstance(one, setting.space.genotype)
         ],
         answers=setting.answers,
     )

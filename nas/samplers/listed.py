@@ -74,5 +74,5 @@ class Listed(Space):
         return np.array([self._row(entry) for entry in self.entries]), ordered
 
     def _row(self, genotype: Genotype) -> NDArray[np.float64]:
-        choices = genotype.to_dict()
+        choices = genotype.all_choices()
         return np.array([at[choices[name]] if name in choices else -2.0 for name, at in self._places])

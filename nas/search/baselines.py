@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from nas.cost.budget import Budget, Cost
 from nas.cost.counting import cost_of
-from search_spaces import Genotype, Space, SpaceError
+from search_spaces import Genotype, Option, Space, SpaceError
 from search_spaces.lightweight import Lightweight
 from search_spaces.published import PUBLISHED
 
@@ -29,8 +29,9 @@ def published_that_fit(space: Space, scale: int, budget: Budget) -> tuple[Genoty
 def _fits(genotype: Genotype, space: Space, scale: int, budget: Budget) -> bool:
     if not isinstance(genotype, space.genotype):
         return False
-    names = {axis.name: axis.options for axis in space.axes}
-    inside = all(value in names[name] for name, value in genotype.to_dict().items())
+    options: dict[str, tuple[Option, ...]] = {axis.name: (axis.null,) for axis in space.genotype.axes()}
+    options |= {axis.name: axis.options for axis in space.axes}
+    inside = all(value in options[name] for name, value in genotype.all_choices().items())
     return inside and not budget.excess(cost_of(genotype, scale))
 
 

@@ -76,7 +76,7 @@ class JoinedSearch:
                 "leave out --join to go on with it"
             )
         space = self.recipe.search_space()
-        if space.digest != study.space_digest:
+        if space.of_digest(study.space_digest) is None:
             raise StudyMismatchError(
                 f"run {self.recipe.name!r} has another search space (digest {study.space_digest}, "
                 f"here {space.digest}): the same version of the code is needed to join"

@@ -18,7 +18,7 @@ from nas.cost.counting import OUTPUT, cost_of
 from nas.cost.latency import Latency, processor
 from nas.cost.measured_limits import Measured
 from nas.recipes.recipe import MAY_CHANGE, Recipe, load_recipe, make_recipe
-from nas.recipes.stored import absent_keys
+from nas.recipes.stored import absent_keys, space_of_run
 from nas.samplers import Setting
 from nas.search.baselines import made_to_fit, published_that_fit
 from nas.search.database_recorder import DatabaseRecorder
@@ -49,7 +49,7 @@ class SearchSession:
 
     def __init__(self, recipe: Recipe, store: Store, runs: Path, device: str, listen: Listener) -> None:
         self.recipe, self.store, self.listen = recipe, store, listen
-        self.space, self.budget = recipe.search_space(), recipe.limits()
+        self.space, self.budget = space_of_run(store, recipe), recipe.limits()
         self.setup = TrainingSetup.of_search(recipe, runs, device)
         self.plans, self.protocols = self.setup.plans, self.setup.protocols
         self.dataset = self.setup.dataset

@@ -57,7 +57,7 @@ class Tabulation:
         fidelities = make_fidelities(recipe, list(sampling.rungs), sampling.seeds_of)
         self.sweep = SweepSession(self.recipe, fidelities, store, runs, device, listen)
         whole = spread(
-            recipe.search_space(),
+            self.sweep.space,
             recipe.scale,
             sampling.architectures,
             budget=recipe.limits(),

@@ -27,7 +27,7 @@ from nas.simulation.validate_table import (
     genotypes_of,
     line_of,
     shortened,
-    space_class,
+    space_of_card,
 )
 from search_spaces import Genotype, Space
 
@@ -48,9 +48,8 @@ class Table:
 
     @property
     def space(self) -> Space:
-        """The space that it is a sample of, narrowed as it was."""
-        only = {name: tuple(options) for name, options in self.card["only"].items()}
-        return Space(space_class(self.card["space"], self.card["name"]), only)
+        """The space that it is a sample of, narrowed as it was, and as it was before it grew."""
+        return space_of_card(self.card, self.card["name"])
 
     @property
     def rungs(self) -> list[dict[str, Any]]:

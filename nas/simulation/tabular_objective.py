@@ -87,7 +87,9 @@ class TabularObjective(Objective):
         }
         self.entries = tuple(table.genotypes[name] for name in whole)
         space = table.space
-        self.space = space if model else Listed(space.genotype, space.only, self.entries)
+        self.space = (
+            space if model else Listed(space.genotype, space.only, self.entries, version=space.version)
+        )
         self.budget = self._budget()
         costliest = max(cost.multi_adds for cost in self._costs.values())
         self.cost_limit = 1.05 * costliest
@@ -209,7 +211,7 @@ class _Model:
         space = surface.space
         setting = Setting(seed=0, space=space, price=surface.price, inside=surface.inside)
         self._candidates = setting.candidates()
-        listed = Listed(space.genotype, space.only, surface.entries)
+        listed = Listed(space.genotype, space.only, surface.entries, version=space.version)
         self._answers = listed.answers
         rows = [self._candidate(genotype) for genotype in entries]
         self._encoding = Encoding(self._candidates.distributions)

@@ -137,13 +137,7 @@ def _check_values(frame: pd.DataFrame, card: dict[str, Any], where: str) -> None
 
 def genotypes_of(frame: pd.DataFrame, card: dict[str, Any], where: str) -> dict[str, Genotype]:
     """The architectures by id. Raises TableError where choices, id and space do not belong together."""
-    space = space_class(card["space"], where)
-    try:
-        digest = Space(space, {name: tuple(options) for name, options in card["only"].items()}).digest
-    except (SpaceError, TypeError) as error:
-        raise TableError(f"{where}: {line_of(error)}") from None
-    if digest != card["space_digest"]:
-        raise TableError(f"{where}: was made with another version of space {card['space']!r}")
+    space = space_of_card(card, where).genotype
     genotypes = {}
     for name, text in frame.drop_duplicates("genotype_id")[["genotype_id", "genotype"]].itertuples(
         index=False
@@ -156,6 +150,21 @@ def genotypes_of(frame: pd.DataFrame, card: dict[str, Any], where: str) -> dict[
             raise TableError(f"{where}: genotype {name!r:.60} has the choices of {genotype.id}")
         genotypes[name] = genotype
     return genotypes
+
+
+def space_of_card(card: dict[str, Any], where: str) -> Space:
+    """The space of a table as it was when the table was made.
+
+    Raises TableError for a space that is unknown, and for a version of it that is no part of today's.
+    """
+    try:
+        only = {name: tuple(options) for name, options in card["only"].items()}
+        space = Space(space_class(card["space"], where), only).of_digest(card["space_digest"])
+    except (SpaceError, TypeError) as error:
+        raise TableError(f"{where}: {line_of(error)}") from None
+    if space is None:
+        raise TableError(f"{where}: was made with another version of space {card['space']!r}")
+    return space
 
 
 def _choices(text: str) -> dict[str, Any]:

@@ -12,7 +12,9 @@ from typing import Annotated, Any
 
 import pytest
 from golden import HALF, TRACES, write_images
+from grown import Grown
 
+import search_spaces
 from leaderboard.errors import StudyMismatchError
 from leaderboard.store import Store
 from leaderboard.tables.exchange import import_results
@@ -148,3 +150,18 @@ def test_a_cluster_that_the_database_alone_names_is_refused(old_run: Store) -> N
     require_named_cluster(there, {"ray_address": "ray://elsewhere:10001"})
     require_named_cluster(changed(there, {"ray_address": "auto"}), {})
     require_named_cluster(changed(there, {"executor": "inline"}), {})
+
+
+def test_an_old_run_resumes_in_the_space_that_it_began_in(
+    old_run: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(tmp_path / "runs", tmp_path / "copy")
+    plain = resumed()
+    shutil.rmtree(tmp_path / "runs")
+    (tmp_path / "copy").rename(tmp_path / "runs")
+    monkeypatch.setitem(search_spaces.SPACES, "lightweight", "grown:Grown")
+    monkeypatch.setattr(search_spaces, "OWN_MODULES", {*search_spaces.OWN_MODULES, "grown"})
+    assert search_spaces.load_space("lightweight") is Grown
+    assert resumed() == plain
+    with Store.at(tmp_path / "runs/results.db") as store:
+        assert store.study(NAME).space_digest == old_run.study(NAME).space_digest

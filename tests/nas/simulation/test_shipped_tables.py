@@ -7,7 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from grown import Grown
 
+import search_spaces
 from leaderboard.fronts.pareto import pareto_mask
 from nas.cost.counting import cost_of
 from nas.errors import RecipeError
@@ -52,6 +54,20 @@ def test_costs_and_space_are_still_those_of_today(name: str) -> None:
         assert {column: int(known.loc[identity, column]) for column in COSTS} == {
             column: getattr(cost, column) for column in COSTS
         }
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_it_opens_in_a_space_that_has_grown_as_what_it_was(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = read_table(TABLES[name])
+    monkeypatch.setitem(search_spaces.SPACES, "lightweight", "grown:Grown")
+    monkeypatch.setattr(search_spaces, "OWN_MODULES", {*search_spaces.OWN_MODULES, "grown"})
+    after = read_table(TABLES[name])
+    assert after.space.genotype is Grown and after.space.digest == before.space.digest
+    assert after.space.count() == before.space.count()
+    assert list(after.genotypes) == list(before.genotypes)
+    assert TabularObjective(after).front() == TabularObjective(before).front()
 
 
 @pytest.mark.parametrize("name", TABLES)
