@@ -62,7 +62,7 @@ _JSON = st.recursive(
 )
 
 
-@settings(derandomize=True, max_examples=100, deadline=None)
+@settings(derandomize=True, max_examples=40, deadline=None)
 @given(st.binary(max_size=200) | st.text(max_size=200) | _JSON.map(json.dumps))
 def test_a_json_text_is_a_plain_value_or_one_line(text: str | bytes) -> None:
     try:

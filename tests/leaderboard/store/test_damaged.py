@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -23,12 +24,19 @@ OLDEST = Path(__file__).parents[1] / "data" / "schema-0001.sql"
 ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i AS id FROM n"
 
 
-@pytest.fixture
-def path(tmp_path: Path, fill_store: Any) -> Path:
-    """A database with five trials."""
-    with Store.at(tmp_path / "results.db") as store:
+@pytest.fixture(scope="session")
+def right(tmp_path_factory: pytest.TempPathFactory, fill_store: Any) -> Path:
+    """A database with five trials, to be copied."""
+    path = tmp_path_factory.mktemp("right") / "results.db"
+    with Store.at(path) as store:
         fill_store(store, "demo", trials=5)
-    return tmp_path / "results.db"
+    return path
+
+
+@pytest.fixture
+def path(tmp_path: Path, right: Path) -> Path:
+    """A database with five trials."""
+    return Path(shutil.copy(right, tmp_path))
 
 
 def change(path: Path, *statements: str, values: tuple[Any, ...] = ()) -> None:
@@ -144,6 +152,7 @@ def test_a_damaged_value_in_an_older_database_that_is_imported_is_one_line(tmp_p
             assert "old.db: is damaged: " in said_to(partial(import_results, mine, str(old)))
 
 
+@pytest.mark.thorough
 def test_a_value_beyond_the_bound_is_one_line_for_readers_and_writers(path: Path) -> None:
     limit = f"a value of more than {VALUE_BYTES // 2**20} MiB can be neither read nor written"
     with Store.at(path) as store:

@@ -308,12 +308,8 @@ def _python_m_nas(*words: str) -> subprocess.CompletedProcess[str]:
     return done
 
 
-@pytest.mark.parametrize(
-    "entry",
-    mostly_thorough(
-        ("genotype in JSON", "header of weights", "row, rerun", "row, join"), ("genotype in JSON",)
-    ),
-)
+@pytest.mark.thorough
+@pytest.mark.parametrize("entry", ["genotype in JSON", "header of weights", "row, rerun", "row, join"])
 def test_the_real_command_imports_nothing_that_data_names(entry: str, folder: Path) -> None:
     done = _python_m_nas(*REFUSED[entry].split())
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
