@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from rich_results import STUDY, make
-from sqlalchemy import JSON, CheckConstraint, Column, String, Table
+from sqlalchemy import CheckConstraint, Column, String, Table
 
 from leaderboard.store import Store
+from leaderboard.store.column_types import StoredJson
 from leaderboard.store.schema import TableBase
 
 RUN = "window.ran=(window.ran||0)+1,document.title='RAN'"
@@ -67,7 +68,7 @@ def text_columns() -> Iterator[tuple[Table, Column[Any]]]:
             str(each.sqltext) for each in table.constraints if isinstance(each, CheckConstraint)
         )
         for column in table.columns:
-            if isinstance(column.type, String | JSON) and f"{column.name} IN (" not in checks:
+            if isinstance(column.type, String | StoredJson) and f"{column.name} IN (" not in checks:
                 yield table, column
 
 
@@ -91,12 +92,12 @@ def make_hostile(path: Path, trials: int = 40) -> str:
 
 def _fill(connection: sqlite3.Connection, table: Table, column: Column[Any]) -> None:
     where = f'"{table.name}"'
-    if isinstance(column.type, JSON):
+    if isinstance(column.type, StoredJson):
         rows = connection.execute(f'SELECT rowid, "{column.name}" FROM {where}').fetchall()  # noqa: S608
         changed = [
-            (json.dumps(_spoilt(column.name, json.loads(text))), row)
+            (json.dumps(_spoilt(column.name, json.loads(text or "null"))), row)
             for row, text in rows
-            if text is not None
+            if text is not None or column.name in NUMBERS
         ]
         connection.executemany(f'UPDATE {where} SET "{column.name}" = ? WHERE rowid = ?', changed)  # noqa: S608
         return
@@ -138,7 +139,9 @@ def columns_without(path: Path) -> list[str]:
             if column.name == "curve":  # numbers alone
                 continue
             as_kept = (
-                (json.dumps(each)[1:-1] for each in PAYLOADS) if isinstance(column.type, JSON) else PAYLOADS
+                (json.dumps(each)[1:-1] for each in PAYLOADS)
+                if isinstance(column.type, StoredJson)
+                else PAYLOADS
             )
             wanted = list(as_kept)
             if not any(text is not None and all(each in text for each in wanted) for text in texts):

@@ -815,4 +815,4 @@ def test_a_page_never_imports_torch(runs: Path) -> None:
     process.stderr.close()
     names = {line.rpartition("|")[2].strip().partition(".")[0] for line in imported if "import time:" in line}
     assert {"dash", "pandas", "leaderboard"} <= names
-    assert not names & {"torch", "optuna", "search_spaces"}
+    assert not names & {"torch", "optuna"}
