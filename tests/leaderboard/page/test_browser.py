@@ -510,6 +510,7 @@ def test_every_view_is_reached_and_drawn(browser: Browser, board: str) -> None:
         assert "WebGL is not supported" not in browser.text("#figure"), name
 
 
+@pytest.mark.thorough
 def test_names_never_become_markup(browser: Browser, board: str) -> None:
     shown(browser, f"{board}?study={urllib.parse.quote(BAD)}")
     assert browser.text("#study").strip() == BAD
@@ -625,6 +626,7 @@ CODE = (
 """Ids that would be code, markup or a property that every object has."""
 
 
+@pytest.mark.thorough
 def test_ids_never_become_code_in_the_static_site(browser: Browser, tmp_path: Path, fill_store: Any) -> None:
     with Store.at(tmp_path / "results.db") as store:
         study = fill_store(store, "hostile", trials=12)

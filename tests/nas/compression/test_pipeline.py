@@ -430,6 +430,7 @@ def test_a_pipeline_that_is_killed_again_and_again_ends_as_one_that_is_not(
     assert stages_of(done.stdout) == expected
 
 
+@pytest.mark.thorough
 def test_the_command_stops_with_status_one_where_too_much_is_lost(
     images: Path, trained: dict[str, Path], nas: Nas
 ) -> None:
