@@ -9,6 +9,7 @@ import json
 import math
 import re
 import tomllib
+from itertools import chain
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -38,6 +39,11 @@ def read_text(path: Path, most_bytes: int = MOST_DOCUMENT_BYTES) -> str:
         data = file.read(most_bytes + 1)
     if len(data) > most_bytes:
         raise UntrustedError(f"is larger than {most_bytes:,} bytes, the most that is read")
+    return decoded(data)
+
+
+def decoded(data: bytes) -> str:
+    """Bytes as the text in UTF-8 that they are. Raises `UntrustedError` for other bytes."""
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -100,9 +106,11 @@ def check_plain(value: Any) -> None:
     Tables with texts as keys, lists, texts (Unicode without NUL, `MOST_TEXT` at most), truth values, None,
     whole numbers of 64 bits and finite numbers, nested `MOST_LEVELS` deep at most.
     """
-    waiting = [(value, 1)]
+    if is_deeper(value, MOST_LEVELS):
+        raise UntrustedError(_too_deep())
+    waiting = [value]
     while waiting:
-        value, level = waiting.pop()
+        value = waiting.pop()
         if isinstance(value, str):
             _check_text(value)
         elif isinstance(value, dict):
@@ -110,9 +118,9 @@ def check_plain(value: Any) -> None:
                 if not isinstance(key, str):
                     raise UntrustedError(f"has a key that is no text: {key!r:.80}")
                 _check_text(key)
-            waiting += [(each, level + 1) for each in value.values()]
+            waiting += value.values()
         elif isinstance(value, list | tuple):
-            waiting += [(each, level + 1) for each in value]
+            waiting += value
         elif isinstance(value, bool) or value is None:
             continue
         elif isinstance(value, int):
@@ -122,8 +130,21 @@ def check_plain(value: Any) -> None:
             raise UntrustedError(f"has a value that is a {type(value).__name__}: {value!s:.80}")
         elif not math.isfinite(value):
             raise UntrustedError(f"has the number {value}, which is not finite")
-        if level > MOST_LEVELS + 1:
-            raise UntrustedError(_too_deep())
+
+
+def is_deeper(value: Any, levels: int) -> bool:
+    """Whether lists and dicts are nested in `value` more than `levels` deep."""
+    level = [value] if type(value) in _NESTING else []
+    for _ in range(levels):
+        if not level:
+            return False
+        items = chain.from_iterable([each.values() if type(each) is dict else each for each in level])
+        level = [item for item in items if type(item) in _NESTING]
+    return bool(level)
+
+
+_NESTING = frozenset((dict, list, tuple))
+"""What JSON is read into, and what is written as lists; no subclasses, since this runs over all values."""
 
 
 def _check_text(text: str) -> None:

@@ -86,15 +86,14 @@ def load_space(name: str, *, trust: bool = False, named_by: str = "") -> type[Ge
     return found[0]
 
 
-def trust_space(name: str) -> None:
-    """Allow this process to import the module of a space that a person named.
+def trust_space(*names: str) -> None:
+    """Allow this process to import the modules of spaces that a person named.
 
     Never call it with a name that was read from a file or a database. Trust belongs to the module: with
     ``my_lab.my_space:Chain`` all spaces of ``my_lab.my_space`` can be loaded. Raises SpaceError for a text
     that is no name of a space.
     """
-    if _checked(name) not in SPACES:
-        _trusted.add(name.partition(":")[0])
+    _trusted.update(name.partition(":")[0] for name in names if _checked(name) not in SPACES)
 
 
 def trusted_spaces() -> tuple[str, ...]:

@@ -81,13 +81,14 @@ class Axis:
     @property
     def version(self) -> int:
         """The first version of the space that has all of this axis; 0 where only its null value is left."""
-        if self.since and len(self.options) == 1 and self.options[0] == self.null:
+        if self.is_null:
             return 0
         return max([self.since, *(self.later.get(option, 0) for option in self.options)])
 
-    def is_null(self, option: Option | None) -> bool:
-        """Whether an option is what networks have that are older than the axis."""
-        return self.since > 0 and option == self.null
+    @property
+    def is_null(self) -> bool:
+        """Whether only the null value of a later axis is left: what older networks have."""
+        return self.since > 0 and self.options == (self.null,)
 
     def applies(self, choices: Mapping[str, Option | None]) -> bool:
         """Whether the choices made on earlier axes leave this one a meaning."""
@@ -262,12 +263,12 @@ class Genotype:
 
         Null values of later axes are left out, so that a network keeps its description when its space grows.
         """
-        choices = self.all_choices()
-        return {axis.name: choices[axis.name] for axis in self.axes() if not self._is_left_out(axis, choices)}
-
-    @staticmethod
-    def _is_left_out(axis: Axis, choices: Mapping[str, Option]) -> bool:
-        return axis.name not in choices or axis.is_null(choices[axis.name])
+        later = {axis.name: axis.null for axis in self.axes() if axis.since}
+        return {
+            name: option
+            for name, option in self.all_choices().items()
+            if name not in later or option != later[name]
+        }
 
     def all_choices(self) -> dict[str, Option]:
         """The choices that apply, in the order of the axes, null values of later axes among them."""
@@ -393,8 +394,7 @@ class Space:
         """
         version = max((axis.version for axis in self.axes), default=0)
         then = Space(self.genotype, self.only, version=version).axes
-        kept = [a for a in then if not (a.since and a.options == (a.null,))]
-        axes = [[a.name, a.options, a.when, sorted(a.same.items(), key=str)] for a in kept]
+        axes = [[a.name, a.options, a.when, sorted(a.same.items(), key=str)] for a in then if not a.is_null]
         text = json.dumps([self.name, axes], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 

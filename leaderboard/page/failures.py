@@ -19,6 +19,7 @@ from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
 from leaderboard.errors import LeaderboardError
+from leaderboard.names import shortened
 from leaderboard.page.validation import MOST_BYTES, MalformedRequestError, RequestValidator
 
 CALLBACKS = "/_dash-update-component"
@@ -89,8 +90,7 @@ class ErrorLog:
                 return
             self._known.add(kind)
             where = self._append("".join(traceback.format_exception(error)))
-        said = " ".join(str(error).split())[:200]
-        asked = f"{request.method} {request.path[:80]!r}"
+        asked, said = f"{request.method} {request.path[:80]!r}", shortened(error, 200)
         sys.stderr.write(f"error: the page failed at {asked}: {kind[0]}: {said!r}; {where}\n")
         sys.stderr.flush()
 

@@ -7,20 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
-from itertools import chain
 from typing import Any
 
 from sqlalchemy import JSON, DateTime, Dialect
 from sqlalchemy.types import TypeDecorator
 
 from leaderboard.errors import DamagedValueError, StoreError
-from leaderboard.untrusted import MOST_LEVELS
+from leaderboard.untrusted import MOST_LEVELS, is_deeper
 
 Reader = Callable[[Any], Any]
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """A moment, always aware and in UTC, also where the database keeps no zone (SQLite)."""
+    """A moment, always aware and in UTC; SQLite keeps no zone, and what it holds is in UTC."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
@@ -35,9 +34,7 @@ class UtcDateTime(TypeDecorator[datetime]):
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         """The stored moment, aware and in UTC."""
-        if value is None:
-            return None
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+        return None if value is None else value.astimezone(UTC)
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Reader | None:
         """Reads a moment; raises `DamagedValueError` for what is none."""
@@ -97,21 +94,7 @@ def _may_be_deep(stored: Any) -> bool:
     return not isinstance(stored, str) or stored.count("{") + stored.count("[") > MOST_LEVELS
 
 
-def is_deeper(value: Any, levels: int) -> bool:
-    """Whether lists and dicts are nested in `value` more than `levels` deep."""
-    level = [value] if type(value) in _NESTING else []
-    for _ in range(levels):
-        if not level:
-            return False
-        items = chain.from_iterable([each.values() if type(each) is dict else each for each in level])
-        level = [item for item in items if type(item) in _NESTING]
-    return bool(level)
-
-
 _JSON_NAMES: dict[type | None, str] = {dict: "a JSON object", list: "a JSON list", None: "a JSON value"}
-
-_NESTING = frozenset((dict, list, tuple))
-"""What JSON is read into, and what is written as lists; no subclasses, since this runs over all values."""
 
 
 def _reader(parse: Reader | None, name: str) -> Reader | None:

@@ -1,8 +1,8 @@
 """The copy of an SQLite file that is kept while its schema is migrated.
 
 `results.db.before-0004` lies beside `results.db` from before the first change until the migration to 0004 is
-committed. It holds what was committed, the part in the `-wal` file included. Whoever makes or removes a copy
-under its final name holds the database's write lock, or has seen the migration committed.
+committed. It holds what was committed, the part in the `-wal` file included. A process that creates or
+removes a copy under its final name holds the database's write lock, or has seen the migration committed.
 """
 
 from __future__ import annotations

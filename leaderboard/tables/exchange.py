@@ -1,8 +1,8 @@
 """Results from one place to another: a database taken into another one, trials as CSV, Parquet or JSON lines.
 
-Another format is a writer and a line in `FORMATS`, a reader and a line in `reading.READERS`. In a file, one
-row is one trial with all that is known of it (`leaderboard/tables/trials.py`); dicts and lists are JSON
-texts. Events, measurements and runtimes travel in databases only.
+Another format is a writer, a reader and one line in `FORMATS`. In a file, one row is one trial with all that
+is known of it (`leaderboard/tables/trials.py`); dicts and lists are JSON texts. Events, measurements and
+runtimes travel in databases only.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from leaderboard.store.contents import Contents
 from leaderboard.store.database import copy_database, sqlite_url
 from leaderboard.store.imported import checked_contents
 from leaderboard.store.merging import Merged
-from leaderboard.tables.reading import rows_of
+from leaderboard.tables.reading import Reader, read_csv, read_jsonl, read_parquet, rows_of
 from leaderboard.tables.trials import COLUMNS, STAMPS, contents_of, trials_frame
 
 if TYPE_CHECKING:
@@ -50,10 +50,10 @@ def _write_jsonl(frame: pd.DataFrame, path: Path) -> None:
             file.write(json.dumps(dict(zip(shown.columns, values, strict=True)), ensure_ascii=False) + "\n")
 
 
-FORMATS: dict[str, Callable[[pd.DataFrame, Path], None]] = {
-    "csv": _write_csv,
-    "parquet": _write_parquet,
-    "jsonl": _write_jsonl,
+FORMATS: dict[str, tuple[Callable[[pd.DataFrame, Path], None], Reader]] = {
+    "csv": (_write_csv, read_csv),
+    "parquet": (_write_parquet, read_parquet),
+    "jsonl": (_write_jsonl, read_jsonl),
 }
 
 
@@ -69,7 +69,7 @@ def export_results(store: Store, study: str | None, path: Path, format: str) -> 
     frame = trials_frame(store, [one.name for one in store.studies()] if study is None else [study])
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        FORMATS[format](frame, beside)
+        FORMATS[format][0](frame, beside)
         beside.replace(path)
     except OSError as error:
         raise LeaderboardError(f"{path}: cannot be written ({error.strerror or error})") from error
@@ -113,8 +113,9 @@ def import_results(
 def _opened(source: str) -> Iterator[tuple[list[str], Callable[[], Iterator[Contents]]]]:
     """The names of the studies there, and what gives all that is there."""
     path = Path(source)
-    if path.suffix.lstrip(".") in FORMATS and "://" not in source:
-        found = contents_of(rows_of(path, COLUMNS), source)
+    format = path.suffix.lstrip(".")
+    if format in FORMATS and "://" not in source:
+        found = contents_of(rows_of(path, COLUMNS, FORMATS[format][1]), source)
         yield [str((one.study or {})["name"]) for one in found], lambda: iter(found)
         return
     with tempfile.TemporaryDirectory(prefix="paretosr-") as folder:

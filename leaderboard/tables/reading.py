@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from leaderboard.errors import LeaderboardError
 from leaderboard.names import shortened
-from leaderboard.untrusted import MOST_LINE_BYTES, MOST_TEXT, UntrustedError, parse_json
+from leaderboard.untrusted import MOST_LINE_BYTES, MOST_TEXT, UntrustedError, decoded, parse_json
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,6 +20,7 @@ MOST_CELLS = 20_000_000
 MOST_COLUMNS = 1000
 
 Values = dict[str, Any]
+Reader = Callable[[Path, Sequence[str]], Iterator[Values]]
 
 
 def read_csv(path: Path, columns: Sequence[str]) -> Iterator[Values]:
@@ -108,10 +109,7 @@ def _lines(file: IO[bytes]) -> Iterator[str]:
     while line := file.readline(MOST_LINE_BYTES + 1):
         if len(line) > MOST_LINE_BYTES:
             raise UntrustedError(f"has a line of more than {MOST_LINE_BYTES:,} bytes")
-        try:
-            yield line.decode("utf-8")
-        except UnicodeDecodeError as error:
-            raise UntrustedError(f"is no text in UTF-8 ({error.reason})") from None
+        yield decoded(line)
 
 
 def _require(columns: Sequence[str], names: Sequence[str] | Values, where: str = "") -> None:
@@ -120,16 +118,13 @@ def _require(columns: Sequence[str], names: Sequence[str] | Values, where: str =
         raise UntrustedError(f"{where}has no column {missing!r}; it has to be a file of nas export-results")
 
 
-READERS = {"csv": read_csv, "jsonl": read_jsonl, "parquet": read_parquet}
-
-
-def rows_of(path: Path, columns: Sequence[str]) -> Iterator[Values]:
-    """The rows of a file by its ending, with the `columns` at least.
+def rows_of(path: Path, columns: Sequence[str], read: Reader) -> Iterator[Values]:
+    """The rows of a file, with the `columns` at least.
 
     Raises `LeaderboardError` in one line for whatever is wrong.
     """
     try:
-        yield from READERS[path.suffix.lstrip(".")](path, columns)
+        yield from read(path, columns)
     except OSError as error:
         raise LeaderboardError(f"{path}: cannot be read ({error.strerror or error})") from error
     except UntrustedError as error:

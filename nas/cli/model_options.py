@@ -227,5 +227,4 @@ def _trust(names: list[str]) -> None:
     if names:
         from search_spaces import trust_space
 
-        for name in names:
-            trust_space(name)
+        trust_space(*names)

@@ -108,8 +108,7 @@ class Place:
 
     def settle(self) -> None:
         """Hold this process to the place."""
-        for name in self.spaces:
-            trust_space(name)
+        trust_space(*self.spaces)
         torch.set_num_threads(self.threads)
         if self.device is not None and self.device.startswith("cuda"):
             torch.cuda.set_device(self.device)

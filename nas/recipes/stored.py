@@ -42,14 +42,15 @@ def stored_recipe(store: Store, name: str) -> Recipe:
 def space_of_run(store: Store, recipe: Recipe) -> Space:
     """The space of a recipe; of a run that began before its space grew, the space as it was then."""
     space = recipe.search_space()
-    begun = {study.name: study.space_digest for study in store.studies()}
-    return space.of_digest(begun.get(recipe.name, space.digest)) or space
+    if recipe.name not in store.study_names():
+        return space
+    return space.of_digest(store.study(recipe.name).space_digest) or space
 
 
 def require_named_cluster(recipe: Recipe, changes: Mapping[str, Any]) -> None:
     """Raise RecipeError where the database alone chose the Ray cluster that would run the trainings.
 
-    Whoever answers at that address exchanges pickled objects with this process, so a person has to name it.
+    The cluster exchanges pickled objects with this process, so a person has to name its address.
 
     Args:
         recipe: A stored recipe with its changes.

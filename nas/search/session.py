@@ -63,7 +63,7 @@ class SearchSession:
         Raises what ``Store.open_study`` raises when the name is taken by another recipe, StudyTakenError when
         another process leads the run, and BudgetError when no architecture can be inside the budget.
         """
-        if self.recipe.name not in {study.name for study in self.store.studies()}:
+        if self.recipe.name not in self.store.study_names():
             require_reachable(self.space, self.recipe.scale, self.budget)
         self.study: Study = self.store.open_study(
             self.recipe.name,

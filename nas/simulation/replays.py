@@ -265,8 +265,7 @@ def _run(tasks: Sequence[Task], processes: int) -> Iterator[Curve]:
 def _begin_process(spaces: Sequence[str]) -> None:
     """Use one thread in a process of the pool, and trust the parent's spaces there."""
     torch.set_num_threads(1)
-    for name in spaces:
-        trust_space(name)
+    trust_space(*spaces)
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from typing import Any
 
 import pandas as pd
 
+from leaderboard.names import shortened
 from leaderboard.tables.reading import read_parquet_frame
 from leaderboard.untrusted import parse_json
 from nas.core.files import write_text, write_whole
@@ -26,7 +27,6 @@ from nas.simulation.validate_table import (
     checked_frame,
     genotypes_of,
     line_of,
-    shortened,
     space_of_card,
 )
 from search_spaces import Genotype, Space
@@ -113,7 +113,7 @@ def merge_tables(tables: Sequence[Table], names: Sequence[str]) -> tuple[Table, 
     for table, name in zip(tables, names, strict=True):
         for field in ABOUT:
             if table.card[field] != first[field]:
-                told = f"{shortened(first[field])} and {shortened(table.card[field])}"
+                told = f"{shortened(repr(first[field]))} and {shortened(repr(table.card[field]))}"
                 raise TableError(f"{names[0]} and {name} are of different kinds: {field} is {told}")
     frame = pd.concat(
         [table.frame.assign(_source=name) for table, name in zip(tables, names, strict=True)],

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from leaderboard.names import shortened
 from leaderboard.untrusted import UntrustedError, parse_json
 from nas.errors import NasError
 from search_spaces import Genotype, Space, SpaceError, UntrustedSpaceError, load_space
@@ -51,7 +52,7 @@ def checked_card(card: Any, where: str) -> dict[str, Any]:
         raise TableError(f"{where}: its data card is no set of named values")
     for name, kind in kinds.items():
         if not isinstance(card.get(name), kind):
-            raise TableError(f"{where}: its data card has {name} = {shortened(card.get(name))}")
+            raise TableError(f"{where}: its data card has {name} = {shortened(repr(card.get(name)))}")
     if card["version"] != VERSION:
         raise TableError(f"{where}: is of version {card['version']}; this program reads {VERSION}")
     if card["scale"] not in (2, 3, 4) or not math.isfinite(card["bicubic_psnr_db"]):
@@ -60,15 +61,15 @@ def checked_card(card: Any, where: str) -> dict[str, Any]:
     for about in card["rungs"]:
         sound = isinstance(about, dict) and isinstance(about.get("steps"), int)
         if not sound or not isinstance(about.get("protocol"), str) or not isinstance(about.get("plan"), dict):
-            raise TableError(f"{where}: its data card has a rung {shortened(about)}")
+            raise TableError(f"{where}: its data card has a rung {shortened(repr(about))}")
         steps.append(about["steps"])
     if not steps or sorted(set(steps)) != steps or steps[0] < 1:
         raise TableError(
-            f"{where}: its data card has rungs of {shortened(steps)} steps; growing ones are needed"
+            f"{where}: its data card has rungs of {shortened(repr(steps))} steps; growing ones are needed"
         )
     limits = card["budget"].values()
     if not all(isinstance(limit, int | float) and limit > 0 for limit in limits):
-        raise TableError(f"{where}: its data card has the budget {shortened(card['budget'])}")
+        raise TableError(f"{where}: its data card has the budget {shortened(repr(card['budget']))}")
     return card
 
 
@@ -170,7 +171,7 @@ def space_of_card(card: dict[str, Any], where: str) -> Space:
 def _choices(text: str) -> dict[str, Any]:
     choices = parse_json(text)
     if not isinstance(choices, dict):
-        raise UntrustedError(f"is {shortened(choices)}, and no table of choices")
+        raise UntrustedError(f"is {shortened(repr(choices))}, and no table of choices")
     return choices
 
 
@@ -194,9 +195,3 @@ def _paid(frame: pd.DataFrame, goes_on: bool) -> float:
 def line_of(error: BaseException) -> str:
     """What an error says, in one line."""
     return " ".join(str(error).split())[:200] or type(error).__name__
-
-
-def shortened(value: Any) -> str:
-    """A value as text, of at most 80 characters."""
-    text = " ".join(repr(value).split())
-    return text if len(text) <= 80 else text[:77] + "..."
