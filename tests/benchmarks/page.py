@@ -8,10 +8,8 @@ from __future__ import annotations
 import argparse
 import os
 import platform
-import re
 import resource
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -23,6 +21,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "importable"))
 sys.path.insert(0, str(Path(__file__).parents[2]))  # before tests, which has a folder of this name, too
 
 from board_database import make_board_database
+from board_server import board_server
 from browser import Browser, programs
 
 from leaderboard.page.cached_store import CachedStore, Kept
@@ -77,24 +76,12 @@ def callbacks(path: Path, studies: list[str], repeats: int) -> None:
 
 def in_browser(path: Path, studies: list[str], repeats: int) -> None:
     """What a person waits for: from the address to points and rows, and from a filter to other points."""
-    command = [sys.executable, "-m", "nas", "board", "--port", "0", "--db", sqlite_url(path)]
-    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
-    assert server.stdout is not None
-    found = re.search(r"(http://\S+)", server.stdout.readline())
-    assert found
-    with tempfile.TemporaryDirectory() as folder:
+    with board_server(path) as address, tempfile.TemporaryDirectory() as folder:
         browser = Browser(Path(folder))
         try:
-            measure(browser, found[1], studies, repeats)
-            status = Path(f"/proc/{server.pid}/status")
-            if status.exists():
-                peak = re.search(r"VmHWM:\s+(\d+) kB", status.read_text())
-                assert peak
-                print(f"memory of `nas board` at its most: {int(peak[1]) / 1024:.0f} MiB")
+            measure(browser, address, studies, repeats)
         finally:
             browser.close()
-            server.terminate()
-            server.wait()
 
 
 def measure(browser: Browser, address: str, studies: list[str], repeats: int) -> None:

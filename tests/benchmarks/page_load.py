@@ -16,9 +16,7 @@ import http.client
 import json
 import os
 import platform
-import re
 import statistics
-import subprocess
 import sys
 import tempfile
 import threading
@@ -33,6 +31,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "importable"))
 sys.path.insert(0, str(Path(__file__).parents[2]))  # before tests, which has a folder of this name, too
 
 from board_database import make_board_database
+from board_server import board_server
 from browser import Browser, programs
 from new_records import propose, protocol, record
 from page_client import PageClient
@@ -146,33 +145,20 @@ def in_browser(address: str) -> None:
 def measure(path: Path, seconds: float, every: float) -> None:
     with Store(sqlite_url(path), read_only=True) as store:
         study = store.study_names()[-1]
-    command = [sys.executable, "-m", "nas", "board", "--port", "0", "--db", sqlite_url(path)]
-    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
-    try:
-        assert server.stdout is not None
-        found = re.search(r"(http://\S+)", server.stdout.readline())
-        assert found
-        _, taken = first_page(found[1], study)
+    with board_server(path) as address:
+        _, taken = first_page(address, study)
         print(f"first page on the server, nothing kept: {taken:.2f} s")
-        said("first page on the server, again", [first_page(found[1], study)[1] for _ in range(5)])
+        said("first page on the server, again", [first_page(address, study)[1] for _ in range(5)])
         if programs() is not None:
-            in_browser(found[1])
+            in_browser(address)
         end, waits = time.perf_counter() + seconds, [[], []]  # type: ignore[var-annotated]
         work = [threading.Thread(target=search, args=(path, study, every, end))]
-        work += [threading.Thread(target=poll, args=(found[1], study, end, each)) for each in waits]
+        work += [threading.Thread(target=poll, args=(address, study, end, each)) for each in waits]
         for thread in work:
             thread.start()
         for thread in work:
             thread.join()
         said(f"answers of the clock to two browsers, {seconds:g} s, beside a search", [*waits[0], *waits[1]])
-        status = Path(f"/proc/{server.pid}/status")
-        if status.exists():
-            peak = re.search(r"VmHWM:\s+(\d+) kB", status.read_text())
-            assert peak
-            print(f"memory of `nas board` at its most: {int(peak[1]) / 1024:.0f} MiB")
-    finally:
-        server.terminate()
-        server.wait()
 
 
 def main() -> None:

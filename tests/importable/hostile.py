@@ -39,11 +39,11 @@ IN_CONTROLS = ("study.name", "protocol.id")
 NUMBERS: dict[str, Any] = {"per_image": [30.0, 0.8], "excess": 0.5, "measured": 12.5}
 TOOK_EFFECT = """
 const own = [...document.scripts].filter((each) => !each.src && each.textContent.includes("window.ran"));
-const made = document.querySelectorAll(
+const elements = document.querySelectorAll(
   "x-pwned, img[src='x'], [onerror], [onload], [onclick], a[href^='javascript'], "
   + "a[*|href^='javascript'], main b, main em");
 return [window.ran || 0, document.title === "RAN" ? 1 : 0,
-        own.length, made.length];
+        own.length, elements.length];
 """
 """What a script returns: scripts that ran (by two counts), and scripts and elements that came from text."""
 

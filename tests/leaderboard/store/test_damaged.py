@@ -14,10 +14,9 @@ import pytest
 
 from leaderboard.errors import StoreError
 from leaderboard.store import Store
-from leaderboard.store.column_types import is_deeper
 from leaderboard.store.untrusted_sqlite import VALUE_BYTES
 from leaderboard.tables.exchange import import_results
-from leaderboard.untrusted import MOST_LEVELS
+from leaderboard.untrusted import MOST_LEVELS, is_deeper
 
 OLDEST = Path(__file__).parents[1] / "data" / "schema-0001.sql"
 

@@ -6,7 +6,6 @@ import contextlib
 import os
 import signal
 import sqlite3
-import subprocess
 import textwrap
 from collections.abc import Iterator
 from contextlib import closing
@@ -15,6 +14,7 @@ from pathlib import Path
 import pytest
 from forked import Forker, Process
 from levels import mostly_thorough
+from small_disk import mounted
 
 from leaderboard.errors import StoreError
 from leaderboard.store import Store, database, migration_copy
@@ -215,17 +215,9 @@ def test_a_stale_copy_is_replaced_and_a_damaged_file_keeps_it(old: Path) -> None
 @pytest.fixture
 def small_disk(old: Path, tmp_path: Path) -> Iterator[Path]:
     """The database on a file system in memory that has room for it and half of a copy."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    size = old.stat().st_size * 3 // 2
-    made = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", place], capture_output=True, check=False
-    )
-    if made.returncode:
-        pytest.skip("only root may mount a file system, and here not even root")
-    (place / old.name).write_bytes(old.read_bytes())
-    yield place / old.name
-    subprocess.run(["umount", "--lazy", place], check=True)
+    with mounted(tmp_path / "disk", str(old.stat().st_size * 3 // 2)) as place:
+        (place / old.name).write_bytes(old.read_bytes())
+        yield place / old.name
 
 
 @pytest.mark.parametrize("looked_at", [True, False])
