@@ -12,8 +12,10 @@ import re
 import sys
 from collections.abc import Callable, Iterable
 
+from search_spaces.axes import Axis, Chooser, Option, choice, span
 from search_spaces.errors import SpaceError, UntrustedSpaceError, unknown
-from search_spaces.genotype import Axis, Chooser, Genotype, Option, Space, choice, span
+from search_spaces.genotype import Genotype
+from search_spaces.space import Space
 
 SPACES: dict[str, str] = {
     "lightweight": "search_spaces.lightweight:Lightweight",

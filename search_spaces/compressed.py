@@ -16,9 +16,10 @@ import torch
 from torch import nn
 
 from search_spaces import load_space
+from search_spaces.axes import Chooser
 from search_spaces.blocks.folding import fold
 from search_spaces.errors import SpaceError, unknown
-from search_spaces.genotype import Chooser, Genotype
+from search_spaces.genotype import Genotype
 
 FULL_BITS = 32
 """Bits of a number that was not quantised."""
@@ -98,9 +99,9 @@ class Compressed(Genotype):
         return cls(**choices)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON; ``folded`` where it was, ``shapes`` where pruning changed any, bits where they are not 32.
+        """Plain values for JSON: ``folded`` where it is true, ``shapes`` where pruning changed any.
 
-        ``trained_for`` where it is not pixels.
+        Bits where they are not 32, and ``trained_for`` where it is not pixels.
         """
         plain: dict[str, Any] = {"of": self.of, "choices": dict(self.choices)}
         if self.folded:

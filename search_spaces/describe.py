@@ -11,9 +11,11 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from search_spaces.genotype import Axis, Genotype, Space
+from search_spaces.axes import Axis
+from search_spaces.genotype import Genotype
 from search_spaces.lightweight import Lightweight
 from search_spaces.published import PUBLISHED, Printed
+from search_spaces.space import Space
 
 EXAMPLE = Lightweight(
     width=32,

@@ -13,9 +13,11 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from search_spaces.axes import choice, span
 from search_spaces.blocks.activations import ACTIVATIONS
 from search_spaces.blocks.aggregation import AGGREGATIONS, mean_of
 from search_spaces.blocks.attention import ATTENTIONS
+from search_spaces.blocks.branches import BRANCHED_KERNELS, BRANCHES, other_kernels
 from search_spaces.blocks.convolutions import CONVOLUTIONS
 from search_spaces.blocks.distillation import DISTILLERS, blocks_that
 from search_spaces.blocks.sharing import SHARINGS, same_sharing
@@ -23,7 +25,7 @@ from search_spaces.blocks.stems import STEMS
 from search_spaces.blocks.tails import SKIPS, TAILS, Tail
 from search_spaces.blocks.transformers import TRANSFORMERS
 from search_spaces.errors import require_scale
-from search_spaces.genotype import Genotype, Part, choice, span
+from search_spaces.genotype import Genotype, Part
 
 MOST_BLOCKS = 8
 MOST_TRANSFORMERS = 3
@@ -49,6 +51,7 @@ class Lightweight(Genotype):
         "block": DISTILLERS,
         "attention": ATTENTIONS,
         "kernel": CONVOLUTIONS,
+        "branches": BRANCHES,
         "activation": ACTIVATIONS,
         "sharing": SHARINGS,
         "aggregation": AGGREGATIONS,
@@ -69,7 +72,17 @@ class Lightweight(Genotype):
     )
     attention: str = choice(*ATTENTIONS, when={"block": blocks_that("attends")}, doc="attention of a block")
     kernel: str = choice(
-        *CONVOLUTIONS, when={"block": blocks_that("convolves")}, doc="kernel shape of a block's convolutions"
+        *CONVOLUTIONS,
+        when={"block": blocks_that("convolves")},
+        former={"asymmetric": (1, {"kernel": "3x3", "branches": "asymmetric"})},
+        doc="kernel shape of a block's convolutions",
+    )
+    branches: str = choice(
+        *BRANCHES,
+        when={"kernel": BRANCHED_KERNELS},
+        same={name: ("none", {"kernel": other_kernels(name)}) for name in BRANCHES if other_kernels(name)},
+        since=1,
+        doc="training-time branches of these convolutions, folded for use: part of the training",
     )
     activation: str = choice(
         *ACTIVATIONS, when={"block": blocks_that("activates")}, doc="activation of a block"
@@ -152,7 +165,7 @@ class Lightweight(Genotype):
     def _block_part(self) -> Part:
         settings: dict[str, Any] = {"depth": self.depth, "share": self.share}
         if self.kernel is not None:
-            settings["conv"] = CONVOLUTIONS[self.kernel]
+            settings["conv"] = BRANCHES[self.branches or "none"] or CONVOLUTIONS[self.kernel]
         if self.attention is not None:
             settings["attention"] = ATTENTIONS[self.attention]
         if self.activation is not None:

@@ -10,7 +10,8 @@ from typing import ClassVar
 
 from torch import nn
 
-from search_spaces.genotype import Genotype, choice
+from search_spaces.axes import choice
+from search_spaces.genotype import Genotype
 from search_spaces.published import PUBLISHED, Published
 
 

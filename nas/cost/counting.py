@@ -1,12 +1,14 @@
 """Exact costs of a network before training: parameters, Multi-Adds, activations.
 
-Counted is the network in use: branches that only training has are folded first. Multi-Adds are those of an
-output of 1280x720 pixels, as in the papers (``docs/protocol.md``). Two functions give the same numbers: :func:`measure` counts any network on the meta device, where nothing is computed;
-:func:`cost_of` adds up the parts of a genotype, each of which is counted once and cached.
+The network in use is counted: branches that only training has are folded first. Multi-Adds are those of an
+output of 1280x720 pixels, as in the papers (``docs/protocol.md``). Two functions give the same numbers:
+:func:`measure` counts any network on the meta device, where nothing is computed; :func:`cost_of` adds up the
+parts of a genotype, each of which is counted once and cached.
 """
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
@@ -20,6 +22,7 @@ from nas.cost.cache import KnownCosts
 from nas.cost.output_sizes import output_of
 from nas.errors import BudgetError
 from search_spaces import Genotype
+from search_spaces.blocks.branches import Branched
 from search_spaces.blocks.folding import deployed
 from search_spaces.genotype import Part
 
@@ -156,7 +159,10 @@ def on_meta(
     """
     with torch.device("meta"):
         module, x = build(), torch.empty(shape)
-    module = module if in_training else deployed(module)
+    module = copy.deepcopy(module) if in_training else deployed(module)
+    for part in module.modules():
+        if isinstance(part, Branched):
+            part.one_by_one = True
     return module.eval(), x
 
 

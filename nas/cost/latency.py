@@ -44,8 +44,8 @@ def measure_latency(
 ) -> Latency:
     """Time of one float32 inference of an image that is ``output`` (height, width) after enlarging.
 
-    The network is folded. Channels last, no gradients, after WARM_UP runs that do not count; the device is waited for before and
-    after each run. On a CPU with the threads that torch has now.
+    The network is folded. Channels last, no gradients, after WARM_UP runs that do not count; the device is
+    waited for before and after each run. On a CPU with the threads that torch has now.
     """
     network = deployed(build()).to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
     x = torch.rand((1, 3, *input_size(scale, output)), generator=torch.Generator().manual_seed(0))

@@ -122,7 +122,9 @@ def make_surrogate(setting: Setting) -> BaseSampler:
         floor=setting.floor,
         starts=setting.starts,
         published=[
-            dict(one.all_choices()) for one in setting.published if isinstance(one, setting.space.genotype)
+            setting.space.choices_of(one)
+            for one in setting.published
+            if isinstance(one, setting.space.genotype)
         ],
         answers=setting.answers,
     )

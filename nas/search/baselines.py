@@ -31,7 +31,7 @@ def _fits(genotype: Genotype, space: Space, scale: int, budget: Budget) -> bool:
         return False
     options: dict[str, tuple[Option, ...]] = {axis.name: (axis.null,) for axis in space.genotype.axes()}
     options |= {axis.name: axis.options for axis in space.axes}
-    inside = all(value in options[name] for name, value in genotype.all_choices().items())
+    inside = all(value in options[name] for name, value in space.choices_of(genotype).items())
     return inside and not budget.excess(cost_of(genotype, scale))
 
 

@@ -117,7 +117,7 @@ def _first(space: Space) -> Genotype:
 def _neighbours(space: Space, genotype: Genotype) -> Iterator[Genotype]:
     """What one changed axis gives; an axis that then starts to apply takes its first option."""
     defaults = {axis.name: axis.options[0] for axis in space.axes}
-    here = {**defaults, **genotype.all_choices()}
+    here = {**defaults, **space.choices_of(genotype)}
     for axis in space.axes:
         for option in axis.options:
             if option != here[axis.name]:

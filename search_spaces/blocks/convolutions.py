@@ -8,11 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import nn
 
-from search_spaces.blocks.folding import Foldable, convolution3x3
+from search_spaces.blocks.branches import AsymmetricConv
 
 ConvFactory = Callable[[int, int], nn.Module]
 
@@ -30,30 +28,6 @@ def square3x3(in_channels: int, out_channels: int) -> nn.Conv2d:
 def square5x5(in_channels: int, out_channels: int) -> nn.Conv2d:
     """A plain 5x5 convolution, zero padded: the null option at a larger reach."""
     return nn.Conv2d(in_channels, out_channels, 5, padding=2)
-
-
-class AsymmetricConv(Foldable):
-    """The sum of a 3x3, a 1x3 and a 3x1 convolution: a 3x3 with a strengthened skeleton.
-
-    (ACNet, arXiv 1908.03930, sec. 3; the batch normalisation of its branches is left out, as it is throughout
-    super-resolution.) Being linear it equals one 3x3 convolution, which :meth:`folded` gives.
-    """
-
-    def __init__(self, in_channels: int, out_channels: int) -> None:
-        super().__init__()
-        self.square = nn.Conv2d(in_channels, out_channels, 3, padding=1)
-        self.horizontal = nn.Conv2d(in_channels, out_channels, (1, 3), padding=(0, 1), bias=False)
-        self.vertical = nn.Conv2d(in_channels, out_channels, (3, 1), padding=(1, 0), bias=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, in, H, W) -> (B, out, H, W)."""
-        return self.square(x) + self.horizontal(x) + self.vertical(x)
-
-    @torch.no_grad()
-    def folded(self) -> nn.Conv2d:
-        """The one 3x3 convolution that computes the same, with a copy of the weights."""
-        strips = F.pad(self.horizontal.weight, (0, 0, 1, 1)) + F.pad(self.vertical.weight, (1, 1, 0, 0))
-        return convolution3x3(self.square.weight + strips, self.square.bias)
 
 
 class BlueprintConv(nn.Sequential):

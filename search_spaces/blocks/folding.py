@@ -43,18 +43,10 @@ def deployed(network: nn.Module) -> nn.Module:
     return fold(copy.deepcopy(network)) if folds(network) else network
 
 
-def convolution3x3(weight: Tensor, bias: Tensor | None) -> nn.Conv2d:
-    """A zero-padded 3x3 convolution with these weights (out, in, 3, 3) and biases (out,); draws no numbers."""
-    conv = nn.Conv2d(
-        weight.shape[1],
-        weight.shape[0],
-        3,
-        padding=1,
-        bias=bias is not None,
-        device="meta",
-        dtype=weight.dtype,
-    )
+def convolution3x3(weight: Tensor, bias: Tensor, groups: int = 1) -> nn.Conv2d:
+    """A zero-padded 3x3 convolution with copies of these weights and biases; it draws no random numbers."""
+    outs, ins = len(weight), groups * weight.shape[1]
+    conv = nn.Conv2d(ins, outs, 3, padding=1, groups=groups, device="meta")
     conv.weight = nn.Parameter(weight.detach().clone())
-    if bias is not None:
-        conv.bias = nn.Parameter(bias.detach().clone())
+    conv.bias = nn.Parameter(bias.detach().clone())
     return conv

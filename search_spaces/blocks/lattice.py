@@ -234,7 +234,8 @@ class AsymmetricResidualBlock(Foldable):
 
         Exact because a normalisation with fixed statistics is linear; while training it is not.
         """
-        weights, biases = [], []
+        weight: Tensor | float = 0.0
+        bias: Tensor | float = 0.0
         for branch in self.branches:
             assert isinstance(branch, nn.Sequential)
             part, norm = branch
@@ -243,9 +244,10 @@ class AsymmetricResidualBlock(Foldable):
             gain = norm.weight / (norm.running_var + norm.eps).sqrt()
             below, right = (1 - part.weight.shape[2] // 2, 1 - part.weight.shape[3] // 2)
             square = F.pad(part.weight, (right, right, below, below))
-            weights.append(square * gain[:, None, None, None])
-            biases.append(norm.bias + (part.bias - norm.running_mean) * gain)
-        return FoldedAsymmetricBlock(convolution3x3(sum(weights), sum(biases)), self.activation)
+            weight = weight + square * gain[:, None, None, None]
+            bias = bias + norm.bias + (part.bias - norm.running_mean) * gain
+        assert isinstance(weight, Tensor) and isinstance(bias, Tensor)
+        return FoldedAsymmetricBlock(convolution3x3(weight, bias), self.activation)
 
 
 class FoldedAsymmetricBlock(nn.Module):

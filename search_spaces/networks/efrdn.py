@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from search_spaces.axes import choice
 from search_spaces.blocks.attention import ContrastChannelAttention, EnhancedSpatialAttention
 from search_spaces.blocks.convolutions import square3x3
 from search_spaces.blocks.distillation import MultiDistillationBlock, ResidualDistillationBlock
@@ -18,7 +19,7 @@ from search_spaces.blocks.esrt import TokenStage
 from search_spaces.blocks.lattice import AsymmetricDistillationBlock, DistillationVariant
 from search_spaces.blocks.tails import PixelShuffleTail
 from search_spaces.errors import require_scale
-from search_spaces.genotype import Genotype, choice
+from search_spaces.genotype import Genotype
 
 _ACDM = {"module": ("acdm",)}
 _FFLB = {"fflb": (True,)}

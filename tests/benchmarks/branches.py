@@ -1,0 +1,116 @@
+"""Training steps with branches: merged into one convolution, one after the other, and the plain convolution.
+
+A step is the engine's (forward, L1, backward, fused Adam, averaged weights) on a batch that never changes,
+of a network of residual blocks. The ways take turns; each one's best turn counts.
+
+python tests/benchmarks/branches.py [--widths 16 32 64] [--batch 4] [--patch 24] [--threads 1]
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from nas.training import Plan
+from nas.training.step import TrainingStep
+from search_spaces.blocks.branches import BRANCHES, Branched
+from search_spaces.lightweight import Lightweight
+
+SCALE = 4
+
+
+class Fixed:
+    """One batch, again and again."""
+
+    def __init__(self, lr: Tensor, hr: Tensor) -> None:
+        self._pair = lr, hr
+
+    def batch(self) -> tuple[Tensor, Tensor]:
+        return self._pair
+
+
+def step_of(
+    width: int, branches: str, given: argparse.Namespace, *, merged: bool = True
+) -> Callable[[], None]:
+    """A training step at ``width`` channels with these branches."""
+    shape = BRANCHES.get(branches)
+    kernel = shape.kernel if shape is not None else "3x3" if branches == "none" else branches
+    genotype = Lightweight(
+        width=width,
+        blocks=given.blocks,
+        block="residual",
+        kernel=kernel,
+        branches="none" if shape is None else branches,
+        skip="bicubic",
+    )
+    torch.manual_seed(0)
+    network: Any = genotype.build(SCALE).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    for part in network.modules():
+        if isinstance(part, Branched):
+            part.one_by_one = not merged
+    lr = torch.rand(given.batch, 3, given.patch, given.patch).contiguous(memory_format=torch.channels_last)
+    hr = F.interpolate(lr, scale_factor=SCALE)
+    plan = Plan(steps=1_000_000, batch=given.batch, lr_patch=given.patch, schedule="constant", ema=0.999)
+    step = TrainingStep(network, plan, Fixed(lr, hr), torch.device("cpu"))  # type: ignore[arg-type]
+    step.set(1)
+    return step.take
+
+
+def milliseconds(step: Callable[[], None], steps: int) -> float:
+    """Of the fastest of ``steps``."""
+    best = float("inf")
+    for _ in range(steps):
+        start = time.perf_counter()
+        step()
+        best = min(best, time.perf_counter() - start)
+    return 1e3 * best
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--widths", type=int, nargs="+", default=[16, 32, 64])
+    parser.add_argument("--only", nargs="+", default=[name for name in BRANCHES if name != "none"])
+    parser.add_argument("--blocks", type=int, default=4)
+    parser.add_argument("--batch", type=int, default=4)
+    parser.add_argument("--patch", type=int, default=24)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--rounds", type=int, default=60, help="each of four steps of every way")
+    given = parser.parse_args()
+    torch.set_num_threads(given.threads)
+    print("milliseconds of a step; ratio to the plain convolution of the same kernel shape")
+    print(
+        f"{'width':>5}  {'branches':<14}{'plain':>9}{'merged':>9}{'ratio':>7}{'one by one':>12}{'ratio':>7}"
+    )
+    for width in given.widths:
+        steps: dict[tuple[str, str], Callable[[], None]] = {}
+        for name in given.only:
+            branches = BRANCHES[name]
+            assert branches is not None
+            plain = "none" if branches.kernel == "3x3" else branches.kernel
+            steps.setdefault(("plain", plain), step_of(width, plain, given))
+            steps["merged", name] = step_of(width, name, given)
+            steps["one by one", name] = step_of(width, name, given, merged=False)
+        best = dict.fromkeys(steps, float("inf"))
+        for _ in range(given.rounds):
+            for key, step in steps.items():
+                best[key] = min(best[key], milliseconds(step, 4))
+        for name in given.only:
+            branches = BRANCHES[name]
+            assert branches is not None
+            plain = best["plain", "none" if branches.kernel == "3x3" else branches.kernel]
+            merged, apart = best["merged", name], best["one by one", name]
+            print(
+                f"{width:>5}  {name:<14}{plain:>9.2f}{merged:>9.2f}{merged / plain:>7.2f}"
+                f"{apart:>12.2f}{apart / plain:>7.2f}",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()
