@@ -98,6 +98,7 @@ class Pipeline:
         self.name, self.compression, self.source, self.teacher = name, compression, source, teacher
         self.store, self.runs, self.device, self.benchmarks = store, runs, device, benchmarks
         self.scale, self.folder, self.features = source.network.scale, runs / name, features
+        store.require_recounted(name)
         self._check()
         plan = compression.plan
         self.dataset = load_data(compression.data, self.scale, plan.lr_patch)
