@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from search_spaces import load_space
+from search_spaces.blocks.folding import fold
 from search_spaces.errors import SpaceError, unknown
 from search_spaces.genotype import Chooser, Genotype
 
@@ -31,15 +32,17 @@ BITS = (2, 3, 4, 5, 6, 7, 8, 16, FULL_BITS)
 Shapes = dict[str, dict[str, Any]]
 """Module's name -> what changed of it: numbers (``out_channels``) and shapes of its tensors (``weight``)."""
 
-_FIELDS = ("of", "choices", "shapes", "weight_bits", "activation_bits", "trained_for")
+_FIELDS = ("of", "choices", "folded", "shapes", "weight_bits", "activation_bits", "trained_for")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Compressed(Genotype):
     """A network of another space after pruning and quantisation.
 
-    ``of`` and ``choices``: the space and the choices of the network that was compressed. ``shapes``: for each
-    module that pruning changed, by its name in the network (the empty word is the network itself), the new
+    ``of`` and ``choices``: the space and the choices of the network that was compressed. ``folded``: whether
+    its training-time branches were folded before; networks that have any are folded before they are pruned
+    or quantised. ``shapes``: for each module that pruning changed, by its name in the network, folded where
+    ``folded`` says so (the empty word is the network itself), the new
     value of each attribute that is a whole number or a list of them, and the new shape of each parameter and
     buffer. ``weight_bits``, ``activation_bits``: what is quantised to fewer than 32; they are part of the id
     and change neither the built network, which stays in float32, nor its costs. ``trained_for`` is part of
@@ -53,6 +56,7 @@ class Compressed(Genotype):
 
     of: str
     choices: dict[str, Any]
+    folded: bool = False
     shapes: Shapes = field(default_factory=dict)
     weight_bits: int = FULL_BITS
     activation_bits: int = FULL_BITS
@@ -64,6 +68,8 @@ class Compressed(Genotype):
         if not isinstance(self.choices, Mapping):
             raise SpaceError(f"choices = {self.choices!r}: a table of choices is needed")
         object.__setattr__(self, "choices", load_space(self.of).from_dict(self.choices).to_dict())
+        if not isinstance(self.folded, bool):
+            raise SpaceError(f"folded = {self.folded!r} (allowed: true, false)")
         object.__setattr__(self, "shapes", _checked(self.shapes))
         for name in ("weight_bits", "activation_bits"):
             bits = getattr(self, name)
@@ -92,11 +98,13 @@ class Compressed(Genotype):
         return cls(**choices)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON; ``shapes`` where pruning changed any, bits where they are not 32.
+        """Plain values for JSON; ``folded`` where it was, ``shapes`` where pruning changed any, bits where they are not 32.
 
         ``trained_for`` where it is not pixels.
         """
         plain: dict[str, Any] = {"of": self.of, "choices": dict(self.choices)}
+        if self.folded:
+            plain["folded"] = True
         if self.shapes:
             plain["shapes"] = json.loads(json.dumps(self.shapes))
         for name in ("weight_bits", "activation_bits"):
@@ -117,6 +125,7 @@ class Compressed(Genotype):
         original, or the network that they make does not enlarge.
         """
         network = self.original().build(scale)
+        network = fold(network) if self.folded else network
         give_shapes(network, self.shapes)
         if self.shapes:
             _require_enlarges(network, scale)

@@ -191,7 +191,8 @@ def _said_by(value: object) -> str:
 
 def _row(row: Printed) -> str:
     multi_adds = f"{row.multi_adds / 1e9:.1f} G" if row.multi_adds else ""
-    return f"{row.params / 1e3:.1f} K | {multi_adds}{' (convolutions only)' * row.conv_only}"
+    kind = " (convolutions only)" * row.conv_only
+    return f"{row.params / 1e3:.1f} K{' in training' * row.in_training} | {multi_adds}{kind}"
 
 
 SECTIONS: dict[str, Callable[[], str]] = {

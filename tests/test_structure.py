@@ -60,7 +60,7 @@ MAY_IMPORT = {
     "search_spaces": "search_spaces.genotype",
     "search_spaces.blocks": "",
     "search_spaces.genotype": "",
-    "search_spaces.compressed": "search_spaces search_spaces.genotype",
+    "search_spaces.compressed": "search_spaces.blocks search_spaces search_spaces.genotype",
     "search_spaces.lightweight": "search_spaces.blocks search_spaces.genotype",
     "search_spaces.networks": "search_spaces.blocks search_spaces.genotype",
     "search_spaces.published": "search_spaces.genotype search_spaces.lightweight search_spaces.networks",

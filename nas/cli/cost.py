@@ -29,7 +29,7 @@ def cost(
     runs: Runs = Path("runs"),
     db: Db = None,
 ) -> None:
-    """Print the parameters and the Multi-Adds of a network for an output of 1280x720 pixels."""
+    """Print the parameters and the Multi-Adds of a network in use for an output of 1280x720 pixels."""
     import json
 
     from nas.networks.resolving import find_architecture
@@ -46,7 +46,7 @@ def cost(
 def _told(found: Architecture, scale: int, counted: Cost, check: bool) -> dict[str, Any]:
     from dataclasses import asdict
 
-    from nas.cost.counting import OUTPUT, input_size, largest_layer, uncounted_operations
+    from nas.cost.counting import OUTPUT, input_size, largest_layer, measure, uncounted_operations
 
     def build() -> Any:
         return found.build(scale)
@@ -63,9 +63,12 @@ def _told(found: Architecture, scale: int, counted: Cost, check: bool) -> dict[s
         "largest_layer": {"name": layer, "multi_adds": layer_multi_adds},
         "uncounted": uncounted_operations(build, scale),
     }
+    in_training = measure(build, scale, in_training=True)
+    if in_training != counted:
+        told["in_training"] = in_training.to_dict()
     printed = None if found.published is None else found.published.printed.get(scale)
     if printed is not None:
-        row = ("params", "multi_adds", "conv_only")
+        row = ("params", "multi_adds", "conv_only", "in_training")
         told["printed"] = {key: getattr(printed, key) for key in row}
     if check:
         from nas.cost.cross_check import second_opinions
@@ -91,13 +94,19 @@ def _print(found: Architecture, told: dict[str, Any]) -> None:
     }
     for label, value in rows.items():
         typer.echo(f"  {label:<18}{value:>18,}   {format_count(value)}")
+    if "in_training" in told:
+        row = told["in_training"]
+        costs = f"{row['params']:,} parameters, {format_count(row['multi_adds'])} Multi-Adds"
+        typer.echo(f"  in training       {costs}: branches that are folded for use")
     largest = told["largest_layer"]
     share = largest["multi_adds"] / max(1, told["multi_adds"])
     typer.echo(f"  largest layer     {largest['name']}: {format_count(largest['multi_adds'])} ({share:.0%})")
     if "printed" in told:
         row = told["printed"]
         multi_adds = "" if row["multi_adds"] is None else f", {format_count(row['multi_adds'])} Multi-Adds"
-        what = " (convolutions only)" if row["conv_only"] else ""
+        counted = {"conv_only": "convolutions only", "in_training": "with the branches of training"}
+        kinds = ", ".join(text for key, text in counted.items() if row[key])
+        what = f" ({kinds})" if kinds else ""
         typer.echo(f"  in its paper      {format_count(row['params'])} parameters{multi_adds}{what}")
     if told["uncounted"]:
         names = ", ".join(told["uncounted"])

@@ -55,6 +55,7 @@ from nas.training.features import read_features, require_features
 from nas.training.plan import NONE, NOT_ADVERSARIAL
 from nas.training.validation import mean_scores
 from search_spaces import Genotype
+from search_spaces.blocks.folding import fold, folds
 from search_spaces.compressed import Compressed
 
 CALIBRATION = 64
@@ -266,12 +267,14 @@ class Pipeline:
         assert before is not None
         asked, begin, start = self.compression, folder / "pruned.safetensors", before.folder / WEIGHTS
         sparse = None
+        form, start = self._folded(before.genotype, start, folder)
         if asked.sparsity is not None and not before.name.startswith(PRUNED):
-            sparse = self._train(f"{name}: sparsity", asked.sparse, before.genotype, folder / "sparse", start)
+            sparse = self._train(f"{name}: sparsity", asked.sparse, form, folder / "sparse", start)
             start = folder / "sparse" / WEIGHTS
         if not begin.exists():
             whole = cost_of(self.source.genotype, self.scale).to_dict()[asked.prune_of]
-            share = min(1.0, kept * whole / before.cost[asked.prune_of])
+            there = cost_of(before.genotype, self.scale).to_dict()[asked.prune_of]
+            share = min(1.0, kept * whole / there)
             module = load_described(start)[2]
             target = Target(**{asked.prune_of: share})
             smaller = prune(module, self.scale, target, importance=asked.importance, seed=asked.seed)
@@ -291,15 +294,15 @@ class Pipeline:
     def _quantised(self, folder: Path, before: Stage | None) -> Stage:
         """Trained with rounded weights and activations, then written in integers; measured as it will run."""
         assert before is not None
-        genotype = compressed(before.genotype, QUANTISED_BITS)
-        plan = self.compression.quantised
-        outcome = self._train("int8", plan, genotype, folder, before.folder / WEIGHTS)
+        form, start = self._folded(before.genotype, before.folder / WEIGHTS, folder)
+        genotype = compressed(form, QUANTISED_BITS)
+        outcome = self._train("int8", self.compression.quantised, genotype, folder, start)
         module = load_described(folder / WEIGHTS)[2]
         write_onnx(module, self.scale, folder / FLOAT)
         patches = Patches(
             self.dataset.train,
             scale=self.scale,
-            lr_patch=plan.lr_patch,
+            lr_patch=self.compression.quantised.lr_patch,
             seed=self.compression.seed,
             device=torch.device("cpu"),
         )
@@ -318,6 +321,17 @@ class Pipeline:
         )
 
     # Their parts
+
+    def _folded(self, genotype: Genotype, weights: Path, folder: Path) -> tuple[Genotype, Path]:
+        """The genotype and the weights of the network in use, written once where it has branches to fold."""
+        module = load_described(weights)[2]
+        if not folds(module):
+            return genotype, weights
+        folded, path = fold(module), folder / "folded.safetensors"
+        form = describe(folded, genotype, self.scale)
+        about = {"space": form.space, "choices": form.to_dict(), "scale": self.scale}
+        save_weights(path, folded.state_dict(), about)
+        return form, path
 
     def _train(self, name: str, plan: Plan, genotype: Genotype, folder: Path, begin: Path | None) -> Training:
         """Train, or read what a training that ended before an interruption found."""

@@ -10,7 +10,7 @@ from nas.errors import BudgetError
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """What one network costs.
+    """What one network costs in use, with the branches folded that only its training has.
 
     ``params``: trainable numbers. ``multi_adds``: everything that multiplies (convolutions, linear layers,
     matrix products, attention), half of what torch's FlopCounterMode counts. ``conv_multi_adds``: the

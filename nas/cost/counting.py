@@ -1,7 +1,7 @@
 """Exact costs of a network before training: parameters, Multi-Adds, activations.
 
-Multi-Adds are counted at an output of 1280x720 pixels, as in the papers (``docs/protocol.md``). Two functions
-give the same numbers: :func:`measure` counts any network on the meta device, where nothing is computed;
+Counted is the network in use: branches that only training has are folded first. Multi-Adds are those of an
+output of 1280x720 pixels, as in the papers (``docs/protocol.md``). Two functions give the same numbers: :func:`measure` counts any network on the meta device, where nothing is computed;
 :func:`cost_of` adds up the parts of a genotype, each of which is counted once and cached.
 """
 
@@ -20,6 +20,7 @@ from nas.cost.cache import KnownCosts
 from nas.cost.output_sizes import output_of
 from nas.errors import BudgetError
 from search_spaces import Genotype
+from search_spaces.blocks.folding import deployed
 from search_spaces.genotype import Part
 
 OUTPUT = (720, 1280)
@@ -41,13 +42,20 @@ def input_size(scale: int, output: tuple[int, int] = OUTPUT) -> tuple[int, int]:
     return output[0] // scale, output[1] // scale
 
 
-def measure(build: Callable[[], nn.Module], scale: int, output: tuple[int, int] = OUTPUT) -> Cost:
+def measure(
+    build: Callable[[], nn.Module],
+    scale: int,
+    output: tuple[int, int] = OUTPUT,
+    *,
+    in_training: bool = False,
+) -> Cost:
     """The cost of the network that ``build`` returns, counted on the meta device: nothing is computed.
 
-    Raises BudgetError where the network does not give ``scale`` times its input.
+    With ``in_training`` the branches that are folded for use are counted one by one. Raises BudgetError where
+    the network does not give ``scale`` times its input.
     """
     height, width = input_size(scale, output)
-    cost, shape, _ = _count(build, (1, 3, height, width))
+    cost, shape, _ = _count(build, (1, 3, height, width), in_training)
     if shape[-2:] != (height * scale, width * scale):
         raise BudgetError(f"the network gives {tuple(shape)} for {(1, 3, height, width)}, not x{scale}")
     return cost
@@ -139,10 +147,17 @@ def largest_layer(build: Callable[[], nn.Module], scale: int) -> tuple[str, int]
     return name, operations[name] // 2
 
 
-def on_meta(build: Callable[[], nn.Module], shape: tuple[int, ...]) -> tuple[nn.Module, Tensor]:
-    """A module in evaluation mode and an input of ``shape`` on the meta device: sizes without numbers."""
+def on_meta(
+    build: Callable[[], nn.Module], shape: tuple[int, ...], in_training: bool = False
+) -> tuple[nn.Module, Tensor]:
+    """A module in evaluation mode and an input of ``shape`` on the meta device: sizes without numbers.
+
+    The module is the deployed one, or with ``in_training`` the one that is trained.
+    """
     with torch.device("meta"):
-        return build().eval(), torch.empty(shape)
+        module, x = build(), torch.empty(shape)
+    module = module if in_training else deployed(module)
+    return module.eval(), x
 
 
 _known_parts: dict[tuple[str, Hashable, tuple[int, int]], Cost] = {}
@@ -163,9 +178,11 @@ def _part_cost(genotype: Genotype, part: Part, size: tuple[int, int]) -> Cost:
     return cost
 
 
-def _count(build: Callable[[], nn.Module], shape: tuple[int, ...]) -> tuple[Cost, torch.Size, list[str]]:
+def _count(
+    build: Callable[[], nn.Module], shape: tuple[int, ...], in_training: bool = False
+) -> tuple[Cost, torch.Size, list[str]]:
     """Cost of a module for an input of ``shape``, shape of its output, names of uncounted operations."""
-    module, x = on_meta(build, shape)
+    module, x = on_meta(build, shape, in_training)
     counter = _Counter()
     with torch.no_grad(), counter:
         y = module(x)

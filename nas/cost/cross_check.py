@@ -19,6 +19,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from nas.cost.counting import OUTPUT, input_size, on_meta
+from search_spaces.blocks.folding import deployed
 
 _FVCORE_EXTRAS = {
     "layer_norm": "layer normalisation, 5 an element",
@@ -48,9 +49,12 @@ class Opinion:
 def second_opinions(
     build: Callable[[], nn.Module], scale: int, ours: int, output: tuple[int, int] = OUTPUT
 ) -> list[Opinion]:
-    """What torch's FlopCounterMode (meta device), fvcore and ptflops (CPU) count, beside ``ours``."""
+    """What torch's FlopCounterMode (meta device), fvcore and ptflops (CPU) count, beside ``ours``.
+
+    All count the network in use, as :func:`nas.cost.counting.measure` does.
+    """
     shape = (1, 3, *input_size(scale, output))
-    network = build().eval()
+    network = deployed(build()).eval()
     x = torch.zeros(shape)
     notes = _Notes()
     with torch.no_grad(), notes:

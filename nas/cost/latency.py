@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from nas.cost.counting import OUTPUT, input_size
+from search_spaces.blocks.folding import deployed
 
 WARM_UP, RUNS = 2, 7
 
@@ -43,10 +44,10 @@ def measure_latency(
 ) -> Latency:
     """Time of one float32 inference of an image that is ``output`` (height, width) after enlarging.
 
-    Channels last, no gradients, after WARM_UP runs that do not count; the device is waited for before and
+    The network is folded. Channels last, no gradients, after WARM_UP runs that do not count; the device is waited for before and
     after each run. On a CPU with the threads that torch has now.
     """
-    network = build().to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+    network = deployed(build()).to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
     x = torch.rand((1, 3, *input_size(scale, output)), generator=torch.Generator().manual_seed(0))
     x = x.to(device).contiguous(memory_format=torch.channels_last)
     taken = []

@@ -18,7 +18,7 @@ from nas.cost.counting import OUTPUT, input_size, on_meta
 def peak_memory(build: Callable[[], nn.Module], scale: int, output: tuple[int, int] = OUTPUT) -> int:
     """Bytes that weights, input and tensors on the way take at most at once, in float32, one image.
 
-    The image is of ``output`` size (height, width) after enlarging. What the libraries below torch take for
+    The network is folded. The image is of ``output`` size (height, width) after enlarging. What the libraries below torch take for
     their own work is not counted: no number but a measured one could be, and it would differ by device.
     """
     network, x = on_meta(build, (1, 3, *input_size(scale, output)))

@@ -36,6 +36,8 @@ class Processes(Supervisor):
     when its parent is gone, however that ended.
     """
 
+    reports_begin = True
+
     def __init__(self, pool: Pool, work: Work = train) -> None:
         self._context = multiprocessing.get_context("spawn")
         self._awake, self._waker = self._context.Pipe(duplex=False)

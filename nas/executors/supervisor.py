@@ -19,7 +19,7 @@ from typing import Protocol
 
 from nas.errors import CandidateError, RunError, TimedOutError, WorkerLostError
 from nas.executors.pool import Done, Place, Pool, Watch, Work, worker_name
-from nas.executors.worker import Ended, Lost, Message, ProgressReport, Ready, Stopped
+from nas.executors.worker import Begun, Ended, Lost, Message, ProgressReport, Ready, Stopped
 from nas.training import Job, Progress, train
 
 KILL_SECONDS = 2.0
@@ -62,6 +62,7 @@ class _Slot:
         self.place, self.worker = place, worker
         self.failed_starts = 0
         self.task: _Task | None = None
+        self.begun = False
         self.name = ""  # known once it is ready
         self.due = float("inf")
 
@@ -75,6 +76,8 @@ class Supervisor(ABC):
 
     attempts = 1
     """How often a job is started at most when its worker is lost."""
+    reports_begin = False
+    """Whether workers send Begun; a job of a worker that died before is queued again, and is no attempt."""
 
     def __init__(self, pool: Pool, places: list[Place], work: Work = train) -> None:
         self.pool, self.work, self.capacity = pool, work, pool.capacity
@@ -195,6 +198,7 @@ class Supervisor(ABC):
                 continue
             slot.task = self._waiting.popleft()
             slot.task.attempts += 1
+            slot.begun = not self.reports_begin
             if self.pool.time_limit_seconds is not None:
                 slot.due = time.monotonic() + self.pool.time_limit_seconds + KILL_SECONDS
 
@@ -207,6 +211,8 @@ class Supervisor(ABC):
             match message:
                 case Ready(name):
                     slot.name, slot.failed_starts = name, 0
+                case Begun():
+                    slot.begun = True
                 case ProgressReport(progress) if slot.task is not None:
                     self._news.put((slot.task.key, progress))
                 case Ended(result, fit) if slot.task is not None:
@@ -231,7 +237,10 @@ class Supervisor(ABC):
             if slot.failed_starts >= STARTS and not closing:
                 raise RunError(f"no worker could be started in {STARTS} attempts; the last one: {reason}")
         if task is not None and not closing:
-            if task.attempts < self.attempts:
+            if not slot.begun:
+                task.attempts -= 1
+                self._waiting.appendleft(task)
+            elif task.attempts < self.attempts:
                 self._waiting.appendleft(task)
             else:
                 times = f" (attempt {task.attempts} of {self.attempts})" if self.attempts > 1 else ""

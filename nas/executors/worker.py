@@ -38,6 +38,11 @@ class Ready:
 
 
 @dataclass(frozen=True)
+class Begun:
+    """The worker has received its job."""
+
+
+@dataclass(frozen=True)
 class ProgressReport:
     """Where the running job stands."""
 
@@ -64,7 +69,7 @@ class Lost:
     reason: str
 
 
-Message = Ready | ProgressReport | Ended | Stopped | Lost
+Message = Ready | Begun | ProgressReport | Ended | Stopped | Lost
 
 
 class Reporter:
@@ -151,6 +156,7 @@ def serve(parent: Connection, place: Place, work: Work, limit: float | None) -> 
         fit = True
         while fit:
             parcel = parcels.get()
+            parent.send(Begun())
             report = Reporter(lambda progress: parent.send(ProgressReport(progress)), limit, stop.is_set)
             message = do_job(parcel, place, work, report)
             parent.send(message)

@@ -29,7 +29,7 @@ from nas.export.onnx import LEAST_SIDE, OPSET, OnnxNetwork, write_onnx
 from nas.export.program import read_program, write_program
 from nas.export.python_source import python_source
 from nas.training.checkpoint import save_weights
-from search_spaces.blocks.convolutions import Foldable, fold
+from search_spaces.blocks.folding import fold
 
 TOLERANCE = 1e-4
 """Largest difference to PyTorch in float32, of the image's range or of the largest value, if that is more."""
@@ -68,8 +68,7 @@ def _safetensors(network: Network, path: Path) -> Run:
 
 
 def _python(network: Network, path: Path) -> Run:
-    module = copy.deepcopy(network.module).cpu().float().eval()
-    module = module.folded() if isinstance(module, Foldable) else fold(module)
+    module = fold(copy.deepcopy(network.module).cpu().float().eval())
     path.write_text(python_source(module, f"{network.name}, x{network.scale}: {_HOW}"), encoding="utf-8")
     names: dict[str, Any] = {"__name__": path.stem}
     exec(compile(path.read_text(encoding="utf-8"), str(path), "exec"), names)  # noqa: S102  (we wrote it)

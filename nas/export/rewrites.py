@@ -14,9 +14,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from search_spaces.blocks.convolutions import Foldable, channels_into, fold
+from search_spaces.blocks.convolutions import channels_into
 from search_spaces.blocks.distillation import GradientPooling, MultiScaleModulation
 from search_spaces.blocks.esrt import ChunkedAttention
+from search_spaces.blocks.folding import fold
 from search_spaces.blocks.fourier import FourierUnit, SpectralTransform
 
 
@@ -28,7 +29,7 @@ def exportable(module: nn.Module, *, fourier_as_matrices: bool = True) -> nn.Mod
     """
     network = copy.deepcopy(module).cpu().float().eval()
     network.requires_grad_(False)
-    network = network.folded() if isinstance(network, Foldable) else fold(network)
+    network = fold(network)
     for part in network.modules():
         rewritten = REWRITES.get(type(part))
         if rewritten is not None and (fourier_as_matrices or rewritten is not MatrixFourierUnit):

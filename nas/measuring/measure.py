@@ -32,7 +32,7 @@ from nas.errors import NasError, RecipeError, unknown
 from nas.export.onnx import OnnxNetwork, write_onnx
 from nas.export.onnx_int8 import quantise_onnx
 from search_spaces import Genotype
-from search_spaces.blocks.convolutions import fold
+from search_spaces.blocks.folding import fold
 
 RUNS = 10
 

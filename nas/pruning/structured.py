@@ -21,6 +21,7 @@ from nas.errors import CompressError, unknown
 from nas.pruning.dependencies import Group, Side, Unit, groups_of, is_depthwise
 from nas.pruning.importance import IMPORTANCES, Importance
 from search_spaces import Genotype
+from search_spaces.blocks.folding import deployed, fold, folds
 from search_spaces.compressed import Compressed, shapes_of
 
 _WORDS = {"multi_adds": "Multi-Adds", "params": "parameters"}
@@ -61,7 +62,7 @@ def prune(
     seed: int = 0,
     rounds: int = 1,
 ) -> nn.Module:
-    """A smaller copy of ``module`` within ``target``; the module itself stays as it is.
+    """A smaller copy of ``module`` within ``target``, folded; the module itself stays as it is.
 
     In several ``rounds`` the share shrinks by equal factors and importance is judged anew in each; who trains
     in between calls with one round each time. Costs are our own count, at an output of 1280x720.
@@ -73,6 +74,7 @@ def prune(
     if rounds < 1:
         raise CompressError(f"rounds = {rounds} (allowed: 1 or more)")
     generator = torch.Generator().manual_seed(seed)
+    module = deployed(module)
     whole = _counted(_empty(module), scale, target)
     pruned = copy.deepcopy(module)
     for finished in range(1, rounds + 1):
@@ -86,6 +88,7 @@ def prune(
 def reachable(module: nn.Module, scale: int) -> dict[str, float]:
     """The least shares of Multi-Adds and parameters that pruning can leave: one unit of every group."""
     target = Target(multi_adds=1, params=1)
+    module = deployed(module)
     whole = _counted(_empty(module), scale, target)
     rest = [unit for group in prunable_groups(module, scale) for unit in group.units[1:]]
     least = _counted(without(_empty(module), rest), scale, target)
@@ -93,9 +96,9 @@ def reachable(module: nn.Module, scale: int) -> dict[str, float]:
 
 
 def describe(pruned: nn.Module, genotype: Genotype, scale: int) -> Compressed:
-    """The genotype of a network that was pruned from the one of ``genotype``, which may be compressed itself.
+    """The genotype of a network that was folded or pruned from the one of ``genotype``.
 
-    Raises SpaceError where ``pruned`` is none of its.
+    ``genotype`` may be compressed itself. Raises SpaceError where ``pruned`` is none of its.
     """
     kept: dict[str, Any] = {}
     if isinstance(genotype, Compressed):
@@ -103,8 +106,9 @@ def describe(pruned: nn.Module, genotype: Genotype, scale: int) -> Compressed:
         genotype = genotype.original()
     with torch.device("meta"):
         original = genotype.build(scale)
-    shapes = shapes_of(pruned, original)
-    return Compressed(of=genotype.space, choices=genotype.to_dict(), shapes=shapes, **kept)
+    folded = folds(original) and not folds(pruned)
+    shapes = shapes_of(pruned, fold(original) if folded else original)
+    return Compressed(of=genotype.space, choices=genotype.to_dict(), folded=folded, shapes=shapes, **kept)
 
 
 def prunable_groups(module: nn.Module, scale: int) -> list[Group]:

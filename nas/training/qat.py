@@ -8,16 +8,15 @@ study, Light-F2SRGAN).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from nas.errors import CompressError
-from search_spaces.blocks.convolutions import AsymmetricConv, Foldable
+from search_spaces.blocks.folding import folds
 
 BITS = (2, 16)
 """The fewest and the most bits that training can simulate; files have 8."""
@@ -34,16 +33,17 @@ def prepare_qat(module: nn.Module, weight_bits: int = 8, activation_bits: int = 
     Weights of all convolutions and linear layers are rounded as they are used, and so are the layers' inputs
     and outputs, within ranges that follow the images while in training mode. The parameters stay float32 and
     may be trained. While prepared the names in the state dict differ; :func:`finish_qat` restores them.
-    Optimisers are to be made after this. An asymmetric convolution is rounded as the one convolution it will
-    be folded to. What is no layer (Fourier weights, position biases, normalisation) is left alone. Raises
-    CompressError for a number of bits outside of BITS, and for a module that is prepared already or has no
-    layer.
+    Optimisers are to be made after this. What is no layer (Fourier weights, position biases, normalisation)
+    is left alone. Raises CompressError for a number of bits outside of BITS, and for a module that is
+    prepared already, has no layer, or has branches that are not folded.
     """
     for what, bits in (("weights", weight_bits), ("activations", activation_bits)):
         if not BITS[0] <= bits <= BITS[1]:
             raise CompressError(f"{bits} bits for {what}: between {BITS[0]} and {BITS[1]} are possible")
     if any(isinstance(part, FakeActivation) for part in module.modules()):
         raise CompressError("the network is prepared for quantisation already")
+    if folds(module):
+        raise CompressError("the network has training-time branches: fold it before it is quantised")
     layers = list(_layers(module))
     if not layers:
         raise CompressError("the network has no convolution and no linear layer to quantise")
@@ -52,10 +52,8 @@ def prepare_qat(module: nn.Module, weight_bits: int = 8, activation_bits: int = 
             layer.add_module(name, FakeActivation(activation_bits))
         layer.register_forward_pre_hook(_round_input)
         layer.register_forward_hook(_round_output)
-        owner, rest = (layer.square, _strips(layer)) if isinstance(layer, AsymmetricConv) else (layer, None)
         axis = 1 if isinstance(layer, nn.ConvTranspose2d) else 0
-        if not isinstance(layer, Foldable) or rest is not None:
-            parametrize.register_parametrization(owner, "weight", FakeWeight(weight_bits, axis, rest))
+        parametrize.register_parametrization(layer, "weight", FakeWeight(weight_bits, axis))
     return module.to(next(module.parameters()).device)
 
 
@@ -77,34 +75,27 @@ def finish_qat(module: nn.Module) -> nn.Module:
         for hooks, own in ((layer._forward_pre_hooks, _round_input), (layer._forward_hooks, _round_output)):
             for key in [key for key, hook in hooks.items() if hook is own]:
                 del hooks[key]
-        owner = layer.square if isinstance(layer, AsymmetricConv) else layer
-        if parametrize.is_parametrized(owner, "weight"):
-            parametrize.remove_parametrizations(owner, "weight", leave_parametrized=True)
-            if "bias" in owner._parameters:  # the order it was made in
-                owner._parameters["bias"] = owner._parameters.pop("bias")
+        parametrize.remove_parametrizations(layer, "weight", leave_parametrized=True)
+        if "bias" in layer._parameters:  # the order it was made in
+            layer._parameters["bias"] = layer._parameters.pop("bias")
     return module
 
 
 class FakeWeight(nn.Module):
     """Rounds weights to a symmetric grid of ``2 ** bits - 1`` values, one step size for each index of
     ``axis``.
-
-    ``rest`` gives what is added to the weights before they are used; then the sum lies on the grid.
     """
 
-    def __init__(self, bits: int, axis: int = 0, rest: Callable[[], Tensor] | None = None) -> None:
+    def __init__(self, bits: int, axis: int = 0) -> None:
         super().__init__()
-        self.most, self.axis, self.rest = 2 ** (bits - 1) - 1, axis, rest
+        self.most, self.axis = 2 ** (bits - 1) - 1, axis
 
     def forward(self, weight: Tensor) -> Tensor:
         """Any shape -> the same shape."""
-        rest = None if self.rest is None else self.rest()
-        whole = weight if rest is None else weight + rest
-        others = [axis for axis in range(whole.dim()) if axis != self.axis]
-        step = whole.detach().abs().amax(others).div(self.most).clamp_min(torch.finfo(torch.float32).tiny)
+        others = [axis for axis in range(weight.dim()) if axis != self.axis]
+        step = weight.detach().abs().amax(others).div(self.most).clamp_min(torch.finfo(torch.float32).tiny)
         zero = torch.zeros_like(step, dtype=torch.int32)
-        rounded = torch.fake_quantize_per_channel_affine(whole, step, zero, self.axis, -self.most, self.most)
-        return rounded if rest is None else rounded - rest
+        return torch.fake_quantize_per_channel_affine(weight, step, zero, self.axis, -self.most, self.most)
 
 
 class FakeActivation(nn.Module):
@@ -148,21 +139,14 @@ class FakeActivation(nn.Module):
 
 
 def _layers(module: nn.Module) -> Iterator[nn.Module]:
-    """The layers that a file computes in integers, each once; what is folded in a file is one layer."""
-    if isinstance(module, Foldable | nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+    """The layers that a file computes in integers, each once."""
+    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
         yield module
         return
     found: dict[nn.Module, None] = {}
     for child in module.children():
         found.update(dict.fromkeys(_layers(child)))
     yield from found
-
-
-def _strips(layer: AsymmetricConv) -> Callable[[], Tensor]:
-    def strips() -> Tensor:
-        return F.pad(layer.horizontal.weight, (0, 0, 1, 1)) + F.pad(layer.vertical.weight, (1, 1, 0, 0))
-
-    return strips
 
 
 def _round_input(layer: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -6,13 +6,13 @@ a plainer module once it is trained is a :class:`Foldable`, and :func:`fold` rep
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Callable
-from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from search_spaces.blocks.folding import Foldable, convolution3x3
 
 ConvFactory = Callable[[int, int], nn.Module]
 
@@ -30,14 +30,6 @@ def square3x3(in_channels: int, out_channels: int) -> nn.Conv2d:
 def square5x5(in_channels: int, out_channels: int) -> nn.Conv2d:
     """A plain 5x5 convolution, zero padded: the null option at a larger reach."""
     return nn.Conv2d(in_channels, out_channels, 5, padding=2)
-
-
-class Foldable(nn.Module):
-    """A module that, once trained, equals one plainer module."""
-
-    @abstractmethod
-    def folded(self) -> nn.Module:
-        """The module that computes the same in evaluation mode, with a copy of the weights."""
 
 
 class AsymmetricConv(Foldable):
@@ -60,13 +52,8 @@ class AsymmetricConv(Foldable):
     @torch.no_grad()
     def folded(self) -> nn.Conv2d:
         """The one 3x3 convolution that computes the same, with a copy of the weights."""
-        square = self.square
-        conv = nn.Conv2d(square.in_channels, square.out_channels, 3, padding=1).to(square.weight)
         strips = F.pad(self.horizontal.weight, (0, 0, 1, 1)) + F.pad(self.vertical.weight, (1, 1, 0, 0))
-        conv.weight.copy_(square.weight + strips)
-        assert conv.bias is not None and square.bias is not None
-        conv.bias.copy_(square.bias)
-        return conv
+        return convolution3x3(self.square.weight + strips, self.square.bias)
 
 
 class BlueprintConv(nn.Sequential):
@@ -142,24 +129,6 @@ def channels_into(layer: nn.Module) -> int:
     """
     first = next(part for part in layer.modules() if isinstance(part, nn.Conv2d))
     return first.in_channels
-
-
-Network = TypeVar("Network", bound=nn.Module)
-
-
-def fold(network: Network) -> Network:
-    """``network`` with every Foldable part replaced, in place: for inference, with the same outputs.
-
-    A part that is used in several places stays one part. A network that is itself Foldable must be asked for
-    :meth:`Foldable.folded`: it cannot be replaced in place.
-    """
-    made: dict[nn.Module, nn.Module] = {}
-    for parent in list(network.modules()):
-        for name, child in list(parent._modules.items()):
-            if isinstance(child, Foldable):
-                made.setdefault(child, child.folded().train(child.training))
-                parent._modules[name] = made[child]
-    return network
 
 
 CONVOLUTIONS: dict[str, ConvFactory] = {

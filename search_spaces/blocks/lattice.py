@@ -24,6 +24,7 @@ from search_spaces.blocks.calibration import (
     fitting_groups,
 )
 from search_spaces.blocks.convolutions import ConvFactory, channels_into, pointwise, square3x3
+from search_spaces.blocks.folding import Foldable, convolution3x3
 
 Coefficients = Literal["branches", "lattices", "pairs", "separate", "none"]
 Merge = Literal["mixed", "concat", "sum"]
@@ -203,7 +204,7 @@ class FeatureFusionLatticeBlock(nn.Module):
         return x + self.fusion(self.scales[0] * upper + self.scales[1] * lower)
 
 
-class AsymmetricResidualBlock(nn.Module):
+class AsymmetricResidualBlock(Foldable):
     """ACRB: a 3x3, a 1x3 and a 3x1 convolution summed, activated, the input added (EFRDN, sec. 3.2, Fig. 3).
 
     Inferred: biases and a batch normalisation on each branch, as in ACNet (arXiv 1908.03930, sec. 3), which
@@ -228,18 +229,12 @@ class AsymmetricResidualBlock(nn.Module):
         return x + self.activation(square(x) + horizontal(x) + vertical(x))
 
     @torch.no_grad()
-    def folded(self) -> nn.Conv2d:
-        """The one 3x3 convolution that equals the three branches in evaluation mode, with their weights.
+    def folded(self) -> FoldedAsymmetricBlock:
+        """The block with one 3x3 convolution for the three branches of evaluation mode.
 
         Exact because a normalisation with fixed statistics is linear; while training it is not.
         """
-        first = self.branches[0]
-        assert isinstance(first, nn.Sequential) and isinstance(first[0], nn.Conv2d)
-        width = first[0].in_channels
-        conv = nn.Conv2d(width, width, 3, padding=1).to(first[0].weight)
-        assert conv.bias is not None
-        conv.weight.zero_()
-        conv.bias.zero_()
+        weights, biases = [], []
         for branch in self.branches:
             assert isinstance(branch, nn.Sequential)
             part, norm = branch
@@ -248,9 +243,21 @@ class AsymmetricResidualBlock(nn.Module):
             gain = norm.weight / (norm.running_var + norm.eps).sqrt()
             below, right = (1 - part.weight.shape[2] // 2, 1 - part.weight.shape[3] // 2)
             square = F.pad(part.weight, (right, right, below, below))
-            conv.weight += square * gain[:, None, None, None]
-            conv.bias += norm.bias + (part.bias - norm.running_mean) * gain
-        return conv
+            weights.append(square * gain[:, None, None, None])
+            biases.append(norm.bias + (part.bias - norm.running_mean) * gain)
+        return FoldedAsymmetricBlock(convolution3x3(sum(weights), sum(biases)), self.activation)
+
+
+class FoldedAsymmetricBlock(nn.Module):
+    """ACRB in use: one 3x3 convolution, activated, the input added."""
+
+    def __init__(self, conv: nn.Conv2d, activation: nn.Module) -> None:
+        super().__init__()
+        self.conv, self.activation = conv, activation
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, width, H, W) -> the same shape."""
+        return x + self.activation(self.conv(x))
 
 
 class MultipleSelfCalibration(nn.Module):

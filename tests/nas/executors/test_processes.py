@@ -164,7 +164,24 @@ def test_a_worker_that_is_killed_while_it_has_no_job_is_replaced(pair: Processes
     for job in many(job_of(Slow(), images), 2):
         pair.submit(job.seed, job)
     done = [pair.next_result(ignore) for _ in range(2)]
-    assert all(isinstance(one.result, Outcome) for one in done)
+    assert [one.result for one in done if not isinstance(one.result, Outcome)] == []
+    assert not {pid_of(one) for one in done} & set(pids)
+
+
+@pytest.mark.thorough
+def test_a_job_sent_to_a_worker_that_dies_before_it_receives_it_is_done_by_another(
+    pair: Processes, images: Path
+) -> None:
+    pids = [int(name.split(":")[1]) for name in wait_for_workers(pair, 2, images)]
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    for job in many(job_of(Slow(), images), 2):
+        pair.submit(job.seed, job)
+    time.sleep(0.5)  # the jobs are in the pipes of workers that do not read
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+    done = [pair.next_result(ignore) for _ in range(2)]
+    assert [one.result for one in done if not isinstance(one.result, Outcome)] == []
     assert not {pid_of(one) for one in done} & set(pids)
 
 

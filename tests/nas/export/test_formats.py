@@ -34,7 +34,8 @@ from nas.export.python_source import python_source
 from nas.export.rewrites import REWRITES, exportable
 from nas.training.checkpoint import save_weights
 from search_spaces.blocks.attention import ATTENTIONS
-from search_spaces.blocks.convolutions import CONVOLUTIONS, Foldable, fold
+from search_spaces.blocks.convolutions import CONVOLUTIONS
+from search_spaces.blocks.folding import Foldable, fold
 from search_spaces.blocks.stems import STEMS
 from search_spaces.blocks.tails import PixelShuffleTail
 from search_spaces.blocks.transformers import TRANSFORMERS

@@ -13,7 +13,8 @@ from nas.errors import CompressError
 from nas.export.onnx import OnnxNetwork, write_onnx
 from nas.export.onnx_int8 import quantise_onnx
 from nas.training.qat import FakeActivation, FakeWeight, finish_qat, prepare_qat
-from search_spaces.blocks.convolutions import CONVOLUTIONS, AsymmetricConv, fold
+from search_spaces.blocks.convolutions import CONVOLUTIONS
+from search_spaces.blocks.folding import fold
 from search_spaces.blocks.distillation import DISTILLERS
 from search_spaces.blocks.tails import bicubic_skip
 from search_spaces.blocks.transformers import TRANSFORMERS
@@ -182,7 +183,7 @@ PARTS += [{"transformers": 1, "transformer": name} for name in TRANSFORMERS]
 
 @pytest.mark.parametrize("choices", PARTS, ids=lambda choices: "-".join(map(str, choices.values())))
 def test_every_network_of_the_space_can_be_prepared_trained_and_finished(choices: dict[str, object]) -> None:
-    network = build(width=32, **choices)
+    network = fold(build(width=32, **choices))
     before = copy.deepcopy(network)
     names = list(network.state_dict())
     prepare_qat(network)
@@ -200,8 +201,7 @@ def test_every_network_of_the_space_can_be_prepared_trained_and_finished(choices
 
 @pytest.mark.thorough
 def test_finished_weights_are_those_that_the_file_holds(tmp_path: Path) -> None:
-    network = build(kernel="asymmetric", blocks=2, width=24)
-    assert any(isinstance(part, AsymmetricConv) for part in network.modules())
+    network = build(blocks=2, width=24)
     prepare_qat(network).train()
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
     for step in range(3):
@@ -210,8 +210,7 @@ def test_finished_weights_are_those_that_the_file_holds(tmp_path: Path) -> None:
         optimizer.step()
     finish_qat(network)
     _, small = quantised(network, tmp_path)
-    folded = fold(copy.deepcopy(network))
-    convs = [part for part in folded.modules() if isinstance(part, nn.Conv2d)]
+    convs = [part for part in network.modules() if isinstance(part, nn.Conv2d)]
     held = integer_weights(small)
     assert len(held) == len(convs)
     for conv, rounded in zip(convs, held, strict=True):

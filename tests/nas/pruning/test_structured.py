@@ -28,7 +28,8 @@ from nas.pruning.structured import Target, describe, prunable_groups, prune, rea
 from nas.training.checkpoint import save_weights
 from search_spaces import Genotype
 from search_spaces.blocks.attention import ATTENTIONS
-from search_spaces.blocks.convolutions import CONVOLUTIONS, fold
+from search_spaces.blocks.convolutions import CONVOLUTIONS
+from search_spaces.blocks.folding import deployed, fold, folds
 from search_spaces.blocks.distillation import DISTILLERS
 from search_spaces.blocks.sharing import SHARINGS
 from search_spaces.blocks.transformers import TRANSFORMERS
@@ -64,7 +65,12 @@ SMALL: dict[str, Genotype] = {
 
 @functools.cache
 def network_of(name: str, scale: int = 4) -> nn.Module:
-    """A network in evaluation mode whose weights and statistics are all far from zero."""
+    """A folded network in evaluation mode whose weights and statistics are all far from zero."""
+    return deployed(trained(name, scale))
+
+
+def trained(name: str, scale: int = 4) -> nn.Module:
+    """The same with the branches of its training."""
     torch.manual_seed(5)
     found = SMALL[name] if name in SMALL else genotype_of(name, PUBLISHED[name])
     network = found.build(scale).eval()
@@ -210,11 +216,20 @@ def test_blocks_that_share_weights_still_share_them() -> None:
     assert smaller(torch.rand(1, 3, 9, 11)).shape == (1, 3, 18, 22)
 
 
-def test_reparameterised_convolutions_fold_after_pruning_to_the_same_outputs() -> None:
-    pruned = prune(network_of("kernel asymmetric"), 4, Target(params=0.5)).double().eval()
-    x = torch.rand(1, 3, 12, 13, dtype=torch.float64)
-    expected = outputs(pruned, x)
-    assert torch.allclose(outputs(fold(pruned), x), expected, rtol=0, atol=1e-9)
+@pytest.mark.parametrize("name", ["kernel asymmetric", "block acdm"])
+def test_training_time_branches_are_folded_before_pruning_and_the_genotype_says_so(name: str) -> None:
+    network, target = trained(name), Target(params=0.5)
+    assert folds(network)
+    pruned, compressed = prune(network, 4, target), describe(network, SMALL[name], 4)
+    assert folds(network) and not folds(pruned) and not compressed.folded
+    x = torch.rand(1, 3, 12, 13)
+    assert torch.equal(outputs(pruned, x), outputs(prune(fold(copy.deepcopy(network)), 4, target), x))
+    for genotype in (SMALL[name], compressed):
+        smaller = describe(pruned, genotype, 4)
+        assert smaller.folded and smaller.to_dict()["folded"] is True
+        built = type(smaller).from_dict(json.loads(json.dumps(smaller.to_dict()))).build(4).eval()
+        built.load_state_dict(pruned.state_dict())
+        assert torch.equal(outputs(built, x), outputs(pruned, x))
 
 
 def test_attention_keeps_its_heads_and_its_own_scale() -> None:
