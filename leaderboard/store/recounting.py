@@ -196,8 +196,7 @@ def settle(
     for study_id in sorted(counted.keys() | touched):
         details = {"costs": len(counted.get(study_id, ())), "inside": inside.get(study_id, 0)}
         tell(session, "recounted", now, study_id=study_id, details=details)
-    names = dict(session.execute(select(StudyRow.id, StudyRow.name)).tuples().all()) if inside else {}
-    return {names[study_id]: count for study_id, count in inside.items() if count}
+    return {session.get_one(StudyRow, study_id).name: count for study_id, count in inside.items() if count}
 
 
 def excess_again(budget: object, cost: Mapping[str, int], before: Mapping[str, float]) -> dict[str, float]:

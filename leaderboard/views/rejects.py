@@ -23,7 +23,8 @@ LIMITS = COST_NAMES | {
 class RejectsInfo:
     """Why proposals were turned away: `limits` has the columns limit, count and median_over (a fraction).
 
-    A proposal over two limits counts for both. `rejected` and `proposed` count proposals of the search.
+    A proposal over two limits counts for both. `rejected` and `proposed` count proposals of the search;
+    rejected are those over budget by their present cost.
     `scales` are the factors of super-resolution at which they were counted.
     """
 
@@ -38,6 +39,7 @@ def rejects_info(frame: pd.DataFrame, show: Show) -> RejectsInfo:
     """How many proposals of the search were over each limit, and by how much."""
     rows = frame[(frame["study"] == show.study) & (frame["stage"] == "search") & (frame["rung"] == 0)]
     rejected = rows[rows["state"] == "rejected"]
+    rejected = rejected[[bool(excess) for excess in rejected["excess"]]]  # inside the budget since a recount
     over = [
         {"limit": limit, "over": fraction}
         for excess in rejected["excess"]

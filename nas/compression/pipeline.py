@@ -200,6 +200,8 @@ class Pipeline:
                 self._heartbeat.check()
                 stage = step.make(folder, network)
                 stage.save()
+            else:  # its file may be older than what a cost means
+                stage = replace(stage, cost=cost_of(stage.genotype, self.scale).to_dict())
             if stage.genotype.id not in recorded:
                 self._record(stage)
                 recorded.add(stage.genotype.id)

@@ -14,8 +14,8 @@ from nas.export.onnx import OnnxNetwork, write_onnx
 from nas.export.onnx_int8 import quantise_onnx
 from nas.training.qat import FakeActivation, FakeWeight, finish_qat, prepare_qat
 from search_spaces.blocks.convolutions import CONVOLUTIONS
-from search_spaces.blocks.folding import fold
 from search_spaces.blocks.distillation import DISTILLERS
+from search_spaces.blocks.folding import fold
 from search_spaces.blocks.tails import bicubic_skip
 from search_spaces.blocks.transformers import TRANSFORMERS
 from search_spaces.lightweight import Lightweight

@@ -29,8 +29,8 @@ from nas.training.checkpoint import save_weights
 from search_spaces import Genotype
 from search_spaces.blocks.attention import ATTENTIONS
 from search_spaces.blocks.convolutions import CONVOLUTIONS
-from search_spaces.blocks.folding import deployed, fold, folds
 from search_spaces.blocks.distillation import DISTILLERS
+from search_spaces.blocks.folding import deployed, fold, folds
 from search_spaces.blocks.sharing import SHARINGS
 from search_spaces.blocks.transformers import TRANSFORMERS
 from search_spaces.lightweight import Lightweight
