@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -128,10 +129,8 @@ def resumed(runs: Path, recipe: Recipe, until: Callable[[Event], bool] = lambda 
         if until(event):
             raise Interrupted("enough")
 
-    try:
+    with suppress(Interrupted):
         search(recipe, runs, listen=listen)
-    except Interrupted:
-        pass
     return events
 
 
