@@ -298,8 +298,8 @@ def test_the_command_says_what_changed(
     assert lines[0] == f"{WAITS}  -  x2  params 12.4K -> 8.94K  Multi-Adds 2.837G -> 2.04G"
     assert lines[4] == "4 counted again, 0 of them unchanged."
     assert lines[5] == (
-        "run 'before-folding': 1 rejected candidate is inside the budget now, and may be proposed and trained "
-        "when the search is resumed"
+        "run 'before-folding': 1 rejected candidate is inside the budget now, and may be proposed and "
+        "trained when the search is resumed"
     )
     again = nas("recount")
     assert again.stdout == "Every cost is that of the network as used: nothing to count again.\n"
