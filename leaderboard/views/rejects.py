@@ -39,7 +39,6 @@ def rejects_info(frame: pd.DataFrame, show: Show) -> RejectsInfo:
     """How many proposals of the search were over each limit, and by how much."""
     rows = frame[(frame["study"] == show.study) & (frame["stage"] == "search") & (frame["rung"] == 0)]
     rejected = rows[rows["state"] == "rejected"]
-    rejected = rejected[[bool(excess) for excess in rejected["excess"]]]  # inside the budget since a recount
     over = [
         {"limit": limit, "over": fraction}
         for excess in rejected["excess"]
@@ -55,7 +54,7 @@ def rejects_info(frame: pd.DataFrame, show: Show) -> RejectsInfo:
     )
     return RejectsInfo(
         limits=limits,
-        rejected=len(rejected),
+        rejected=sum(bool(excess) for excess in rejected["excess"]),
         proposed=len(rows),
         study=show.study,
         scales=tuple(sorted({int(scale) for scale in rows["scale"]})),
