@@ -26,6 +26,10 @@ class DamagedValueError(StoreError):
     """A value of the results database is not what its column holds, as in a damaged or forged file."""
 
 
+class OldCostsError(StoreError):
+    """Costs of networks as trained, which are not comparable with those of networks as used."""
+
+
 class LeaseLostError(StoreError):
     """A trial is not, or no longer, trained by whom says so: somebody else has it, or it is over."""
 

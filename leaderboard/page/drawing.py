@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 from dash import ClientsideFunction, Dash, Input, Output, State, ctx, html, no_update
 from dash.exceptions import PreventUpdate
 
-from leaderboard.errors import LeaderboardError
+from leaderboard.errors import LeaderboardError, OldCostsError
 from leaderboard.page.cached_store import (
     CachedStore,
     protocol_to_show,
@@ -135,9 +135,11 @@ def _names(store: CachedStore) -> list[str]:
     return [name for name in store.study_names() if can_be_offered(name)]
 
 
-def _only_said(message: str) -> list[Any]:
-    """An answer of `follow` that changes nothing but the message."""
-    options = dict.fromkeys(("study", "others", "protocol", "filters"), no_update)
+def _only_said(message: str, studies: list[str] | None = None) -> list[Any]:
+    """An answer of `follow` that changes nothing but the message, and the studies to choose from."""
+    options: dict[str, Any] = dict.fromkeys(("study", "others", "protocol", "filters"), no_update)
+    if studies is not None:
+        options["study"] = studies
     return [dict.fromkeys(FIELDS, no_update), options, no_update, message, no_update, no_update]
 
 
@@ -152,7 +154,10 @@ def _followed(store: CachedStore, query: Query, seen: Any, *, opened: bool) -> A
         message = f"There is no study {query.study!r} here; this is another one."
     study = query.study if query.study in known else names[-1]
     others = [name for name in query.others if name in known and name != study]
-    facts = store.facts(study)
+    try:
+        facts = store.facts(study)
+    except OldCostsError as error:
+        return _only_said(str(error), offered(names, [study]))  # of which another one can be opened
     before = seen or {}
     protocol = protocol_to_show(facts, query.protocol)
     stamp = {

@@ -72,7 +72,7 @@ def gather(store: Store, runs: Path | None, study: str, genotype: str, protocol:
         parts=store.parts(genotype, scale),
         images=store.images(study, protocol, genotype),
         runtimes=store.runtimes(genotype),
-        benchmarks=_benchmarks(store.benchmarks(), genotype),
+        benchmarks=_benchmarks(store.benchmarks(genotype), genotype),
         crops=tuple(crops),
     )
 

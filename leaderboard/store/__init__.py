@@ -25,6 +25,7 @@ from leaderboard.store.records import (
     Study,
     Trial,
 )
+from leaderboard.store.recounting import Recounting
 from leaderboard.store.remote_workers import JoinedWorkers
 from leaderboard.store.requests import Requests
 from leaderboard.store.runtimes import Runtimes
@@ -61,6 +62,7 @@ class Store(
     Frames,
     ContentsReader,
     Merging,
+    Recounting,
 ):
     """The results database at an SQLAlchemy `url`, created or brought up to date on opening.
 

@@ -44,6 +44,7 @@ from leaderboard.errors import (
     StoreError,
 )
 from leaderboard.store.column_types import StoredJson, UtcDateTime
+from leaderboard.store.cost_forms import recount_command
 from leaderboard.store.migration_copy import keep_copy, remove_copy
 from leaderboard.store.schema import SCHEMA_VERSION, TableBase
 from leaderboard.store.untrusted_sqlite import VALUE_BYTES, distrust
@@ -309,10 +310,11 @@ def _make_or_migrate(engine: Engine, path: Path | None, where: str, *, read_only
                 f"{SCHEMA_VERSION!r}); upgrade with: pip install -U paretosr"
             )
         if read_only:
-            state = "holds no results yet" if revision is None else f"has the older schema {revision!r}"
-            kind = StoreError if revision is None else OlderSchemaError
-            raise kind(
-                f"{where}: {state}, and reading cannot change it; open it for writing once (`nas search`)"
+            if revision is None:
+                raise StoreError(f"{where}: holds no results yet; run `nas search` first")
+            raise OlderSchemaError(
+                f"{where}: has the older schema {revision!r}, and reading cannot change it; "
+                f"bring it up to date with: {recount_command(where)}"
             )
         if revision is None:
             _create(connection)

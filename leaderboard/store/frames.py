@@ -10,6 +10,7 @@ from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
 from leaderboard.errors import StoreError, unknown_name
+from leaderboard.store.recounting import require_use
 from leaderboard.store.rows import NUMBER, STAGE_ORDER, STAMP, TEXT, WHOLE, find_study, framed, tell
 from leaderboard.store.schema import (
     COSTS,
@@ -39,7 +40,8 @@ class Frames(Database):
         With `columns`, only these are read, in this order: much faster where the long ones are not needed.
 
         Texts and dicts are objects, numbers float64 or int64, also when there is no row. Raises
-        `UnknownStudyError`, and `StoreError` for a column that is none.
+        `UnknownStudyError`, `StoreError` for a column that is none, and `OldCostsError` where costs are asked
+        for and one of them is that of a network as trained.
 
         | column | meaning |
         | --- | --- |
@@ -74,10 +76,13 @@ class Frames(Database):
                 raise StoreError(unknown_name("column", name, _FRAME))
 
         def work(session: Session) -> list[Any]:
-            query = _frame_query(wanted)
+            query, ids = _frame_query(wanted), None
             if study is not None:
                 names = [study] if isinstance(study, str) else study
-                query = query.where(StudyRow.id.in_([find_study(session, name).id for name in names]))
+                ids = [find_study(session, name).id for name in names]
+                query = query.where(StudyRow.id.in_(ids))
+            if not set(COSTS).isdisjoint(wanted):
+                require_use(session, self._where, ids)
             rows = session.connection().execute(query).all()  # plain rows, without the mapper's work
             if "folder" not in wanted:
                 return list(rows)
@@ -99,11 +104,14 @@ class Frames(Database):
         | psnr_db, train_seconds | of its evaluation: only in finished and repeated |
         | worker, device | who did it, and where |
         | details | dict: attempt, excess, reason, from (whose lease ran out), ... |
+
+        Raises `UnknownStudyError`, and `OldCostsError` where the study has costs of networks as trained.
         """
         import pandas as pd
 
         def work(session: Session) -> tuple[Sequence[Any], datetime | None]:
             study_id = find_study(session, study).id
+            require_use(session, self._where, [study_id])
             query = _event_query().where(EventRow.study_id == study_id, EventRow.id > after)
             rows = session.connection().execute(query).all()
             first = select(EventRow.at).where(EventRow.study_id == study_id).order_by(EventRow.id).limit(1)

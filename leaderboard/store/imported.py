@@ -17,6 +17,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from leaderboard.errors import StoreError
 from leaderboard.names import CHECKPOINT, DIGEST, ID, LINE, SHA256, SPACE_NAME, WORD, shortened
 from leaderboard.store.contents import Contents, Row
+from leaderboard.store.cost_forms import COST_FORMS
 from leaderboard.store.schema import ENGINES, EVENTS, FAILURES, PRECISIONS, STAGES, STATES
 from leaderboard.untrusted import UntrustedError, check_plain
 
@@ -116,6 +117,7 @@ class CostModel(_Row):
     conv_multi_adds: Count
     activations: Count
     parts: list[PartModel] | None
+    form: Annotated[str, _one_of(COST_FORMS)]
 
 
 class ProtocolModel(_Row):

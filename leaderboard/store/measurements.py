@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import ColumnElement, Select, select
 from sqlalchemy.orm import Session
 
-from leaderboard.errors import StoreError
+from leaderboard.errors import OldCostsError, StoreError
 from leaderboard.store.records import Measurement
+from leaderboard.store.recounting import has_old, old_network_costs
 from leaderboard.store.rows import (
     NUMBER,
     STAMP,
@@ -99,10 +100,13 @@ class Measurements(Database):
         | stage, plan | how the weights were trained, where their file is that of a recorded training |
         | device, created_at | where it was measured; when, aware, UTC |
 
-        A self-ensemble has `+` behind its name, and eight times the Multi-Adds of its genotype.
+        A self-ensemble has `+` behind its name, and eight times the Multi-Adds of its genotype. Raises
+        `OldCostsError` where one of these costs is that of a network as trained.
         """
 
         def work(session: Session) -> list[tuple[Any, ...]]:
+            if has_old(session) and (old := session.scalars(_old_networks(network)).all()):
+                raise OldCostsError(old_network_costs(self._where, old))
             trained = _trainings(session)
             rows = session.execute(_benchmark_query(network)).all()
             return [(*row[1:], *trained.get(row[0], (None, None))) for row in rows]
@@ -136,6 +140,19 @@ def _benchmark_query(network: str | None) -> Select[*tuple[Any, ...]]:
         .outerjoin(GenotypeRow, GenotypeRow.id == row.genotype_id)
         .outerjoin(cost, (cost.genotype_id == row.genotype_id) & (cost.scale == row.scale))
         .order_by(row.id)
+    )
+    return query if network is None else query.where(_named(network))
+
+
+def _old_networks(network: str | None) -> Select[str]:
+    """The measured networks whose cost is that of the network as trained."""
+    row, cost = MeasurementRow, CostRow
+    query = (
+        select(row.network)
+        .join(cost, (cost.genotype_id == row.genotype_id) & (cost.scale == row.scale))
+        .where(cost.form == "training")
+        .distinct()
+        .order_by(row.network)
     )
     return query if network is None else query.where(_named(network))
 

@@ -17,6 +17,7 @@ from leaderboard.errors import StoreError, StudyMismatchError
 from leaderboard.names import RUN_NAME
 from leaderboard.store.contents import Contents, Row
 from leaderboard.store.measurements import SAME_MEASUREMENT
+from leaderboard.store.recounting import CostKey, settle
 from leaderboard.store.rows import lock_study
 from leaderboard.store.schema import (
     COSTS,
@@ -33,7 +34,7 @@ from leaderboard.store.schema import (
     TrialRow,
 )
 from leaderboard.store.studies import recipe_changes
-from leaderboard.store.transactions import Database, insert
+from leaderboard.store.transactions import Database, insert, moment
 
 CHUNK = 5_000  # values in one statement: both databases take more
 _PROTOCOL = ("scale", "plan", "data_digest", "metric")
@@ -76,6 +77,14 @@ class _Count:
         )
 
 
+@dataclass
+class _MergedCosts:
+    """Networks whose costs here and there are of different forms, by whether the one here was replaced."""
+
+    replaced: set[CostKey] = field(default_factory=set)
+    kept: set[CostKey] = field(default_factory=set)
+
+
 class Merging(Database):
     """What the store takes from another one."""
 
@@ -95,14 +104,15 @@ class Merging(Database):
         same that have stage, network, seed, rung and moment of proposal in common;
         a new one keeps its number where that is free. Trials that wait or run are left out. Evaluations are
         the same by network, protocol and seed, measurements and runtimes by all that was set. Costs, names
-        and parts are filled in. Files of weights stay where they are. Raises `StoreError` where one id means
-        two networks or two protocols.
+        and parts are filled in. A cost of a network as used replaces one of the network as trained, here or
+        there, and rejected trials of the network are judged again. Files of weights stay where they are.
+        Raises `StoreError` where one id means two networks or two protocols.
         """
 
         def work(session: Session) -> Merged:
-            count = _Count()
+            count, costs = _Count(), _MergedCosts()
             for part in contents():
-                _merge_networks(session, part, count)
+                _merge_networks(session, part, count, costs)
                 _merge_protocols(session, part, count)
                 kept = _merge_evaluations(session, part, count)
                 if part.study is not None:
@@ -111,6 +121,8 @@ class Merging(Database):
                     _merge_events(session, study_id, part.events, ids, count)
                 _merge_measured(session, MeasurementRow, part.measurements, SAME_MEASUREMENT, count)
                 _merge_measured(session, RuntimeRow, part.runtimes, RUNTIME_SETTING, count)
+            if costs.replaced or costs.kept:
+                settle(session, changed=costs.replaced, kept=costs.kept, now=moment(session))
             return count.merged()
 
         return self._write(work)
@@ -169,7 +181,7 @@ def _here(session: Session, table: type[TableBase], column: Any, values: Iterabl
     return rows
 
 
-def _merge_networks(session: Session, part: Contents, count: _Count) -> None:
+def _merge_networks(session: Session, part: Contents, count: _Count, seen: _MergedCosts) -> None:
     there = part.genotypes
     known = {row.id: row for row in _here(session, GenotypeRow, GenotypeRow.id, there)}
     for id, row in known.items():
@@ -183,6 +195,9 @@ def _merge_networks(session: Session, part: Contents, count: _Count) -> None:
     _add(session, CostRow, (row for key, row in part.costs.items() if key not in costs))
     for key in costs.keys() & part.costs.keys():
         ours, theirs = costs[key], part.costs[key]
+        if ours.form != theirs["form"]:
+            _merge_forms(session, key, ours.form, theirs, seen)
+            continue
         odd = [name for name in COSTS if getattr(ours, name) != theirs[name]]
         if odd:
             said = ", ".join(f"{name} {getattr(ours, name):,} here, {theirs[name]:,} there" for name in odd)
@@ -190,6 +205,17 @@ def _merge_networks(session: Session, part: Contents, count: _Count) -> None:
         elif ours.parts is None and theirs["parts"] is not None:
             same = (CostRow.genotype_id == key[0], CostRow.scale == key[1])
             session.execute(update(CostRow).where(*same).values(parts=theirs["parts"]))
+
+
+def _merge_forms(session: Session, key: CostKey, ours: str, theirs: Row, seen: _MergedCosts) -> None:
+    """Of a cost of a network as trained and one of it as used, the latter stays."""
+    if ours == "use":
+        seen.kept.add(key)
+        return
+    new = {name: theirs[name] for name in (*COSTS, "parts", "form")}
+    same = (CostRow.genotype_id == key[0], CostRow.scale == key[1])
+    session.execute(update(CostRow).where(*same).values(new))
+    seen.replaced.add(key)
 
 
 def _merge_protocols(session: Session, part: Contents, count: _Count) -> None:

@@ -86,6 +86,33 @@ class NewTrial:
 
 
 @dataclass(frozen=True, kw_only=True)
+class OldCost:
+    """A cost that was counted on the network as trained; `name` is what a paper calls the network.
+
+    `has_parts`: whether the cost is stored by parts, too. `studies`: the names of those with such a trial.
+    """
+
+    genotype_id: str
+    space: str
+    choices: dict[str, Any]
+    name: str | None
+    scale: int
+    cost: dict[str, int]
+    has_parts: bool
+    studies: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CountedCost:
+    """The cost of a network as used, which replaces an `OldCost`; `parts` as in `NewTrial`."""
+
+    genotype_id: str
+    scale: int
+    cost: Mapping[str, int]
+    parts: Sequence[Mapping[str, Any]] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class NewEvaluation:
     """The result of a training on its way into the store; see `Store.record`.
 
@@ -217,7 +244,8 @@ class Trial:
     """One job, a candidate at one rung with one seed, and what became of it.
 
     `evaluation` is there when finished or repeated. `excess` maps a limit to the fraction by which the
-    network is over it; `measured` holds what was found besides its cost (latency_ms, memory in bytes).
+    network is over it; a rejected trial without any is inside the budget since its cost was counted again.
+    `measured` holds what was found besides its cost (latency_ms, memory in bytes).
     `protocol_id` is what it is to be trained under, None in rows of old databases. `attempt` counts the
     trainings that were begun. `owner` holds its lease until `lease_until` (running) or ended it; `worker` is
     who trained it. `failure` is the kind of a failure, `reason` its one line.

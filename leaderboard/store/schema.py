@@ -24,7 +24,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from leaderboard.store.column_types import StoredJson, UtcDateTime
 
-SCHEMA_VERSION = "0004"
+SCHEMA_VERSION = "0005"
 """The revision id of the newest migration: what a database written by this version carries."""
 
 STAGES = ("search", "seeds", "retrain")
@@ -32,7 +32,7 @@ STATES = ("waiting", "running", "finished", "rejected", "repeated", "failed")
 FAILURES = ("error", "diverged", "out_of_memory", "timed_out", "worker_lost", "given_up")
 EVENTS = (
     *("proposed", "rejected", "repeated", "started", "rung", "finished", "failed", "released", "taken_over"),
-    *("search_started", "search_ended", "joined", "left", "calibrated"),
+    *("search_started", "search_ended", "joined", "left", "calibrated", "recounted"),
 )
 COSTS = ("params", "multi_adds", "conv_multi_adds", "activations")
 PRECISIONS = ("fp32", "tf32", "bf16", "fp16", "int8")
@@ -91,9 +91,22 @@ class GenotypeRow(TableBase):
 
 
 class CostRow(TableBase):
-    """What a network costs at one scale; `parts` is the same by parts of the network, where that is known."""
+    """What a network costs at one scale; `parts` is the same by parts of the network, where that is known.
+
+    `form` says whether the network was counted as it is trained or as it is used (`cost_forms.py`). The
+    default is for programs of older versions, which do not know it.
+    """
 
     __tablename__ = "cost"
+    __table_args__ = (
+        CheckConstraint("form IN ('training', 'use')", name="form"),
+        Index(
+            "ix_cost_to_recount",
+            "genotype_id",
+            sqlite_where=text("form = 'training'"),
+            postgresql_where=text("form = 'training'"),
+        ),
+    )
 
     genotype_id: Mapped[str] = mapped_column(ForeignKey("genotype.id"), primary_key=True)
     scale: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
@@ -102,6 +115,7 @@ class CostRow(TableBase):
     conv_multi_adds: Mapped[int] = mapped_column(BigInteger)
     activations: Mapped[int] = mapped_column(BigInteger)
     parts: Mapped[list[Any] | None] = mapped_column(StoredJson(list, optional=True))
+    form: Mapped[str] = mapped_column(server_default="training")
 
 
 class ProtocolRow(TableBase):

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
+from leaderboard.errors import OldCostsError
+from leaderboard.store.recounting import old_network_costs
 from leaderboard.store.rows import NUMBER, STAGE_ORDER, TEXT, WHOLE, find_study, framed
 from leaderboard.store.schema import COSTS, CostRow, EvaluationRow, TrialRow
 from leaderboard.store.transactions import Database
@@ -71,9 +73,15 @@ class Trainings(Database):
         | part | its name |
         | copies, uses | sets of weights; times the network runs it |
         | params, multi_adds, conv_multi_adds, activations | of all copies and uses together |
+
+        Raises `OldCostsError` where they are parts of the network as trained.
         """
-        query = select(CostRow.parts).where(CostRow.genotype_id == genotype, CostRow.scale == scale)
-        kept = self._read(lambda session: session.scalar(query)) or []
+        query = select(CostRow.parts, CostRow.form)
+        query = query.where(CostRow.genotype_id == genotype, CostRow.scale == scale)
+        row = self._read(lambda session: session.execute(query).one_or_none())
+        if row is not None and row.form == "training":
+            raise OldCostsError(old_network_costs(self._where, [genotype]))
+        kept = (None if row is None else row.parts) or []
         return framed([[part[name] for name in _PARTS] for part in kept], _PARTS)
 
 

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from leaderboard.errors import LeaseLostError, StoreError, unknown_name
 from leaderboard.store.records import Evaluation, NewEvaluation, NewTrial, Stage, State, Trial
+from leaderboard.store.recounting import require_use, settle
 from leaderboard.store.rows import (
     fields,
     keep_genotype,
@@ -165,12 +166,18 @@ class Trials(Database):
         """The trials of a study, by stage (search, seeds, retrain) and number.
 
         Without `curves`, each evaluation's `curve` and `per_image` are left empty: for a long study that
-        is most of what is to be read.
+        is most of what is to be read. Raises `OldCostsError` where the study has costs of networks as
+        trained.
         """
         query = whole_trials(curves=curves).where(TrialRow.study_id == study_id)
         if stage is not None:
             query = query.where(TrialRow.stage == stage)
-        return self._read(lambda session: [trial_of(row) for row in session.execute(query)])
+
+        def work(session: Session) -> list[Trial]:
+            require_use(session, self._where, [study_id])
+            return [trial_of(row) for row in session.execute(query)]
+
+        return self._read(work)
 
     def find_genotype(self, prefix: str) -> list[tuple[str, str, dict[str, Any]]]:
         """`(id, space, choices)` of the genotype with that id, or of all whose id begins with `prefix`."""
@@ -303,10 +310,14 @@ def _keep_cost(
     cost: Mapping[str, int],
     parts: list[dict[str, Any]] | None,
 ) -> None:
-    """The newest counting wins, without an older one's parts; what has not changed is not written again."""
-    new: dict[str, Any] = {key: int(cost[key]) for key in COSTS}
+    """The newest counting wins, without an older one's parts; what has not changed is not written again.
+
+    Where it replaces a cost of the network as trained, the rejected trials of the network are judged again.
+    """
+    new: dict[str, Any] = {**{key: int(cost[key]) for key in COSTS}, "form": "use"}
     row = session.get(CostRow, (genotype_id, scale))
     same = row is not None and all(getattr(row, key) == value for key, value in new.items())
+    was_old = row is not None and row.form == "training"
     if row is not None and same and (parts is None or row.parts == parts):
         return
     if parts is not None or not same:
@@ -315,6 +326,8 @@ def _keep_cost(
     session.execute(made.on_conflict_do_update(index_elements=["genotype_id", "scale"], set_=new))
     if row is not None:
         session.expire(row)
+    if was_old:
+        settle(session, changed=[(genotype_id, scale)], now=moment(session))
 
 
 def _locked(session: Session, trial_id: int) -> TrialRow:

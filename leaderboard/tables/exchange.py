@@ -22,7 +22,7 @@ from leaderboard.store.database import copy_database, sqlite_url
 from leaderboard.store.imported import checked_contents
 from leaderboard.store.merging import Merged
 from leaderboard.tables.reading import Reader, read_csv, read_jsonl, read_parquet, rows_of
-from leaderboard.tables.trials import COLUMNS, STAMPS, contents_of, trials_frame
+from leaderboard.tables.trials import REQUIRED_COLUMNS, STAMPS, contents_of, trials_frame
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -115,7 +115,7 @@ def _opened(source: str) -> Iterator[tuple[list[str], Callable[[], Iterator[Cont
     path = Path(source)
     format = path.suffix.lstrip(".")
     if format in FORMATS and "://" not in source:
-        found = contents_of(rows_of(path, COLUMNS, FORMATS[format][1]), source)
+        found = contents_of(rows_of(path, REQUIRED_COLUMNS, FORMATS[format][1]), source)
         yield [str((one.study or {})["name"]) for one in found], lambda: iter(found)
         return
     with tempfile.TemporaryDirectory(prefix="paretosr-") as folder:

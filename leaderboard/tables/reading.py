@@ -21,6 +21,10 @@ MOST_COLUMNS = 1000
 
 Values = dict[str, Any]
 Reader = Callable[[Path, Sequence[str]], Iterator[Values]]
+"""From a file and the columns that it must have, its rows: with these columns at least."""
+
+OPTIONAL = ("cost_form",)
+"""Columns that files of older versions lack, and that are read where they are there."""
 
 
 def read_csv(path: Path, columns: Sequence[str]) -> Iterator[Values]:
@@ -65,9 +69,10 @@ def read_parquet(path: Path, columns: Sequence[str]) -> Iterator[Values]:
     """The rows of a Parquet file."""
     frame, _ = read_parquet_frame(path)
     _require(columns, list(frame.columns))
-    found = [frame[name].tolist() for name in columns]
+    names = [*columns, *(name for name in OPTIONAL if name in frame.columns)]
+    found = [frame[name].tolist() for name in names]
     for row in zip(*found, strict=True):
-        yield dict(zip(columns, row, strict=True))
+        yield dict(zip(names, row, strict=True))
 
 
 def read_parquet_frame(path: Path) -> tuple[pd.DataFrame, dict[bytes, bytes]]:

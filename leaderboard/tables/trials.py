@@ -17,7 +17,9 @@ from leaderboard.errors import LeaderboardError, unknown_name
 from leaderboard.names import shortened
 from leaderboard.store import Store
 from leaderboard.store.contents import Contents, Row
+from leaderboard.store.cost_forms import COST_FORMS, form_of_unmarked
 from leaderboard.store.schema import COSTS, FAILURES, STAGES, STATES
+from leaderboard.tables.reading import OPTIONAL
 from leaderboard.untrusted import UntrustedError, parse_json
 
 if TYPE_CHECKING:
@@ -27,7 +29,7 @@ WHOLE = ("number", "seed", "rung", "attempt", "scale", *COSTS)
 NUMBERS = ("bicubic_psnr_db", "bicubic_ssim", "psnr_db", "ssim", "train_seconds")
 NESTED = ("excess", "measured", "choices", "recipe", "plan_settings", "parts", "curve", "per_image")
 STAMPS = ("created_at", "finished_at", "evaluated_at", "study_created_at")
-WORDS = {"stage": STAGES, "state": STATES, "failure": FAILURES}
+WORDS = {"stage": STAGES, "state": STATES, "failure": FAILURES, "cost_form": COST_FORMS}
 _OF_STUDY = ("recipe", "space_digest", "study_code_version", "study_created_at")
 _OF_PROTOCOL = ("plan", "plan_settings", "data", "data_digest", "metric", "bicubic_psnr_db", "bicubic_ssim")
 _OF_TRIAL = (
@@ -42,7 +44,9 @@ _OF_NETWORK = ("genotype", "name", "space", "choices")
 COLUMNS = (
     *("study", *_OF_TRIAL, *_OF_NETWORK[1:], *COSTS, "parts", *_OF_PROTOCOL, *_OF_RESULT, "evaluated_at"),
     *_OF_STUDY,
+    "cost_form",
 )
+REQUIRED_COLUMNS = tuple(name for name in COLUMNS if name not in OPTIONAL)
 _REQUIRED = (
     "study",
     "stage",
@@ -57,8 +61,13 @@ _REQUIRED = (
 
 
 def trials_frame(store: Store, studies: Sequence[str]) -> pd.DataFrame:
-    """One row a trial of the studies, with `COLUMNS`; dicts and lists as JSON texts, moments in UTC."""
+    """One row a trial of the studies, with `COLUMNS`; dicts and lists as JSON texts, moments in UTC.
+
+    Raises `OldCostsError` where one of them has costs of networks as trained.
+    """
     import pandas as pd
+
+    store.require_recounted(studies)
 
     rows = [row for study in studies for row in _rows(store.contents(study, events=False))]
     columns = (
@@ -83,7 +92,7 @@ def _rows(contents: Contents) -> Iterator[Row]:
         protocol = contents.protocols.get(result["protocol_id"] if result else trial["protocol_id"], {})
         row = {name: trial.get(name) for name in _OF_TRIAL}
         row |= {name: (result or {}).get(name) for name in _OF_RESULT}
-        row |= {name: cost[name] for name in (*COSTS, "parts")}
+        row |= {name: cost[name] for name in (*COSTS, "parts")} | {"cost_form": cost["form"]}
         row |= {name: protocol.get(name) for name in ("data", "data_digest", "metric")}
         row |= {name: protocol.get(name) for name in ("bicubic_psnr_db", "bicubic_ssim")}
         row |= {
@@ -107,7 +116,8 @@ def contents_of(rows: Iterable[Mapping[str, Any]], where: str) -> list[Contents]
     found: dict[str, Contents] = {}
     for number, values in enumerate(rows, start=1):
         place = f"{where}, row {number}"
-        _take_in(found, {name: _value(name, values[name], place) for name in COLUMNS}, place)
+        known = {**dict.fromkeys(OPTIONAL), **values}
+        _take_in(found, {name: _value(name, known[name], place) for name in COLUMNS}, place)
     return list(found.values())
 
 
@@ -189,6 +199,7 @@ def _take_in(found: dict[str, Contents], row: Row, where: str) -> None:
     cost = {
         **{"genotype_id": genotype, "scale": row["scale"], "parts": row["parts"]},
         **{name: row[name] for name in COSTS},
+        "form": row["cost_form"] or _unmarked(row),
     }
     _keep(contents.costs, (genotype, row["scale"]), cost, f"{where}: the cost of network {genotype!r}")
     if protocol is None:
@@ -205,6 +216,11 @@ def _take_in(found: dict[str, Contents], row: Row, where: str) -> None:
     else:
         _require_none(row, (*_OF_RESULT, "evaluated_at"), f"{where}: the trial is {row['state']}")
     contents.trials.append(trial)
+
+
+def _unmarked(row: Row) -> str:
+    choices = row["choices"]
+    return form_of_unmarked(row["space"], choices if isinstance(choices, dict) else {})
 
 
 def _keep(rows: dict[Any, Row], key: Any, row: Row, what: str) -> None:

@@ -23,7 +23,8 @@ LIMITS = COST_NAMES | {
 class RejectsInfo:
     """Why proposals were turned away: `limits` has the columns limit, count and median_over (a fraction).
 
-    A proposal over two limits counts for both. `rejected` and `proposed` count proposals of the search.
+    A proposal over two limits counts for both. `rejected` and `proposed` count proposals of the search;
+    rejected are those over budget by their present cost.
     `scales` are the factors of super-resolution at which they were counted.
     """
 
@@ -53,7 +54,7 @@ def rejects_info(frame: pd.DataFrame, show: Show) -> RejectsInfo:
     )
     return RejectsInfo(
         limits=limits,
-        rejected=len(rejected),
+        rejected=sum(bool(excess) for excess in rejected["excess"]),
         proposed=len(rows),
         study=show.study,
         scales=tuple(sorted({int(scale) for scale in rows["scale"]})),

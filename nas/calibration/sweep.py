@@ -69,6 +69,7 @@ class SweepSession:
         listen: Listener = lambda event: None,
     ) -> None:
         self.recipe, self.store, self.listen = recipe, store, listen
+        store.require_recounted(recipe.name)
         self.fidelities, self.space = list(fidelities), space_of_run(store, recipe)
         first = self.fidelities[0]
         made, self.dataset = make_protocols(recipe, first.name, [first.plan])

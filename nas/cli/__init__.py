@@ -31,6 +31,7 @@ from nas.cli.export_study import export_study
 from nas.cli.front import front
 from nas.cli.measure import measure
 from nas.cli.model_options import with_options
+from nas.cli.recount import recount
 from nas.cli.rerun import rerun
 from nas.cli.retrain import retrain
 from nas.cli.search import search
@@ -45,7 +46,7 @@ FUNCTIONS: tuple[Callable[..., None], ...] = (
     calibrate,
     *(compress, measure, export, upscale),
     *(tabulate, simulate, compare_samplers),
-    *(export_study, export_results, import_results),
+    *(export_study, export_results, import_results, recount),
 )
 
 SETTINGS: dict[str, Any] = {

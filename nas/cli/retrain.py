@@ -56,6 +56,7 @@ def retrain(
                 follow(lambda progress: stop.check())
                 return
             with open_store(runs, db) as store, RetrainDisplay(store, runs, stop) as display:
+                store.require_recounted(name)  # before a request is taken
                 display.validate_every, display.events = options.validate_every, options.tensorboard
                 if options.evaluate:
                     display.find_sets(data_dir)

@@ -99,6 +99,7 @@ class Pipeline:
         self.name, self.compression, self.source, self.teacher = name, compression, source, teacher
         self.store, self.runs, self.device, self.benchmarks = store, runs, device, benchmarks
         self.scale, self.folder, self.features = source.network.scale, runs / name, features
+        store.require_recounted(name)
         self._check()
         plan = compression.plan
         self.dataset = load_data(compression.data, self.scale, plan.lr_patch)
@@ -199,6 +200,8 @@ class Pipeline:
                 self._heartbeat.check()
                 stage = step.make(folder, network)
                 stage.save()
+            else:  # its file may be older than what a cost means
+                stage = replace(stage, cost=cost_of(stage.genotype, self.scale).to_dict())
             if stage.genotype.id not in recorded:
                 self._record(stage)
                 recorded.add(stage.genotype.id)

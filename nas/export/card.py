@@ -68,20 +68,25 @@ def make_card(
 
 
 def _results(store: Store, network: Network) -> list[dict[str, Any]]:
-    frame = store.benchmarks()
-    mine = frame[(frame["weights"] == network.weights) & (frame["scale"] == network.scale)]
     columns = ("benchmark", "metric", "psnr_db", "ssim", "low_resolution", "data_digest")
     return [
-        {name: None if row[name] != row[name] else row[name] for name in columns}  # NaN is no JSON
-        for row in mine.to_dict("records")
+        {name: getattr(measurement, name) for name in columns}
+        for measurement in store.measurements()
+        if (measurement.weights, measurement.scale) == (network.weights, network.scale)
     ]
+
+
+_OF_TRAINING = (
+    *("study", "stage", "seed", "protocol", "psnr_db", "device", "code_version", "torch_version"),
+    "checkpoint_sha256",
+)
 
 
 def _training(store: Store, network: Network) -> dict[str, Any] | None:
     """The recorded training that wrote the file of these weights."""
     if network.file_sha256 is None:
         return None
-    frame = store.frame()
+    frame = store.frame(columns=_OF_TRAINING)
     mine = frame[frame["checkpoint_sha256"] == network.file_sha256]
     if mine.empty:
         return None

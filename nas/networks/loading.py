@@ -163,7 +163,7 @@ def _best_known(
     if open_store is None or not word:
         return None
     with open_store() as store:
-        frame = store.frame()
+        frame = store.frame(columns=["study", "stage", "genotype", "scale", "psnr_db", "checkpoint"])
     mine = frame[frame["study"] == word]
     if mine.empty:
         ids = frame[frame["genotype"].astype(str).str.startswith(word)]

@@ -74,6 +74,7 @@ class RetrainingSession:
                 f"executor = {recipe.executor!r}: the processes of torchrun train one network together; "
                 "allowed is inline"
             )
+        store.require_recounted(recipe.name)
         self.recipe, self.store, self.device, self.listen = recipe, store, device, listen
         self._after, self._validate_every, self._events = after, validate_every, events
         self.plan: Plan = recipe.plan("retrain")

@@ -180,7 +180,7 @@ class DatabaseRecorder:
             excess=request.excess if isinstance(request, Reject) else None,
             measured=request.measured,
             name=request.name or published_name(request.genotype),
-            parts=None if state == "rejected" else _parts(request.genotype, self.protocols[0].scale),
+            parts=None if state == "rejected" else parts_of(request.genotype, self.protocols[0].scale),
             evaluation_id=None if known is None else known.id,
         )
         if state == "running":
@@ -239,7 +239,7 @@ class DatabaseRecorder:
         return self.ownership == "lead" and self._claims
 
 
-def _parts(genotype: Genotype, scale: int) -> list[dict[str, Any]] | None:
+def parts_of(genotype: Genotype, scale: int) -> list[dict[str, Any]] | None:
     """What each part of a network costs, as the database keeps it; None where its space names none."""
     parts = [
         {"part": name, "copies": part.copies, "uses": part.uses, **cost.to_dict()}

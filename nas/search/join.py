@@ -70,6 +70,7 @@ class JoinedSearch:
         the data or the training here differ from the search's.
         """
         study = self.study = self.store.study(self.recipe.name)
+        self.store.require_recounted(study.name)
         if not self.store.is_led(study.id):
             raise RunError(
                 f"run {self.recipe.name!r} is not being searched by anybody, so there is nothing to join; "

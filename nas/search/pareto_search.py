@@ -92,7 +92,10 @@ class ParetoSearch:
     # What happened
 
     def restore(self, past: Sequence[Observation], pending: Sequence[Train]) -> None:
-        """Rebuild sampler and progress from the recorded trials."""
+        """Rebuild sampler and progress from the recorded trials.
+
+        Obsolete rejections count for nothing: their networks may be proposed again, and are trained then.
+        """
         searched = sum(each.request.stage == "search" for each in past)
         searched += sum(each.stage == "search" for each in pending)
         self._proposer = self._make_proposer(searched)
@@ -101,7 +104,7 @@ class ParetoSearch:
                 self._proposer.tell(observation)
             for observation in past:
                 self._remember(observation.request)
-                if observation.request.stage == "search":
+                if observation.request.stage == "search" and not observation.is_obsolete:
                     self.progress.count(observation)
                     self._proposer.tell(observation)
         for request in pending:

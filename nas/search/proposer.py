@@ -179,8 +179,8 @@ def export(recipe: Recipe, trials: Sequence[Trial], storage: str) -> int:
     """Write ``trials`` as a study called ``recipe.name`` into ``storage``; gives back how many.
 
     ``storage`` is an address (``sqlite:///study.db``) or a file for Optuna's journal. Where there are rungs,
-    the longest training of each candidate counts. Raises RunError where the study exists or the storage
-    cannot be written.
+    the longest training of each candidate counts; obsolete rejections are left out. Raises RunError where the
+    study exists or the storage cannot be written.
     """
     space, budget, objectives = recipe.search_space(), recipe.limits(), recipe.objectives
     latest: dict[tuple[str, str], Trial] = {}
@@ -193,6 +193,8 @@ def export(recipe: Recipe, trials: Sequence[Trial], storage: str) -> int:
     for trial in sorted(latest.values(), key=lambda each: each.id):
         genotype = space.genotype.from_dict(trial.choices)
         observation = observation_of(trial, request_of(trial, genotype))
+        if observation.is_obsolete:
+            continue
         frozen.append(
             frozen_trial(
                 space,

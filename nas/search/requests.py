@@ -51,7 +51,11 @@ class Train:
 
 @dataclass(frozen=True, kw_only=True)
 class Reject(Train):
-    """A network over budget: recorded, never trained. ``excess``: limit -> fraction above it."""
+    """A network over budget: recorded, never trained. ``excess``: limit -> fraction above it.
+
+    An empty ``excess`` is that of a recorded network which is inside the budget since its cost was counted
+    again, as :attr:`Observation.is_obsolete` says.
+    """
 
     excess: Mapping[str, float]
 
@@ -96,6 +100,11 @@ class Observation:
     def excess(self) -> Mapping[str, float]:
         """Limit -> fraction above it; empty for a network inside the budget."""
         return self.request.excess if isinstance(self.request, Reject) else {}
+
+    @property
+    def is_obsolete(self) -> bool:
+        """Whether the network was rejected by a cost that no longer counts, and is inside the budget."""
+        return self.state == "rejected" and not self.excess
 
 
 class Scheduler(Protocol):

@@ -43,12 +43,15 @@ class SearchSession:
         device: Device, or devices separated by commas.
         listen: Receives events; may raise Interrupted.
 
+    Raises OldCostsError where the run, or the one it is initialised from, has costs of networks as trained.
+
     Attributes:
         progress: Results and counts so far; may be read at any time.
     """
 
     def __init__(self, recipe: Recipe, store: Store, runs: Path, device: str, listen: Listener) -> None:
         self.recipe, self.store, self.listen = recipe, store, listen
+        store.require_recounted([name for name in (recipe.name, recipe.warm_start) if name is not None])
         self.space, self.budget = space_of_run(store, recipe), recipe.limits()
         self.setup = TrainingSetup.of_search(recipe, runs, device)
         self.plans, self.protocols = self.setup.plans, self.setup.protocols

@@ -159,6 +159,7 @@ class Tabulation:
             ],
             "goes_on": all(later.continues(before) for before, later in pairwise(fidelities)),
             "budget": self.recipe.limits().limits(),
+            "cost_form": "use",
             "sample": self.sampling.words(),
             "wanted": self.sampling.architectures,
             "licence": self.licence,

@@ -27,6 +27,7 @@ from nas.simulation.validate_table import (
     checked_frame,
     genotypes_of,
     line_of,
+    recounted,
     space_of_card,
 )
 from search_spaces import Genotype, Space
@@ -65,11 +66,19 @@ class Table:
 def make_table(
     card: Mapping[str, Any], rows: Iterable[Mapping[str, Any]] | pd.DataFrame, *, where: str = "table"
 ) -> Table:
-    """A checked table from rows; Raises TableError that begins with ``where``."""
+    """A checked table from rows; Raises TableError that begins with ``where``.
+
+    Costs of a card without ``cost_form`` are of networks as trained; they are replaced by those of the
+    networks as used, and the card says so.
+    """
     frame = rows if isinstance(rows, pd.DataFrame) else pd.DataFrame(list(rows))
     known = checked_card(dict(card), where)
     frame = checked_frame(frame, known, where)
-    return Table(card=known, frame=frame, genotypes=genotypes_of(frame, known, where))
+    genotypes = genotypes_of(frame, known, where)
+    if known.get("cost_form") != "use":
+        frame = recounted(frame, genotypes, known["scale"], where)
+        known["cost_form"] = "use"
+    return Table(card=known, frame=frame, genotypes=genotypes)
 
 
 def read_table(path: Path) -> Table:
@@ -159,6 +168,7 @@ def card_markdown(table: Table) -> str:
         f"| space | `{card['space']}`, digest {card['space_digest']}"
         + (f", only {json.dumps(card['only'])} |" if card["only"] else " |"),
         f"| budget | {json.dumps(card['budget'])} |",
+        "| costs | of the networks as used, with the branches folded that only training has |",
         f"| sample | {card['sample']} |",
         f"| data | {card['data']}, digest {card['data_digest']} |",
         f"| metric | {card['metric']} on what is held out; bicubic {card['bicubic_psnr_db']:.3f} dB |",

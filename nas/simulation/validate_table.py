@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from leaderboard.names import shortened
+from leaderboard.store.cost_forms import COST_FORMS, form_of_unmarked
 from leaderboard.untrusted import UntrustedError, parse_json
+from nas.cost.counting import cost_of
 from nas.errors import NasError
 from search_spaces import Genotype, Space, SpaceError, UntrustedSpaceError, load_space
 
@@ -55,6 +58,8 @@ def checked_card(card: Any, where: str) -> dict[str, Any]:
             raise TableError(f"{where}: its data card has {name} = {shortened(repr(card.get(name)))}")
     if card["version"] != VERSION:
         raise TableError(f"{where}: is of version {card['version']}; this program reads {VERSION}")
+    if card.get("cost_form") not in (None, *COST_FORMS):
+        raise TableError(f"{where}: its data card has cost_form = {shortened(repr(card['cost_form']))}")
     if card["scale"] not in (2, 3, 4) or not math.isfinite(card["bicubic_psnr_db"]):
         raise TableError(f"{where}: its data card has scale {card['scale']}")
     steps = []
@@ -151,6 +156,24 @@ def genotypes_of(frame: pd.DataFrame, card: dict[str, Any], where: str) -> dict[
             raise TableError(f"{where}: genotype {name!r:.60} has the choices of {genotype.id}")
         genotypes[name] = genotype
     return genotypes
+
+
+def recounted(frame: pd.DataFrame, genotypes: Mapping[str, Genotype], scale: int, where: str) -> pd.DataFrame:
+    """The rows with costs of the networks as used; those that cost the same as trained are not counted.
+
+    Raises TableError for a network that cannot be counted.
+    """
+    known = frame.drop_duplicates("genotype_id").set_index("genotype_id")[list(COSTS)].copy()
+    for name, genotype in genotypes.items():
+        if form_of_unmarked(genotype.space, genotype.to_dict()) == "use":
+            continue
+        try:
+            cost = cost_of(genotype, scale)
+        except Exception as error:  # a space may be anybody's code
+            raise TableError(f"{where}: genotype {name!r:.60} cannot be counted: {line_of(error)}") from None
+        known.loc[name] = [getattr(cost, column) for column in COSTS]
+    costs = known.loc[frame["genotype_id"]].reset_index(drop=True)
+    return frame.assign(**{column: costs[column] for column in COSTS})
 
 
 def space_of_card(card: dict[str, Any], where: str) -> Space:

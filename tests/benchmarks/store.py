@@ -89,7 +89,7 @@ def put_in(store: Store, study_id: int, first: int, last: int) -> None:
             [{"id": f"b{n:07}", "space": "lightweight", "choices": CHOICES} for n in numbers],
         )
         connection.execute(
-            insert(CostRow), [{"genotype_id": f"b{n:07}", "scale": 4, **COST} for n in numbers]
+            insert(CostRow), [{"genotype_id": f"b{n:07}", "scale": 4, "form": "use", **COST} for n in numbers]
         )
         evaluations = connection.scalars(
             insert(EvaluationRow).returning(EvaluationRow.id, sort_by_parameter_order=True),

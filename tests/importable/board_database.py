@@ -131,7 +131,7 @@ def _put_networks(connection: Connection, numbers: list[int]) -> None:
     for number in numbers:
         choices, cost, _ = _network(number)
         genotypes.append({"id": genotype_id(number), "space": "lightweight", "choices": choices})
-        costs.append({"genotype_id": genotype_id(number), "scale": 4, **cost})
+        costs.append({"genotype_id": genotype_id(number), "scale": 4, "form": "use", **cost})
     connection.execute(insert(GenotypeRow), genotypes)
     connection.execute(insert(CostRow), costs)
 

@@ -11,6 +11,7 @@ import pytest
 from leaderboard.names import RUN_NAME
 from leaderboard.sources import SOURCES
 from leaderboard.store import schema
+from leaderboard.store.cost_forms import COST_FORMS
 from leaderboard.views import VIEWS
 from nas.calibration.sweep import SWEEP
 from nas.executors import EXECUTORS
@@ -42,8 +43,9 @@ def test_the_words_of_the_database() -> None:
     assert schema.ENGINES == ("eager", "compiled", "onnxruntime")
     assert set(schema.EVENTS) == {
         *("proposed", "rejected", "repeated", "started", "rung", "finished", "failed", "released"),
-        *("taken_over", "search_started", "search_ended", "joined", "left", "calibrated"),
+        *("taken_over", "search_started", "search_ended", "joined", "left", "calibrated", "recounted"),
     }
+    assert COST_FORMS == ("training", "use")
 
 
 def test_the_tables_of_the_database() -> None:

@@ -346,6 +346,28 @@ def test_browsers_that_open_the_page_at_once_are_answered_by_one_reading(
     assert len({json.dumps(page.values["figure.figure"], sort_keys=True) for page in pages}) == 1
 
 
+def test_a_run_with_costs_of_networks_as_trained_is_a_notice_and_another_one_opens(
+    tmp_path: Path, fill_store: Any
+) -> None:
+    path = tmp_path / "results.db"
+    with Store.at(path) as store:
+        fill_store(store, "used", trials=8)
+        fill_store(store, "old", trials=12)
+        with store._engine.begin() as connection:
+            connection.exec_driver_sql(
+                "UPDATE cost SET form = 'training' WHERE genotype_id NOT IN "
+                "(SELECT genotype_id FROM trial JOIN study ON study.id = study_id WHERE name = 'used')"
+            )
+    server = make_app(sqlite_url(path)).server
+    page = PageClient(server.test_client())
+    page.values["address.search"] = ""  # the newest run
+    assert page.update("stamp.data") == 200
+    assert str(page.values["message.children"]).endswith(f"count again with: nas recount --runs {tmp_path}")
+    assert set(page.values["study.options"]) == {"used", "old"}
+    assert "stamp.data" not in page.values
+    PageClient(server.test_client()).first_view("used")
+
+
 def test_the_page_asks_for_news_only_through_its_own_clock(filled: Path) -> None:
     """Nothing of Dash's ticks: its `Interval` asks again whether or not it was answered."""
     client = client_of(filled)

@@ -524,9 +524,11 @@ def test_rejects_are_counted_for_each_limit() -> None:
         trial(1, None, 50.0, excess={"params": 0.5}),
         trial(2, None, 50.0, excess={"params": 0.1, "multi_adds": 1.0}),
         trial(3, None, 50.0, excess={"params": 0.3}),
+        trial(4, None, 50.0, excess={"params": 0.3}),
     )
+    frame.at[4, "excess"] = {}  # inside the budget since its cost was counted again
     info = rejects_info(frame, SHOW)
-    assert (info.rejected, info.proposed) == (3, 4)
+    assert (info.rejected, info.proposed) == (3, 5)
     assert info.limits.to_dict("records") == [
         {"limit": "params", "count": 3, "median_over": pytest.approx(0.3)},
         {"limit": "multi_adds", "count": 1, "median_over": pytest.approx(1.0)},

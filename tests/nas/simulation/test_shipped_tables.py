@@ -17,6 +17,7 @@ from nas.simulation.replays import shipped_tables, source_of
 from nas.simulation.table import card_markdown, read_table
 from nas.simulation.tabular_objective import TabularObjective
 from nas.simulation.validate_table import COSTS
+from search_spaces.blocks.folding import folds
 
 Nas = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -48,8 +49,11 @@ def test_costs_and_space_are_still_those_of_today(name: str) -> None:
     """A space that changed what a genotype means would make the table lie."""
     table = read_table(TABLES[name])
     assert table.card["space_digest"] == table.space.digest
+    assert table.card["cost_form"] == "use"
     known = table.frame.drop_duplicates("genotype_id").set_index("genotype_id")
-    for identity in sorted(table.genotypes)[::25]:
+    folding = [id for id, network in table.genotypes.items() if folds(network.build(4))]
+    assert len(folding) > 5
+    for identity in {*sorted(table.genotypes)[::25], *folding}:
         cost = cost_of(table.genotypes[identity], table.card["scale"])
         assert {column: int(known.loc[identity, column]) for column in COSTS} == {
             column: getattr(cost, column) for column in COSTS

@@ -28,8 +28,9 @@ from nas.simulation.table import (
     write_table,
 )
 from nas.simulation.tabular_objective import TabularObjective
-from nas.simulation.validate_table import TableError
+from nas.simulation.validate_table import COSTS, TableError
 from search_spaces import Genotype, Space, trust_space
+from search_spaces.blocks.folding import folds
 from search_spaces.lightweight import Lightweight
 
 SURFACE = surface_of("landscape", 0)
@@ -43,6 +44,7 @@ def card(**changes: Any) -> dict[str, Any]:
         **{"scale": 4, "metric": "y_float", "data": "photos", "data_digest": "d", "bicubic_psnr_db": 27.0},
         **{"rungs": rungs, "goes_on": True, "budget": {"params": 100_000}, "sample": "drawn", "wanted": 40},
         **{"licence": "CC-BY-4.0", "machines": ["m"], "created": "2026-01-01", "code_version": "0"},
+        "cost_form": "use",
         **changes,
     }
 
@@ -153,6 +155,7 @@ def test_what_no_table_says_is_refused(change: Any, told: str, tmp_path: Path) -
 @pytest.mark.parametrize(
     ("on_card", "told"),
     [
+        ({"cost_form": "other"}, "cost_form = 'other'"),
         ({"version": 2}, "version 2"),
         ({"scale": 7}, "scale 7"),
         ({"rungs": []}, "growing"),
@@ -179,6 +182,25 @@ def test_a_space_of_ones_own_is_read_when_it_was_named(tmp_path: Path) -> None:
     trust_space("nowhere.at_all")
     with pytest.raises(TableError, match="cannot be imported"):
         read_table(tmp_path / "t.parquet")
+
+
+def test_a_table_without_the_mark_is_counted_again_where_networks_fold(tmp_path: Path) -> None:
+    """As tables were written before costs were those of networks as used."""
+    about = card()
+    del about["cost_form"]
+    stored = Cost(params=7, multi_adds=8, conv_multi_adds=8, activations=9)
+    old = make_table(card(), rows(30, cost=lambda one: stored))
+    table = make_table(about, old.frame.copy())
+    write_table(table, tmp_path / "t.parquet")
+    assert table.card["cost_form"] == read_table(tmp_path / "t.parquet").card["cost_form"] == "use"
+    folding = {name for name, one in table.genotypes.items() if folds(one.build(4))}
+    assert 0 < len(folding) < len(table.genotypes)
+    for row in table.frame.to_dict("records"):
+        one = table.genotypes[row["genotype_id"]]
+        expected = cost_of(one, 4) if one.id in folding else stored
+        assert {name: row[name] for name in COSTS} == expected.to_dict()
+    objective = TabularObjective(table)
+    assert all(objective.cost(table.genotypes[name]).params > 7 for name in folding)
 
 
 def test_other_parquet_files_and_missing_ones_are_told(tmp_path: Path) -> None:
