@@ -25,6 +25,7 @@ from nas.search.database_recorder import DatabaseRecorder
 from nas.search.feasibility import require_reachable
 from nas.search.loop import Loop
 from nas.search.pareto_search import Aims, ParetoSearch
+from nas.search.precision import with_precision
 from nas.search.progress import Event, Listener, SearchProgress
 from nas.search.proposer import Proposer
 from nas.search.requests import Observation, observation_of, request_of
@@ -37,17 +38,20 @@ class SearchSession:
     """One run of a recipe against a database; ``nas search`` is this, with a display.
 
     Args:
-        recipe: The search.
+        recipe: The search; a precision ``auto`` is resolved here.
         store: The results database.
         runs: The folder of all runs.
         device: Device, or devices separated by commas.
         listen: Receives events; may raise Interrupted.
 
     Attributes:
+        recipe: The search as it is stored.
         progress: Results and counts so far; may be read at any time.
     """
 
     def __init__(self, recipe: Recipe, store: Store, runs: Path, device: str, listen: Listener) -> None:
+        self._choices: list[str] = []
+        recipe = with_precision(recipe, store, device, self._choices.append)
         self.recipe, self.store, self.listen = recipe, store, listen
         self.space, self.budget = space_of_run(store, recipe), recipe.limits()
         self.setup = TrainingSetup.of_search(recipe, runs, device)
@@ -77,8 +81,8 @@ class SearchSession:
             self.store, self.study, self.protocols, self.setup.runs, "lead", owner=self.owner
         )
         self._recorder.begin()
-        for line in self.dataset.skipped:
-            self._note(f"skipped {line}")
+        for line in (*self._choices, *(f"skipped {name}" for name in self.dataset.skipped)):
+            self._note(line)
 
     def run(self) -> SearchProgress:
         """Search until the recipe's number of candidates have a result; call :meth:`prepare` first.
@@ -220,8 +224,9 @@ def search(
         recipe = make_recipe(dict(recipe), trust=True)
     folder = Path(runs)
     (folder / recipe.name).mkdir(parents=True, exist_ok=True)
-    (folder / recipe.name / "recipe.toml").write_text(recipe.to_toml(), encoding="utf-8")
     with Store(db or sqlite_url(folder / "results.db")) as store:
         session = SearchSession(recipe, store, folder, pick_devices(recipe.device), listen)
+        text = session.recipe.to_toml()
+        (folder / recipe.name / "recipe.toml").write_text(text, encoding="utf-8")
         session.prepare()
         return session.run()

@@ -3,9 +3,9 @@
     python tests/benchmarks/bf16_ranks.py --data folder:my_images --out bf16.jsonl
     python tests/benchmarks/bf16_ranks.py --out bf16.jsonl --table
 
-Each architecture is trained three times: fp32 with seed 0, bf16 with seed 0 and fp32 with seed 1. Every finished
-training is appended to --out, and the same command resumes an interrupted campaign. Architectures without all
-three trainings do not count in the table.
+Each architecture is trained three times: fp32 with seed 0, bf16 with seed 0 and fp32 with seed 1. Every
+finished training is appended to --out, and the same command resumes an interrupted campaign. Architectures
+without all three trainings do not count in the table.
 """
 
 from __future__ import annotations
