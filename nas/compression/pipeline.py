@@ -81,8 +81,9 @@ class Pipeline:
 
     ``runs`` is the folder of all runs, ``name`` that of this one and of its study, ``features`` the file of
     VGG19's weights for an adversarial stage. ``notes`` has a line where a precision was measured. Raises
-    RecipeError where source, teacher, features and plan do not fit, CheckpointError for a file of other weights, CompressError for a network that is compressed
-    already, and leaderboard's StudyMismatchError where a run of that name was of something else.
+    RecipeError where source, teacher, features and plan do not fit, CheckpointError for a file of other
+    weights, CompressError for a network that is compressed already, and leaderboard's StudyMismatchError
+    where a run of that name was of something else.
     """
 
     def __init__(
