@@ -1,7 +1,7 @@
 """The precision ``auto`` of a recipe's plans: fp32 or bf16, chosen once, when a run is created.
 
-A run keeps the word in its stored recipe, and thus in its protocols. Whatever resumes the run takes the
-stored word, so that its numbers stay comparable on other machines, too.
+A run keeps the word in its stored recipe, and thus in its protocols. Commands that resume the run take the
+stored word, so that its numbers stay comparable on every machine.
 """
 
 from __future__ import annotations

@@ -89,13 +89,16 @@ def test_a_device_without_bf16_trains_in_fp32(monkeypatch: pytest.MonkeyPatch) -
     assert (found.fp32, found.bf16, found.precision) == (pytest.approx(10), 0, "fp32")
 
 
-def test_a_real_measurement_leaves_threads_and_random_numbers_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+def test_a_real_measurement_leaves_threads_and_random_numbers_alone(
+    device: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(step_rates, "SECONDS", 0.1)
     monkeypatch.setattr(step_rates, "ROUND_SECONDS", 0.01)
     threads = torch.get_num_threads()
     torch.manual_seed(3)
     plan = named_plan("quick", batch=2, lr_patch=12, precision="auto", ema=0.9, adversarial="ragan")
-    assert measure_step_rates(TINY, 2, plan, "cpu", threads + 1).precision in ("fp32", "bf16")
+    assert measure_step_rates(TINY, 2, plan, device, threads + 1).precision in ("fp32", "bf16")
     drawn = torch.rand(1)
     torch.manual_seed(3)
     assert torch.equal(drawn, torch.rand(1))
