@@ -17,6 +17,7 @@ from nas.calibration.sweep import SweepSession, read_sweep
 from nas.calibration.zero_cost import look_at, zero_cost
 from nas.recipes.recipe import Recipe
 from nas.recipes.stored import space_of_run
+from nas.search.precision import with_precision
 from nas.search.progress import Event, Listener
 from nas.training import Plan
 from search_spaces import Genotype
@@ -37,6 +38,8 @@ def calibrate(
     The study is ``recipe.name``. ``begin`` is told of the sweep and the architectures before the first
     training. Raises what ``spread``, ``make_fidelities`` and ``SweepSession`` raise.
     """
+    choices: list[str] = []
+    recipe = with_precision(recipe, store, device, choices.append)
     fidelities = asked.fidelities(recipe)
     genotypes = spread(
         space_of_run(store, recipe),
@@ -48,6 +51,8 @@ def calibrate(
     sweep = SweepSession(recipe, fidelities, store, runs, device, listen)
     sweep.prepare()
     begin(sweep, genotypes)
+    for line in choices:
+        listen(Event(kind="note", text=line))
     sweep.run(genotypes)
     listen(Event(kind="note", text="Scoring the untrained networks"))
     scores = _scores(recipe, fidelities[0].plan, genotypes)

@@ -125,7 +125,7 @@ def compress(
                 benchmarks=benchmarks_to_measure(inputs.data_dir, inputs.sets),
                 features=inputs.features,
             )
-            display.begin(run, source.network.scale, pipeline.protocol.bicubic_psnr_db)
+            display.begin(run, source.network.scale, pipeline.protocol.bicubic_psnr_db, pipeline.notes)
             result = pipeline.run(display.report, display.finished)
         except Interrupted:
             display.close()
@@ -190,10 +190,10 @@ class _Display:
         self._name = ""
         self._reference: float | None = None
 
-    def begin(self, run: str, scale: int, bicubic_psnr_db: float) -> None:
+    def begin(self, run: str, scale: int, bicubic_psnr_db: float, notes: list[str]) -> None:
         """The head of the table."""
         if not self.quiet:
-            typer.echo(f"Run {run!r}, x{scale}: bicubic {bicubic_psnr_db:.3f} dB")
+            typer.echo("\n".join([f"Run {run!r}, x{scale}: bicubic {bicubic_psnr_db:.3f} dB", *notes]))
 
     def report(self, name: str, progress: Any) -> None:
         """Between two steps of a stage's training."""

@@ -115,6 +115,7 @@ def _run(recipe: Recipe, runs: Path, db: str | None) -> None:
         search = SearchSession(recipe, store, runs, device, display.listener(stop))
         display.search_progress = search.progress
         search.prepare()
+        recipe = search.recipe
         folder = runs / recipe.name
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "recipe.toml").write_text(recipe.to_toml(), encoding="utf-8")

@@ -37,6 +37,7 @@ from nas.compression.stages import (
 )
 from nas.core.device import cpu_threads, device_name
 from nas.core.files import sha256_of
+from nas.cost.budget import Budget
 from nas.cost.counting import cost_of
 from nas.cost.latency import measure_latency
 from nas.data import Patches, load_data
@@ -49,10 +50,11 @@ from nas.pruning.structured import Target, describe, prune
 from nas.recipes.protocol import protocol_of
 from nas.search.database_recorder import DatabaseRecorder
 from nas.search.heartbeat import Heartbeat
+from nas.search.precision import measured_precision, stored_compression_precision
 from nas.training import Job, Plan, Progress, train, validate
 from nas.training.checkpoint import WEIGHTS, load_described, save_weights
 from nas.training.features import read_features, require_features
-from nas.training.plan import NONE, NOT_ADVERSARIAL
+from nas.training.plan import AUTO, NONE, NOT_ADVERSARIAL
 from nas.training.validation import mean_scores
 from search_spaces import Genotype
 from search_spaces.blocks.folding import fold, folds
@@ -78,9 +80,10 @@ class Pipeline:
     """A compression under way: every stage that was finished is on the disk and in the database.
 
     ``runs`` is the folder of all runs, ``name`` that of this one and of its study, ``features`` the file of
-    VGG19's weights for an adversarial stage. Raises RecipeError where source, teacher, features and plan do
-    not fit, CheckpointError for a file of other weights, CompressError for a network that is compressed
-    already, and leaderboard's StudyMismatchError where a run of that name was of something else.
+    VGG19's weights for an adversarial stage. ``notes`` has a line where a precision was measured. Raises
+    RecipeError where source, teacher, features and plan do not fit, CheckpointError for a file of other
+    weights, CompressError for a network that is compressed already, and leaderboard's StudyMismatchError
+    where a run of that name was of something else.
     """
 
     def __init__(
@@ -100,7 +103,9 @@ class Pipeline:
         self.store, self.runs, self.device, self.benchmarks = store, runs, device, benchmarks
         self.scale, self.folder, self.features = source.network.scale, runs / name, features
         store.require_recounted(name)
+        self.notes: list[str] = []
         self._check()
+        self.compression = compression = self._with_precision()
         plan = compression.plan
         self.dataset = load_data(compression.data, self.scale, plan.lr_patch)
         self.protocol = self._protocol()
@@ -145,6 +150,16 @@ class Pipeline:
             read_features(require_features(self.features))
         elif self.features is not None:
             raise RecipeError(f"features ({self.features}) are of no use without an adversarial stage")
+
+    def _with_precision(self) -> Compression:
+        """The compression with the precision of its run: for ``auto`` the stored or the measured one."""
+        plan = self.compression.plan
+        if plan.precision != AUTO:
+            return self.compression
+        word = stored_compression_precision(self.store, self.name) or measured_precision(
+            plan, self.scale, Budget(), self.device, workers=1, say=self.notes.append
+        )
+        return replace(self.compression, plan=replace(plan, precision=word))
 
     @cached_property
     def _identity(self) -> dict[str, object]:

@@ -17,6 +17,7 @@ from nas.retraining.selection import Chosen
 from nas.search.database_recorder import DatabaseRecorder
 from nas.search.fixed_set import FixedSet
 from nas.search.loop import Loop
+from nas.search.precision import with_retraining_precision
 from nas.search.progress import Event, Listener
 from nas.search.requests import Observation, Train
 from nas.search.training_setup import TrainingSetup
@@ -75,6 +76,9 @@ class RetrainingSession:
                 "allowed is inline"
             )
         store.require_recounted(recipe.name)
+        recipe = with_retraining_precision(
+            recipe, store, device, lambda text: listen(Event(kind="note", text=text))
+        )
         self.recipe, self.store, self.device, self.listen = recipe, store, device, listen
         self._after, self._validate_every, self._events = after, validate_every, events
         self.plan: Plan = recipe.plan("retrain")

@@ -25,6 +25,7 @@ from nas.search.database_recorder import DatabaseRecorder
 from nas.search.feasibility import require_reachable
 from nas.search.loop import Loop
 from nas.search.pareto_search import Aims, ParetoSearch
+from nas.search.precision import with_precision
 from nas.search.progress import Event, Listener, SearchProgress
 from nas.search.proposer import Proposer
 from nas.search.requests import Observation, observation_of, request_of
@@ -37,7 +38,7 @@ class SearchSession:
     """One run of a recipe against a database; ``nas search`` is this, with a display.
 
     Args:
-        recipe: The search.
+        recipe: The search; a precision ``auto`` is resolved here.
         store: The results database.
         runs: The folder of all runs.
         device: Device, or devices separated by commas.
@@ -46,10 +47,13 @@ class SearchSession:
     Raises OldCostsError where the run, or the one it is initialised from, has costs of networks as trained.
 
     Attributes:
+        recipe: The search as it is stored.
         progress: Results and counts so far; may be read at any time.
     """
 
     def __init__(self, recipe: Recipe, store: Store, runs: Path, device: str, listen: Listener) -> None:
+        self._choices: list[str] = []
+        recipe = with_precision(recipe, store, device, self._choices.append)
         self.recipe, self.store, self.listen = recipe, store, listen
         store.require_recounted([name for name in (recipe.name, recipe.warm_start) if name is not None])
         self.space, self.budget = space_of_run(store, recipe), recipe.limits()
@@ -80,8 +84,8 @@ class SearchSession:
             self.store, self.study, self.protocols, self.setup.runs, "lead", owner=self.owner
         )
         self._recorder.begin()
-        for line in self.dataset.skipped:
-            self._note(f"skipped {line}")
+        for line in (*self._choices, *(f"skipped {name}" for name in self.dataset.skipped)):
+            self._note(line)
 
     def run(self) -> SearchProgress:
         """Search until the recipe's number of candidates have a result; call :meth:`prepare` first.
@@ -223,8 +227,9 @@ def search(
         recipe = make_recipe(dict(recipe), trust=True)
     folder = Path(runs)
     (folder / recipe.name).mkdir(parents=True, exist_ok=True)
-    (folder / recipe.name / "recipe.toml").write_text(recipe.to_toml(), encoding="utf-8")
     with Store(db or sqlite_url(folder / "results.db")) as store:
         session = SearchSession(recipe, store, folder, pick_devices(recipe.device), listen)
+        text = session.recipe.to_toml()
+        (folder / recipe.name / "recipe.toml").write_text(text, encoding="utf-8")
         session.prepare()
         return session.run()

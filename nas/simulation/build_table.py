@@ -26,7 +26,8 @@ from nas.data.benchmarks import BenchmarkSet
 from nas.errors import RecipeError, RunError
 from nas.evaluation.benchmark_sets import measure_retrained
 from nas.recipes.recipe import Recipe
-from nas.search.progress import Listener
+from nas.search.precision import with_precision
+from nas.search.progress import Event, Listener
 from nas.simulation.sampling import Sampling
 from nas.simulation.table import Table, make_table
 from nas.simulation.validate_table import COSTS, VERSION
@@ -52,7 +53,14 @@ class Tabulation:
         licence: str = LICENCE,
     ) -> None:
         self.name, self.sampling, self.licence = recipe.name, sampling, licence
-        self.recipe = recipe.model_copy(update={"name": recipe.name + sampling.shard.suffix})
+        shard = sampling.shard
+        self.recipe = recipe = with_precision(
+            recipe.model_copy(update={"name": self.name + shard.suffix}),
+            store,
+            device,
+            lambda text: listen(Event(kind="note", text=text)),
+            shards=[self.name + each.suffix for each in shard.all] if shard.parts > 1 else (),
+        )
         self.store, self.runs, self.device = store, runs, device
         fidelities = make_fidelities(recipe, list(sampling.rungs), sampling.seeds_of)
         self.sweep = SweepSession(self.recipe, fidelities, store, runs, device, listen)

@@ -25,6 +25,11 @@ class Shard:
         """Its members, spread over the sample as the whole is over the space."""
         return list(genotypes[self.part - 1 :: self.parts])
 
+    @property
+    def all(self) -> list[Shard]:
+        """All parts of the sample."""
+        return [Shard(part=part, parts=self.parts) for part in range(1, self.parts + 1)]
+
     def __str__(self) -> str:
         return f"{self.part}/{self.parts}"
 

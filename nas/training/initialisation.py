@@ -37,8 +37,9 @@ class InitialState:
 def check(job: Job, processes: int = 1) -> None:
     """Raise RecipeError where plan and job disagree about a teacher or a feature network.
 
-    And where they ask too much of several processes.
+    And where they ask too much of several processes, or the plan's precision is not resolved.
     """
+    job.plan.require_precision()
     distil, untaught = job.plan.distil, job.teacher is None
     if (distil == NONE) != untaught:
         raise RecipeError(

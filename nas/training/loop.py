@@ -23,7 +23,7 @@ from nas.training.events import Events
 from nas.training.feed import make_feed
 from nas.training.initialisation import begin, check, finish, identity_of
 from nas.training.job import Job, Outcome, Progress
-from nas.training.step import CudaGraphStep, TrainingStep
+from nas.training.step import CudaGraphStep, TrainingStep, rounded_products
 from nas.training.validation import Scores, mean_scores, validate
 
 Report = Callable[[Progress], None]
@@ -303,23 +303,12 @@ def _settings(job: Job) -> Iterator[None]:
     """Threads, and whether a GPU may round the factors of products, which torch keeps for the process."""
     if job.threads:
         torch.set_num_threads(job.threads)
-    with _rounding(allowed=job.plan.precision != "fp32"):
+    with rounded_products(allowed=job.plan.precision != "fp32"):
         yield
 
 
 def _exact() -> contextlib.AbstractContextManager[None]:
-    return _rounding(allowed=False)
-
-
-@contextlib.contextmanager
-def _rounding(*, allowed: bool) -> Iterator[None]:
-    convolutions, products = torch.backends.cudnn, torch.backends.cuda.matmul
-    before = convolutions.allow_tf32, products.allow_tf32
-    convolutions.allow_tf32 = products.allow_tf32 = allowed
-    try:
-        yield
-    finally:
-        convolutions.allow_tf32, products.allow_tf32 = before
+    return rounded_products(allowed=False)
 
 
 def _free(device: str) -> None:

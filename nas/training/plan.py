@@ -22,6 +22,9 @@ NONE = "none"
 NOT_ADVERSARIAL, USUAL = "none", "ragan"
 """Words of a plan's ``adversarial``: no critic, and how one compares where nothing else is said."""
 
+AUTO = "auto"
+"""A plan's ``precision`` until a run is created, which then measures and keeps ``fp32`` or ``bf16``."""
+
 MOST = 0.999999
 """The greatest decay."""
 
@@ -71,8 +74,9 @@ class Plan:
         str,
         Help(
             "Arithmetic: {words}. `tf32` rounds factors of products to 10 bits on a GPU; `bf16` and `fp16` "
-            "compute under autocast and keep float32 weights.",
-            words=("fp32", "tf32", "bf16", "fp16"),
+            "compute under autocast and keep float32 weights; `auto` measures when a run is created, and the "
+            "run keeps `fp32` or `bf16`.",
+            words=("fp32", "tf32", "bf16", "fp16", AUTO),
         ),
     ] = "fp32"
     loss: Annotated[str, Help("Loss", words=("l1", "mse", "charbonnier", "l1_fft"))] = "l1"
@@ -161,12 +165,24 @@ class Plan:
         """Whether a longer training of the same plan begins with the same steps."""
         return self.schedule != "cosine"
 
+    def require_precision(self) -> None:
+        """Raise RecipeError for ``auto``, which names no arithmetic that a number could be compared by."""
+        if self.precision == AUTO:
+            raise RecipeError(
+                f"plan: precision = {AUTO!r} is resolved when a run is created; a training needs fp32 or bf16"
+            )
+
     def to_dict(self) -> dict[str, Any]:
-        """Every field by name."""
+        """Every field by name. Raises RecipeError for the precision ``auto``."""
+        self.require_precision()
         return asdict(self)
 
     def identity(self) -> dict[str, Any]:
-        """The fields that differ from their defaults: stays the same when later versions add fields."""
+        """The fields that differ from their defaults: stays the same when later versions add fields.
+
+        Raises RecipeError for the precision ``auto``.
+        """
+        self.require_precision()
         return {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) != f.default}
 
 

@@ -6,7 +6,8 @@ writes only memory that stays where it is, asks the device nothing, and is recor
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -217,6 +218,18 @@ class CudaGraphStep:
             self.refusal = str(error).splitlines()[0]
         else:
             self._graph = graph
+
+
+@contextlib.contextmanager
+def rounded_products(*, allowed: bool) -> Iterator[None]:
+    """Whether a GPU may round the factors of products to 10 bits while the block runs."""
+    convolutions, products = torch.backends.cudnn, torch.backends.cuda.matmul
+    before = convolutions.allow_tf32, products.allow_tf32
+    convolutions.allow_tf32 = products.allow_tf32 = allowed
+    try:
+        yield
+    finally:
+        convolutions.allow_tf32, products.allow_tf32 = before
 
 
 def _optimizer(

@@ -33,6 +33,7 @@ from nas.evaluation.benchmark_sets import Network, load_network
 from nas.export.onnx import OnnxNetwork
 from nas.training import Job, Plan, Progress, named_plan, train, validate
 from nas.training.checkpoint import WEIGHTS, load_weights, save_weights
+from nas.training.step_rates import StepRates
 from nas.training.validation import mean_scores
 from search_spaces.compressed import Compressed
 from search_spaces.named import Named
@@ -485,3 +486,21 @@ def test_every_command_of_the_page_works(nas: Nas) -> None:
     ]
     assert len(tables[0]) == 3
     assert tables[0] == tables[1]
+
+
+def test_a_compression_keeps_the_precision_that_was_measured_when_it_was_created(
+    pipeline: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def measured(bf16: float) -> None:
+        rates = StepRates(fp32=10, bf16=bf16, batch=2, lr_patch=12)
+        monkeypatch.setattr("nas.search.precision.measure_step_rates", lambda *asked: rates)
+
+    plan = replace(PLAN, precision="auto")
+    measured(bf16=20)
+    made = pipeline(plan=plan)
+    assert [line.split(" (")[0] for line in made.notes] == ["precision = auto: bf16"]
+    assert made.compression.finetune.precision == made.protocol.plan["precision"] == "bf16"
+    measured(bf16=1)
+    again = pipeline(plan=plan)
+    assert (again.protocol, again.notes) == (made.protocol, [])
+    assert pipeline(name="another", plan=plan).protocol.plan["precision"] == "fp32"
