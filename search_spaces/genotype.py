@@ -73,9 +73,9 @@ class Genotype:
     def _take_former_options(self) -> None:
         """Replace an option that its axis no longer has by the choices that mean the same."""
         axes = _declared(type(self))  # type: ignore[arg-type]
-        for axis in axes.values():
+        for axis in _with_former_options(type(self)):  # type: ignore[arg-type]
             value = getattr(self, axis.name)
-            if not axis.former or value not in axis.former:
+            if value not in axis.former:
                 continue
             for name, option in axis.former[value].now.items():
                 given = getattr(self, name)
@@ -139,7 +139,7 @@ class Genotype:
         """
         axes = _declared(type(self))  # type: ignore[arg-type]
         choices = self.all_choices()
-        for axis in axes.values():
+        for axis in _with_former_options(type(self)):  # type: ignore[arg-type]
             for option, former in axis.former.items():
                 if version < former.before and former.now.items() <= choices.items():
                     nulls = {name: axes[name].null for name in former.now if name != axis.name}
@@ -174,6 +174,11 @@ def _declared(genotype: type[Genotype]) -> dict[str, Axis]:
     """The axes by name with the options of all versions."""
     fields = (f for f in dataclasses.fields(genotype) if "axis" in f.metadata)
     return {f.name: Axis(name=f.name, **f.metadata["axis"]) for f in fields}
+
+
+@functools.cache
+def _with_former_options(genotype: type[Genotype]) -> tuple[Axis, ...]:
+    return tuple(axis for axis in _declared(genotype).values() if axis.former)  # type: ignore[arg-type]
 
 
 @functools.cache

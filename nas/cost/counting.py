@@ -159,7 +159,7 @@ def on_meta(
     """
     with torch.device("meta"):
         module, x = build(), torch.empty(shape)
-    module = copy.deepcopy(module) if in_training else deployed(module)
+    module = copy.deepcopy(module).to("meta") if in_training else deployed(module)
     for part in module.modules():
         if isinstance(part, Branched):
             part.one_by_one = True

@@ -28,7 +28,8 @@ from nas.simulation.synthetic_bottleneck import Bottleneck
 from search_spaces import Genotype, Space
 from search_spaces.lightweight import Lightweight
 
-SPACE = Space(Lightweight)
+SPACE = Space(Lightweight, version=0)
+"""The version in which the landscapes were drawn: later axes would draw others."""
 BUDGETS = {
     "wide": Budget(params=100_000, multi_adds=6_000_000_000),
     "tight": Budget(params=40_000, multi_adds=1_800_000_000),
@@ -65,7 +66,8 @@ def _costs(genotype: Lightweight) -> tuple[int, int]:
     square = genotype.width**2
     kind = 0.5 + 0.12 * _SIZES["block"].index(genotype.block)
     attention = 0.0 if genotype.attention is None else 0.06 * _SIZES["attention"].index(genotype.attention)
-    taps = 9.0 if genotype.kernel is None else _TAPS[genotype.kernel]
+    kernel = "asymmetric" if genotype.branches == "asymmetric" else genotype.kernel
+    taps = 9.0 if kernel is None else _TAPS[kernel]
     kept = 1.0 if genotype.share is None else 1 - genotype.share / 2
     block = square * (kind * taps * kept * (1 + 0.6 * (genotype.depth or 1)) / 2 + 2 * attention)
     sharing = {"interval": 2.0, "pairwise": genotype.blocks / 2, "all": float(genotype.blocks)}

@@ -1,13 +1,15 @@
-"""The composed space as a later version might have it: one more axis, and more options on two others."""
+"""The composed space as a later version might have it: more options on three axes, and one more axis."""
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 from search_spaces import choice
 from search_spaces.lightweight import Lightweight
 
-_AXES = {axis.name: axis for axis in Lightweight.axes()}
+_AXES = {field.name: field.metadata["axis"] for field in dataclasses.fields(Lightweight)}
+_KERNEL = _AXES["kernel"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,12 +19,19 @@ class Grown(Lightweight):
     space = "lightweight"
 
     block: str = choice(
-        *_AXES["block"].options, "block-of-2027", when=_AXES["block"].when, later={"block-of-2027": 1}
+        *_AXES["block"]["options"], "block-of-2027", when=_AXES["block"]["when"], later={"block-of-2027": 2}
     )
     kernel: str = choice(
-        *(*_AXES["kernel"].options, "kernel-of-2028"),
-        when=_AXES["kernel"].when,
-        same=_AXES["kernel"].same,
-        later={"kernel-of-2028": 2},
+        *(*_KERNEL["options"], "kernel-of-2028"),
+        when=_KERNEL["when"],
+        former={option: (former.before, former.now) for option, former in _KERNEL["former"].items()},
+        later={"kernel-of-2028": 3},
     )
-    branches: str = choice("none", "branches-of-2027", since=1)
+    branches: str = choice(
+        *(*_AXES["branches"]["options"], "branches-of-2027"),
+        when=_AXES["branches"]["when"],
+        same=_AXES["branches"]["same"],
+        since=1,
+        later={"branches-of-2027": 2},
+    )
+    padding: str = choice("zeros", "padding-of-2028", since=3)

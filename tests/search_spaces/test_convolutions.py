@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from search_spaces.blocks.convolutions import CONVOLUTIONS, AsymmetricConv
+from search_spaces.blocks.branches import AsymmetricConv
+from search_spaces.blocks.convolutions import CONVOLUTIONS
 from search_spaces.blocks.folding import Foldable, fold
 from search_spaces.lightweight import Lightweight
 

@@ -15,6 +15,7 @@ from nas.cost.budget import Cost
 from nas.cost.counting import measure
 from search_spaces import SpaceError, load_space
 from search_spaces.blocks.attention import EnhancedSpatialAttention
+from search_spaces.blocks.branches import AsymmetricConv
 from search_spaces.blocks.calibration import (
     CombinationAttention,
     CombinationCoefficient,
@@ -22,7 +23,6 @@ from search_spaces.blocks.calibration import (
     SelfCalibratedSpatial,
     fitting_groups,
 )
-from search_spaces.blocks.convolutions import AsymmetricConv
 from search_spaces.blocks.lattice import (
     AsymmetricDistillationBlock,
     AsymmetricResidualBlock,
