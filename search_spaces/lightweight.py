@@ -50,7 +50,7 @@ class Lightweight(Genotype):
         "stem": STEMS,
         "block": DISTILLERS,
         "attention": ATTENTIONS,
-        "kernel": CONVOLUTIONS,
+        "kernel": {name: conv for name, conv in CONVOLUTIONS.items() if name not in BRANCHES},
         "branches": BRANCHES,
         "activation": ACTIVATIONS,
         "sharing": SHARINGS,

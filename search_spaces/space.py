@@ -30,7 +30,7 @@ class Space:
 
     def __post_init__(self) -> None:
         axes = {axis.name: axis for axis in self.genotype.axes()}
-        spelled = {axis.name: axis for axis in self.genotype.axes(self._spelling)}
+        spelled = {axis.name: axis for axis in self.genotype.axes(self.spelling)}
         for name, options in self.only.items():
             if name not in axes:
                 raise unknown(f"axis of space {self.genotype.space!r}:", name, axes)
@@ -44,7 +44,7 @@ class Space:
                 spelled[name].own(option)
 
     @functools.cached_property
-    def _spelling(self) -> int | None:
+    def spelling(self) -> int | None:
         """The version whose options ``only`` names; None is the newest."""
         gone = [former.before for *_, former in self._former_options()]
         return min(gone) - 1 if gone and self.version is None else self.version
@@ -74,7 +74,7 @@ class Space:
         """The axes with the options that are left, in the space's own order of options."""
         return tuple(
             axis.narrowed(self.only[axis.name]) if axis.name in self.only else axis
-            for axis in self.genotype.axes(self._spelling)
+            for axis in self.genotype.axes(self.spelling)
         )
 
     def of_digest(self, digest: str) -> Space | None:
@@ -99,7 +99,7 @@ class Space:
 
         A choice for which this version has no axis is among them, under the newer axis's name.
         """
-        return genotype.all_choices() if self._spelling is None else genotype.choices_at(self._spelling)
+        return genotype.all_choices() if self.spelling is None else genotype.choices_at(self.spelling)
 
     def applicable(self, genotype: Genotype) -> Iterator[tuple[Axis, Option]]:
         """The narrowed axes that apply to ``genotype``, each with the option it took.

@@ -65,14 +65,14 @@ class Listed(Space):
                     for place, option in enumerate(axis.options)
                 },
             )
-            for axis in self.genotype.axes()
+            for axis in self.genotype.axes(self.spelling)
         ]
 
     @functools.cached_property
     def _numbers(self) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-        ordered = np.array([axis.ordered for axis in self.genotype.axes()])
+        ordered = np.array([axis.ordered for axis in self.genotype.axes(self.spelling)])
         return np.array([self._row(entry) for entry in self.entries]), ordered
 
     def _row(self, genotype: Genotype) -> NDArray[np.float64]:
-        choices = genotype.all_choices()
+        choices = self.choices_of(genotype)
         return np.array([at[choices[name]] if name in choices else -2.0 for name, at in self._places])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from abc import abstractmethod
 
+import torch
 from torch import Tensor, nn
 
 
@@ -47,6 +48,6 @@ def convolution3x3(weight: Tensor, bias: Tensor, groups: int = 1) -> nn.Conv2d:
     """A zero-padded 3x3 convolution with copies of these weights and biases; it draws no random numbers."""
     outs, ins = len(weight), groups * weight.shape[1]
     conv = nn.Conv2d(ins, outs, 3, padding=1, groups=groups, device="meta")
-    conv.weight = nn.Parameter(weight.detach().clone())
+    conv.weight = nn.Parameter(weight.detach().clone(memory_format=torch.contiguous_format))
     conv.bias = nn.Parameter(bias.detach().clone())
     return conv

@@ -39,6 +39,7 @@ def recipe(**changes: Any) -> dict[str, Any]:
             "only": {
                 **{"width": [16, 24], "blocks": [1, 2], "block": ["residual", "rlfb"]},
                 **{"attention": ["none", "esa"], "kernel": ["3x3"], "sharing": ["none"]},
+                "branches": ["none"],  # an axis that came later
                 **{"aggregation": ["plain", "dense"], "transformers": [0], "skip": ["bicubic"]},
             }
         },

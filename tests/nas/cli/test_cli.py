@@ -133,7 +133,9 @@ def test_cost_is_that_of_the_network_in_use_with_the_form_in_training_beside_it(
     assert (told["params"], told["multi_adds"]) == (181_004, 40_807_756_800)
     assert (told["in_training"]["params"], told["in_training"]["multi_adds"]) == (279_308, 63_456_998_400)
     lines = nas("cost", "paretosr-1", "--scale", "2").stdout.splitlines()
-    assert "  in training       279,308 parameters, 63.46G Multi-Adds: branches that are folded for use" in lines
+    assert (
+        "  in training       279,308 parameters, 63.46G Multi-Adds: branches that are folded for use" in lines
+    )
     assert "in_training" not in json.loads(nas("cost", "imdn", "--json").stdout)
     [row] = [line for line in nas("cost", "efrdn").stdout.splitlines() if "in its paper" in line]
     assert row.endswith("(convolutions only, with the branches of training)")

@@ -15,6 +15,7 @@ from werkzeug.test import Client
 from leaderboard.store import Store
 from nas.recipes.recipe import Recipe
 from nas.search.session import SearchSession
+from search_spaces.lightweight import Lightweight
 
 Nas = Callable[..., subprocess.CompletedProcess[str]]
 Make = Callable[..., Recipe]
@@ -63,7 +64,8 @@ def test_values_parameters_and_constraints_arrive(
         row = (finished if state == "COMPLETE" else rejected)[genotype]
         if state == "COMPLETE":
             assert trial.values == [row.evaluation.psnr_db, row.cost["multi_adds"]]
-        assert all(row.choices[name] == value for name, value in trial.params.items())
+        choices = Lightweight.from_dict(row.choices).all_choices()
+        assert all(choices[name] == value for name, value in trial.params.items())
         over = {name: value for name, value in trial.constraints.items() if value > 0}
         assert over == pytest.approx(row.excess)
     best = {trial.user_attrs["genotype"] for trial in study.best_trials}

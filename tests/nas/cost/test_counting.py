@@ -12,6 +12,7 @@ from nas.cost.counting import input_size, measure
 from nas.errors import BudgetError
 from nas.samplers import RandomChooser
 from search_spaces import Space
+from search_spaces.blocks.folding import deployed
 from search_spaces.lightweight import Lightweight
 from search_spaces.published import PUBLISHED
 
@@ -63,7 +64,7 @@ def test_random_architectures_cost_what_torchs_own_counter_says() -> None:
         genotype = space.suggest(chooser)
         cost = measure(lambda g=genotype: g.build(4), 4, output=(96, 128))
         with torch.device("meta"):
-            network, x = genotype.build(4).eval(), torch.empty(1, 3, 24, 32)
+            network, x = deployed(genotype.build(4)).eval(), torch.empty(1, 3, 24, 32)
         counter = FlopCounterMode(display=False)
         with torch.no_grad(), counter:
             network(x)

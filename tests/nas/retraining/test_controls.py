@@ -17,6 +17,7 @@ from nas.retraining.controls import choose_controls
 from nas.retraining.retraining import RetrainingSession
 from nas.search.progress import Event
 from nas.search.session import SearchSession
+from search_spaces.blocks.folding import deployed
 from search_spaces.lightweight import Lightweight
 from search_spaces.published import PUBLISHED
 
@@ -32,7 +33,7 @@ def print_no(event: Event) -> None:
 def test_a_control_is_the_published_network_at_the_widest_that_the_budget_allows(name: str) -> None:
     recipe = load_recipe(RUNS / "x2-326k.toml")
     [control] = choose_controls(recipe, [name])
-    built = control.genotype.build(2)
+    built = deployed(control.genotype.build(2))
     assert sum(p.numel() for p in built.parameters()) == control.cost.params <= 326_000
     assert control.cost.multi_adds <= 74.7e9
     assert control.name == f"{name}-like"

@@ -189,7 +189,8 @@ def test_a_table_without_the_mark_is_counted_again_where_networks_fold(tmp_path:
     about = card()
     del about["cost_form"]
     stored = Cost(params=7, multi_adds=8, conv_multi_adds=8, activations=9)
-    old = make_table(card(), rows(30, cost=lambda one: stored))
+    space = Space(Lightweight, version=0)
+    old = make_table(card(), rows(30, cost=lambda one: stored, space=space))
     table = make_table(about, old.frame.copy())
     write_table(table, tmp_path / "t.parquet")
     assert table.card["cost_form"] == read_table(tmp_path / "t.parquet").card["cost_form"] == "use"
