@@ -52,6 +52,7 @@ def recipe(**changes: Any) -> dict[str, Any]:
 
 RUNGS = [2, 4, 8]
 HALF = recipe(sampler="surrogate", rungs=RUNGS, trials=10, seed=14, seeds_for_front=2)
+del HALF["space"]["only"]["branches"]  # as the run that 78e810e left half-finished was begun
 
 
 def search(folder: Path, table: dict[str, Any], stop: Callable[[Event], bool] = lambda event: False) -> None:
