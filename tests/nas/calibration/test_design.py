@@ -114,7 +114,8 @@ def test_every_beginning_is_spread_too() -> None:
 
 @pytest.mark.thorough
 def test_published_networks_that_fit_come_first() -> None:
-    only = {"width": (32, 36), "blocks": (8,), "block": ("safm", "gpdb"), "kernel": ("3x3",)}
+    blocks, plain = ("safm", "gpdb"), {"kernel": ("3x3",), "branches": ("none",)}
+    only = {"width": (32, 36), "blocks": (8,), "block": blocks, **plain}
     space, budget = Space(Lightweight, only), Budget(params=300_000)
     inside = published_inside(space, 4, budget)
     assert [published_name(one) for one in inside] == ["gpdn", "safmn"]

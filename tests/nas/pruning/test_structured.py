@@ -434,7 +434,7 @@ def test_where_torch_pruning_is_absent_its_install_command_is_named(monkeypatch:
 def test_any_architecture_of_the_space_can_lose_half_and_no_layer_of_it_is_left_alone(seed: int) -> None:
     genotype = Lightweight.suggest(Dice(seed, most=32))
     torch.manual_seed(seed)
-    network = genotype.build(2).eval()
+    network = deployed(genotype.build(2).eval())
     groups = groups_of(network)
     assert len(prunable_groups(network, 2)) == len(groups)
     name = sorted(IMPORTANCES)[seed % len(IMPORTANCES)]
