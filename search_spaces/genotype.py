@@ -185,6 +185,7 @@ def _with_former_options(genotype: type[Genotype]) -> tuple[Axis, ...]:
 def _axes_of(genotype: type[Genotype], version: int | None) -> tuple[Axis, ...]:
     axes = _declared(genotype)  # type: ignore[arg-type]
     if version is None:
-        version = max((axis.version for axis in axes.values()), default=0)
-        version = max([version, *(f.before for axis in axes.values() for f in axis.former.values())])
+        changes = [axis.version for axis in axes.values()]
+        changes += [former.before for axis in axes.values() for former in axis.former.values()]
+        version = max(changes, default=0)
     return tuple(axis.at(version, axes) for axis in axes.values() if axis.since <= version)

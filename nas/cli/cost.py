@@ -46,7 +46,8 @@ def cost(
 def _told(found: Architecture, scale: int, counted: Cost, check: bool) -> dict[str, Any]:
     from dataclasses import asdict
 
-    from nas.cost.counting import OUTPUT, input_size, largest_layer, measure, uncounted_operations
+    from nas.cost.counting import OUTPUT, input_size, largest_layer, measure, on_meta, uncounted_operations
+    from search_spaces.blocks.folding import folds
 
     def build() -> Any:
         return found.build(scale)
@@ -63,9 +64,8 @@ def _told(found: Architecture, scale: int, counted: Cost, check: bool) -> dict[s
         "largest_layer": {"name": layer, "multi_adds": layer_multi_adds},
         "uncounted": uncounted_operations(build, scale),
     }
-    in_training = measure(build, scale, in_training=True)
-    if in_training != counted:
-        told["in_training"] = in_training.to_dict()
+    if folds(on_meta(build, (1, 3, 1, 1), in_training=True)[0]):
+        told["in_training"] = measure(build, scale, in_training=True).to_dict()
     printed = None if found.published is None else found.published.printed.get(scale)
     if printed is not None:
         row = ("params", "multi_adds", "conv_only", "in_training")

@@ -52,7 +52,7 @@ from nas.search.database_recorder import DatabaseRecorder
 from nas.search.heartbeat import Heartbeat
 from nas.search.precision import measured_precision, stored_compression_precision
 from nas.training import Job, Plan, Progress, train, validate
-from nas.training.checkpoint import WEIGHTS, load_described, save_weights
+from nas.training.checkpoint import WEIGHTS, load_described, save_described
 from nas.training.features import read_features, require_features
 from nas.training.plan import AUTO, NONE, NOT_ADVERSARIAL
 from nas.training.validation import mean_scores
@@ -290,15 +290,13 @@ class Pipeline:
             start = folder / "sparse" / WEIGHTS
         if not begin.exists():
             whole = cost_of(self.source.genotype, self.scale).to_dict()[asked.prune_of]
-            there = cost_of(before.genotype, self.scale).to_dict()[asked.prune_of]
-            share = min(1.0, kept * whole / there)
+            share = min(1.0, kept * whole / before.cost[asked.prune_of])
             module = load_described(start)[2]
             target = Target(**{asked.prune_of: share})
             smaller = prune(module, self.scale, target, importance=asked.importance, seed=asked.seed)
             genotype: Genotype = describe(smaller, self.source.genotype, self.scale)
             genotype = genotype if asked.adversarial is None else for_perception(genotype)
-            about = {"space": genotype.space, "choices": genotype.to_dict(), "scale": self.scale}
-            save_weights(begin, smaller.state_dict(), about)
+            save_described(begin, genotype, self.scale, smaller)
         genotype = load_described(begin)[0]
         outcome = self._train(name, asked.finetune, genotype, folder, begin)
         stage = self._after(name, outcome, folder, genotype)
@@ -346,8 +344,7 @@ class Pipeline:
             return genotype, weights
         folded, path = fold(module), folder / "folded.safetensors"
         form = describe(folded, genotype, self.scale)
-        about = {"space": form.space, "choices": form.to_dict(), "scale": self.scale}
-        save_weights(path, folded.state_dict(), about)
+        save_described(path, form, self.scale, folded)
         return form, path
 
     def _train(self, name: str, plan: Plan, genotype: Genotype, folder: Path, begin: Path | None) -> Training:

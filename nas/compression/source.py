@@ -7,7 +7,7 @@ from pathlib import Path
 
 from nas.errors import CompressError
 from nas.evaluation.benchmark_sets import Network
-from nas.training.checkpoint import save_weights
+from nas.training.checkpoint import save_described
 from search_spaces import Genotype
 from search_spaces.named import genotype_of
 from search_spaces.published import PUBLISHED
@@ -42,7 +42,5 @@ class CompressionSource:
     def save(self, path: Path) -> Path:
         """Its weights as a file of ours, written once."""
         if not path.exists():
-            made = {"space": self.genotype.space, "choices": self.genotype.to_dict()}
-            about = {**made, "scale": self.network.scale}
-            save_weights(path, self.network.module.state_dict(), about)
+            save_described(path, self.genotype, self.network.scale, self.network.module)
         return path

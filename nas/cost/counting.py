@@ -159,7 +159,9 @@ def on_meta(
     """
     with torch.device("meta"):
         module, x = build(), torch.empty(shape)
-    module = copy.deepcopy(module).to("meta") if in_training else deployed(module)
+    if not in_training:
+        return deployed(module).eval(), x
+    module = copy.deepcopy(module).to("meta")
     for part in module.modules():
         if isinstance(part, Branched):
             part.one_by_one = True

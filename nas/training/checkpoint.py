@@ -77,6 +77,12 @@ def _check_about(about: Any) -> None:
         raise UntrustedError(f"space = {shortened(repr(space))}: the name of a space is needed")
 
 
+def save_described(path: Path, genotype: Genotype, scale: int, network: nn.Module) -> None:
+    """Write the weights of a genotype's network in the form that :func:`load_described` reads."""
+    about = {"space": genotype.space, "choices": genotype.to_dict(), "scale": scale}
+    save_weights(path, network.state_dict(), about)
+
+
 def load_described(path: Path) -> tuple[Genotype, int, nn.Module]:
     """Genotype, scale and network, with its weights, of a file whose header says what it is of.
 

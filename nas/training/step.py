@@ -60,7 +60,6 @@ class TrainingStep:
             self.critic_optimizer = _optimizer(plan, list(adversary.critic.parameters()), self.rate, device)
         self.scaler = torch.amp.GradScaler(device.type, enabled=plan.precision == "fp16")
         self.average = [p.detach().clone() for p in self.parameters] if plan.ema else []
-        self.new_share = 0.0
         self.share = torch.zeros((), device=device)
         self.loss_sum = torch.zeros((), device=device)
         self._loss = LOSSES[plan.loss]
@@ -69,8 +68,7 @@ class TrainingStep:
         """Learning rate and weight of the average for step ``number``; never waits for the device."""
         self.rate.fill_(self.plan.learning_rate(number))
         if self.average:
-            self.new_share = self.plan.new_share(number)
-            self.share.fill_(self.new_share)
+            self.share.fill_(self.plan.new_share(number))
 
     def take(self) -> None:
         """The step; adds its loss to ``loss_sum``."""
@@ -107,7 +105,7 @@ class TrainingStep:
         """Take the new weights into the average."""
         parameters: list[Tensor] = [*self.parameters]
         if self.device.type == "cpu":  # one pass over the memory instead of three
-            torch._foreach_lerp_(self.average, parameters, self.new_share)
+            torch._foreach_lerp_(self.average, parameters, self.share.item())
             return
         moved = torch._foreach_sub(parameters, self.average)
         torch._foreach_mul_(moved, self.share)

@@ -1,7 +1,7 @@
 """How fast a device trains in fp32 and in bf16: real steps of one network, measured in turns.
 
-On cores with AMX or AVX512-BF16 bf16 halves the time of a step; on other cores torch emulates it, which takes
-longer than fp32. No list of processors says which it is: only a measurement does.
+On cores with AMX or AVX512-BF16 bf16 may be faster; on other cores torch emulates it, which takes longer than
+fp32. No list of processors says which it is: only a measurement does.
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ def _timer(genotype: Genotype, scale: int, plan: Plan, device: torch.device) -> 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         network = genotype.build(scale).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        feed = _FixedFeed(plan, scale, device)
+        feed = FixedFeed(plan, scale, device)
     network.train()
     step = TrainingStep(network, plan, feed, device)
     take = step.take if device.type == "cpu" else CudaGraphStep(step.take, device)
@@ -152,8 +152,8 @@ def _timer(genotype: Genotype, scale: int, plan: Plan, device: torch.device) -> 
     return timed
 
 
-class _FixedFeed(Feed):
-    """One random batch."""
+class FixedFeed(Feed):
+    """One random batch, for measurements of steps."""
 
     def __init__(self, plan: Plan, scale: int, device: torch.device) -> None:
         sides = (plan.lr_patch, plan.lr_patch * scale)

@@ -14,25 +14,14 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor
 
 from nas.training import Plan
 from nas.training.step import TrainingStep
+from nas.training.step_rates import FixedFeed
 from search_spaces.blocks.branches import BRANCHES, Branched
 from search_spaces.lightweight import Lightweight
 
 SCALE = 4
-
-
-class Fixed:
-    """One batch, again and again."""
-
-    def __init__(self, lr: Tensor, hr: Tensor) -> None:
-        self._pair = lr, hr
-
-    def batch(self) -> tuple[Tensor, Tensor]:
-        return self._pair
 
 
 def step_of(
@@ -54,10 +43,9 @@ def step_of(
     for part in network.modules():
         if isinstance(part, Branched):
             part.one_by_one = not merged
-    lr = torch.rand(given.batch, 3, given.patch, given.patch).contiguous(memory_format=torch.channels_last)
-    hr = F.interpolate(lr, scale_factor=SCALE)
     plan = Plan(steps=1_000_000, batch=given.batch, lr_patch=given.patch, schedule="constant", ema=0.999)
-    step = TrainingStep(network, plan, Fixed(lr, hr), torch.device("cpu"))  # type: ignore[arg-type]
+    device = torch.device("cpu")
+    step = TrainingStep(network, plan, FixedFeed(plan, SCALE, device), device)
     step.set(1)
     return step.take
 
