@@ -32,9 +32,10 @@ from nas.errors import CheckpointError, CompressError, Interrupted, RecipeError
 from nas.evaluation.benchmark_sets import Network, load_network
 from nas.export.onnx import OnnxNetwork
 from nas.training import Job, Plan, Progress, named_plan, train, validate
-from nas.training.checkpoint import WEIGHTS, load_weights, save_weights
+from nas.training.checkpoint import WEIGHTS, load_described, load_weights, save_weights
 from nas.training.step_rates import StepRates
 from nas.training.validation import mean_scores
+from search_spaces.blocks.folding import folds
 from search_spaces.compressed import Compressed
 from search_spaces.named import Named
 
@@ -486,6 +487,31 @@ def test_every_command_of_the_page_works(nas: Nas) -> None:
     ]
     assert len(tables[0]) == 3
     assert tables[0] == tables[1]
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("branches", ["asymmetric", "repmb"])
+def test_a_network_with_branches_is_folded_once_before_it_is_pruned_or_quantised(
+    branches: str, images: Path, store: Store, tmp_path: Path
+) -> None:
+    genotype = replace(SMALL, kernel="3x3", branches=branches)
+    network = Network(
+        name="branched", source="memory", scale=2, module=genotype.build(2), genotype=genotype, weights=""
+    )
+    untrained = CompressionSource(network=network, genotype=genotype, trained=False)
+    wanted = order(images, plan=PLAN, rounds=1, sparsity=1e-4, importance="group-lasso")
+    made = Pipeline("branched", wanted, untrained, None, store=store, runs=tmp_path / "runs")
+    original, pruned, quantised = finish(made).stages
+    assert original.genotype == genotype
+    plain = cost_of(replace(genotype, branches="none"), 2).to_dict()
+    assert original.cost == plain
+    assert pruned.cost["multi_adds"] <= 0.6 * plain["multi_adds"]
+    assert quantised.cost == pruned.cost
+    for stage in (pruned, quantised):
+        assert isinstance(stage.genotype, Compressed) and stage.genotype.folded
+        assert stage.cost == cost_of(stage.genotype, 2).to_dict()
+        built = load_described(stage.folder / WEIGHTS)
+        assert built[0] == stage.genotype and not folds(built[2])
 
 
 def test_a_compression_keeps_the_precision_that_was_measured_when_it_was_created(
