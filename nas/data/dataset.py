@@ -68,7 +68,6 @@ class _Split:
     skipped: list[str] = field(default_factory=list)
 
 
-@functools.lru_cache(maxsize=2)
 def load_data(source: str, scale: int, lr_patch: int) -> Dataset:
     """The data set that ``source`` names (``photos``, ``folder:PATH``, ``div2k:PATH+folder:PATH``).
 
@@ -78,6 +77,16 @@ def load_data(source: str, scale: int, lr_patch: int) -> Dataset:
     source does not say what to validate on, one image in ten (at least one) is held out, evenly spread.
     Raises DataError when nothing is left.
     """
+    try:
+        folder = str(Path.cwd())  # which a relative path in ``source`` is relative to
+    except OSError:
+        folder = ""
+    return remembered_data(source, scale, lr_patch, folder)
+
+
+@functools.lru_cache(maxsize=2)
+def remembered_data(source: str, scale: int, lr_patch: int, folder: str) -> Dataset:
+    """The data set of :func:`load_data`; ``folder`` is the one that the process is in."""
     train, valid = _gather(source, scale)
     small = _drop_small(train, lr_patch * scale)
     tiny = _drop_small(valid, max(16, 4 * scale))

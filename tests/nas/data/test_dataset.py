@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 
 from nas.data import Pairs, Patches, load_data
+from nas.data.dataset import remembered_data
 from nas.data.images import read_image
 from nas.data.patches import Way
 from nas.errors import DataError, RecipeError
@@ -17,7 +18,7 @@ from nas.imaging.bicubic import imresize
 
 def fresh(source: str, scale: int = 2, lr_patch: int = 8):  # type: ignore[no-untyped-def]
     """Not remembered from another test."""
-    load_data.cache_clear()
+    remembered_data.cache_clear()
     return load_data(source, scale, lr_patch)
 
 
@@ -43,6 +44,19 @@ def test_the_digest_follows_the_pixels_and_not_the_place(images: Path, tmp_path:
     pixels[0, 0, 0] ^= 1
     Image.fromarray(pixels).save(other / "wave0.png")
     assert fresh(f"folder:{other}").digest != digest
+
+
+def test_a_relative_source_is_that_of_the_folder_that_the_process_is_in(
+    images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for place, count in (("first", 3), ("second", 4)):
+        (tmp_path / place / "images").mkdir(parents=True)
+        for number in range(count):
+            copied = tmp_path / place / "images" / f"{number}.png"
+            copied.write_bytes((images / f"wave{number}.png").read_bytes())
+        monkeypatch.chdir(tmp_path / place)
+        data = load_data("folder:images", 2, 8)
+        assert len(data.train) + len(data.valid) == count
 
 
 def test_a_folder_names_what_it_skips_and_holds_one_in_ten_out(images: Path, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from PIL import Image
 
 from nas.data import Dataset, load_data
 from nas.data.cache import cache_folder, stored
+from nas.data.dataset import remembered_data
 from nas.data.images import read_image
 from nas.data.sources import SOURCES, list_source
 from nas.errors import DataError, RecipeError
@@ -30,12 +31,12 @@ PHOTOS_DIGEST = "d2c5058b23fd8e33"
 def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "cache"
     monkeypatch.setenv("NAS_CACHE", str(folder))
-    load_data.cache_clear()
+    remembered_data.cache_clear()
     return folder
 
 
 def fresh(source: str, scale: int = 2, lr_patch: int = 8) -> Dataset:
-    load_data.cache_clear()
+    remembered_data.cache_clear()
     return load_data(source, scale, lr_patch)
 
 
