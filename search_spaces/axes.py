@@ -179,10 +179,21 @@ def choice(
 
 
 def span(
-    low: int, high: int, *, step: int = 1, when: When | None = None, since: int = 0, doc: str = ""
+    low: int,
+    high: int,
+    *,
+    step: int = 1,
+    when: When | None = None,
+    since: int = 0,
+    later: Mapping[Option, int] | None = None,
+    doc: str = "",
 ) -> Any:
-    """An axis of counts: low, low + step, ..., high (included); ``low`` is the default."""
-    return _axis_field(tuple(range(low, high + 1, step)), when, ordered=True, doc=doc, since=since)
+    """An axis of counts: low, low + step, ..., high (included); ``low`` is the default.
+
+    ``since`` and ``later`` are those of :func:`choice`.
+    """
+    options = tuple(range(low, high + 1, step))
+    return _axis_field(options, when, ordered=True, doc=doc, since=since, later=later)
 
 
 def _axis_field(

@@ -15,19 +15,21 @@ from torch import Tensor, nn
 
 from search_spaces.axes import choice, span
 from search_spaces.blocks.activations import ACTIVATIONS
-from search_spaces.blocks.aggregation import AGGREGATIONS, mean_of
-from search_spaces.blocks.attention import ATTENTIONS
+from search_spaces.blocks.aggregation import AGGREGATIONS, LATER_AGGREGATIONS, mean_of
+from search_spaces.blocks.attention import ATTENTIONS, LATER_ATTENTIONS
 from search_spaces.blocks.branches import BRANCHED_KERNELS, BRANCHES, other_kernels
 from search_spaces.blocks.convolutions import CONVOLUTIONS
-from search_spaces.blocks.distillation import DISTILLERS, blocks_that
+from search_spaces.blocks.distillation import DISTILLERS, LATER_BLOCKS, blocks_that
 from search_spaces.blocks.sharing import SHARINGS, same_sharing
 from search_spaces.blocks.stems import STEMS
-from search_spaces.blocks.tails import SKIPS, TAILS, Tail
+from search_spaces.blocks.tails import LATER_TAILS, SKIPS, TAILS, Tail
 from search_spaces.blocks.transformers import TRANSFORMERS
 from search_spaces.errors import require_scale
 from search_spaces.genotype import Genotype, Part
 
-MOST_BLOCKS = 8
+MOST_BLOCKS = 24
+FIRST_MOST_BLOCKS = 8
+"""That of versions 0 and 1."""
 MOST_TRANSFORMERS = 3
 
 ORDERS = {
@@ -64,13 +66,23 @@ class Lightweight(Genotype):
 
     width: int = span(16, 64, step=2, doc="channels of the features")
     stem: str = choice(*STEMS, doc="shallow extraction")
-    blocks: int = span(1, MOST_BLOCKS, doc="blocks of the CNN part")
-    block: str = choice(*DISTILLERS, doc="what a CNN block is")
+    blocks: int = span(
+        1,
+        MOST_BLOCKS,
+        later=dict.fromkeys(range(FIRST_MOST_BLOCKS + 1, MOST_BLOCKS + 1), 2),
+        doc="blocks of the CNN part",
+    )
+    block: str = choice(*DISTILLERS, later=LATER_BLOCKS, doc="what a CNN block is")
     depth: int = span(1, 4, when={"block": blocks_that("distils", "repeats")}, doc="steps in a block")
     share: float = choice(
         0.25, 0.5, when={"block": blocks_that("distils")}, doc="share of the channels set aside a step"
     )
-    attention: str = choice(*ATTENTIONS, when={"block": blocks_that("attends")}, doc="attention of a block")
+    attention: str = choice(
+        *ATTENTIONS,
+        when={"block": blocks_that("attends")},
+        later=LATER_ATTENTIONS,
+        doc="attention of a block",
+    )
     kernel: str = choice(
         *CONVOLUTIONS,
         when={"block": blocks_that("convolves")},
@@ -93,6 +105,7 @@ class Lightweight(Genotype):
     aggregation: str = choice(
         *AGGREGATIONS,
         same={"dense": ("plain", {"blocks": (1,)})},
+        later=LATER_AGGREGATIONS,
         doc="how the CNN blocks are connected and what leaves them",
     )
     transformers: int = span(0, MOST_TRANSFORMERS, doc="transformer blocks")
@@ -111,7 +124,7 @@ class Lightweight(Genotype):
         when={"transformers": range(2, MOST_TRANSFORMERS + 1), "order": ("serial", "parallel")},
         doc="each transformer takes the mean of all before it (EFRDN, sec. 3.1, with the mean for the sum)",
     )
-    tail: str = choice(*TAILS, doc="reconstruction")
+    tail: str = choice(*TAILS, later=LATER_TAILS, doc="reconstruction")
     shallow_tail: bool = choice(
         False, True, doc="a second reconstruction, of the shallow features, is added (EFRDN, sec. 3.1)"
     )

@@ -37,6 +37,11 @@ def last_convolution(blocks: int, width: int) -> nn.Module:
     return square3x3(width, width)
 
 
+def grouped_last_convolution(blocks: int, width: int) -> nn.Module:
+    """3x3 in two groups on the last block's output."""
+    return nn.Conv2d(width, width, 3, padding=1, groups=2)
+
+
 def mean_of(features: list[Tensor]) -> Tensor:
     """Their mean. The list is not empty."""
     return features[0] if len(features) == 1 else torch.stack(features).mean(dim=0)
@@ -77,4 +82,11 @@ AGGREGATIONS: dict[str, Aggregation] = {
         collects=True,
         end=blueprint_fusion,
     ),
+    "conv-grouped": Aggregation(
+        doc="The last block's output through 3x3 in two groups (VapSR-S, arXiv 2210.05960, released code).",
+        end=grouped_last_convolution,
+    ),
 }
+
+LATER_AGGREGATIONS = {"conv-grouped": 2}
+"""Options that were added -> the version of the space that has them first."""

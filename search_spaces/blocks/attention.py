@@ -18,6 +18,7 @@ from search_spaces.blocks.calibration import (
     SelfCalibratedSpatial,
 )
 from search_spaces.blocks.convolutions import BlueprintConv, channels_into, depthwise, pointwise
+from search_spaces.blocks.smfanet import SelfModulation
 
 AttentionFactory = Callable[[int], nn.Module]
 
@@ -194,6 +195,23 @@ class LargeKernelAttention(nn.Module):
         return x * self.weight(x)
 
 
+class SmallerLargeKernelAttention(nn.Module):
+    """LKA-5: 1x1, depthwise 5x5, depthwise 5x5 with dilation 3, times the input.
+
+    (LKDN, arXiv 2407.14340, and VapSR, arXiv 2210.05960, released code: a reach of 17 pixels, the 1x1 first.)
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.weight = nn.Sequential(
+            pointwise(channels, channels), depthwise(channels, 5), depthwise(channels, 5, dilation=3)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C, H, W)."""
+        return x * self.weight(x)
+
+
 class MultiShapeLargeKernelAttention(nn.Module):
     """MM-LKA, inspired by SDAN (arXiv 2506.12475), of which only the abstract is known.
 
@@ -236,4 +254,9 @@ ATTENTIONS: dict[str, AttentionFactory] = {
     "pa": PixelAttention,
     "lka": LargeKernelAttention,
     "mm-lka": MultiShapeLargeKernelAttention,
+    "lka-5": SmallerLargeKernelAttention,
+    "smfa": SelfModulation,
 }
+
+LATER_ATTENTIONS = {"lka-5": 2, "smfa": 2}
+"""Options that were added -> the version of the space that has them first."""

@@ -241,6 +241,36 @@ class EdgeConv(BranchedConv):
         return rows + square + edges, bias + square_bias + filter_bias.sum(1) + 0 * unused.sum()
 
 
+class BesideConv(BranchedConv):
+    """A 3x3, a 1x1, and a 1x1 to twice the channels before a 3x3, summed (LKDN-S, arXiv 2407.14340).
+
+    As in the released code the pair's 1x1 is padded with its bias. It is the last convolution of LKDN-S.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.square = nn.Conv2d(in_channels, out_channels, 3, padding=1)
+        self.point = nn.Conv2d(in_channels, out_channels, 1)
+        self.widen = nn.Conv2d(in_channels, 2 * in_channels, 1)
+        self.narrow = nn.Conv2d(2 * in_channels, out_channels, 3)
+
+    def by_branches(self, x: Tensor) -> Tensor:
+        """(B, in, H, W) -> (B, out, H, W)."""
+        y: Tensor = self.square(x) + self.point(x)
+        return y + self.narrow(self.widen(F.pad(x, (1, 1, 1, 1))))
+
+    def weights(self) -> tuple[Tensor, ...]:
+        """Of the pair, of the 3x3, and of the 1x1."""
+        pair = _rows(self.narrow), _bias(self.narrow), _matrix(self.widen), _bias(self.widen)
+        return *pair, _rows(self.square), _bias(self.square), _matrix(self.point), _bias(self.point)
+
+    def merge(self, *weights: Tensor) -> Merged:
+        """The product of the pair and the 3x3, and the 1x1 added to the centre."""
+        *pair, square, square_bias, point, point_bias = weights
+        rows, bias = _product(pair)
+        return _with_centre(rows + square, point), bias + square_bias + point_bias
+
+
 class WidenedConv(BranchedConv):
     """Conv3XC: 1x1 to twice the channels, 3x3, 1x1 back, all beside a 1x1.
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from torch import nn
 
-from search_spaces.blocks.branches import AsymmetricConv
+from search_spaces.blocks.branches import AsymmetricConv, Branched
 
 ConvFactory = Callable[[int, int], nn.Module]
 
@@ -94,6 +94,11 @@ def depthwise(
         groups=channels,
         bias=bias,
     )
+
+
+def plain(conv: ConvFactory) -> ConvFactory:
+    """The kernel shape that ``conv`` is folded to; ``conv`` itself where it has no training-time branches."""
+    return CONVOLUTIONS[conv.kernel] if isinstance(conv, type) and issubclass(conv, Branched) else conv
 
 
 def channels_into(layer: nn.Module) -> int:

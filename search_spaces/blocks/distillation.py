@@ -6,36 +6,20 @@ it says it takes (see :class:`CnnBlock`). To add one, write the class and put it
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from search_spaces.blocks.activations import ActivationFactory, leaky_relu
 from search_spaces.blocks.attention import AttentionFactory, ConvolvedChannelAttention
+from search_spaces.blocks.cnn_block import CnnBlock
 from search_spaces.blocks.convolutions import ConvFactory, channels_into, depthwise, pointwise
 from search_spaces.blocks.fourier import FastFourierConv
 from search_spaces.blocks.lattice import AsymmetricDistillationBlock, LatticeBlock
+from search_spaces.blocks.lkdn import LargeKernelDistillationBlock
 from search_spaces.blocks.norms import ChannelNorm
-
-
-class CnnBlock(nn.Module):
-    """What a block of the CNN part says of itself: which keywords its constructor takes.
-
-    A class that does not say takes none. An axis is asked about only for the blocks that take it.
-    """
-
-    convolves: ClassVar[bool] = False
-    """``conv``: the kernel shape makes a difference."""
-    attends: ClassVar[bool] = False
-    """``attention``."""
-    activates: ClassVar[bool] = False
-    """``activation``: the paper's is one of several."""
-    repeats: ClassVar[bool] = False
-    """``depth`` alone: how many steps."""
-    distils: ClassVar[bool] = False
-    """``depth`` and ``share``: how many steps, and the part of the channels that each sets aside."""
+from search_spaces.blocks.smfanet import FeatureModulationBlock
+from search_spaces.blocks.vapsr import VastReceptiveBlock
 
 
 class MultiDistillationBlock(CnnBlock):
@@ -403,7 +387,13 @@ DISTILLERS: dict[str, type[nn.Module]] = {
     "safm": ModulationBlock,
     "ffc": FourierBlock,
     "residual": ResidualBlock,
+    "fmb": FeatureModulationBlock,
+    "lkdb": LargeKernelDistillationBlock,
+    "vab": VastReceptiveBlock,
 }
+
+LATER_BLOCKS = {"fmb": 2, "lkdb": 2, "vab": 2}
+"""Options that were added -> the version of the space that has them first."""
 
 
 def blocks_that(*abilities: str) -> tuple[str, ...]:

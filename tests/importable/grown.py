@@ -19,7 +19,7 @@ class Grown(Lightweight):
     space = "lightweight"
 
     block: str = choice(
-        *_AXES["block"]["options"], "block-of-2027", when=_AXES["block"]["when"], later={"block-of-2027": 2}
+        *_AXES["block"]["options"], "block-of-2027", when=_AXES["block"]["when"], later={"block-of-2027": 3}
     )
     kernel: str = choice(
         *(*_KERNEL["options"], "kernel-of-2028"),
