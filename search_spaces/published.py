@@ -28,6 +28,12 @@ from search_spaces.networks.swinir import SwinIr
 if TYPE_CHECKING:
     from torch import nn
 
+_ECBSR_NOTE = (
+    "the network sees luma alone, which is what is counted; chroma is enlarged bicubically, as the field "
+    "shows such results"
+)
+_MAN_NOTE = "checkpoints hold 24 numbers more, the frozen mean colour"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Printed:
@@ -81,12 +87,6 @@ def _exact(params: int, multi_adds: float) -> Printed:
     """A count of released code: exact in parameters, one thousandth in Multi-Adds (their rounding)."""
     return Printed(params=params, multi_adds=multi_adds, params_within=0, multi_adds_within=0.001)
 
-
-_ECBSR_NOTE = (
-    "the network sees luma alone, which is what is counted; chroma is enlarged bicubically, as the field "
-    "shows such results"
-)
-_MAN_NOTE = "checkpoints hold 24 numbers more, the frozen mean colour"
 
 PUBLISHED: dict[str, Published] = {
     "imdn": Published(
