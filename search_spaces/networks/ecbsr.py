@@ -71,8 +71,8 @@ class EcbsrBody(nn.Module):
         features = x
         for block in self.blocks:
             features = block(features)
-        nearest = x.repeat_interleave(self.scale**2, dim=1)
-        return F.pixel_shuffle(self.last(features) + nearest, self.scale) / 255
+        nearest = F.interpolate(x, scale_factor=self.scale, mode="nearest")
+        return (F.pixel_shuffle(self.last(features), self.scale) + nearest) / 255
 
 
 class LumaNetwork(nn.Module):
@@ -93,7 +93,8 @@ class LumaNetwork(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, 3, H, W) in [0, 1] -> (B, 3, scale * H, scale * W), not clipped."""
         enlarged = bicubic_skip(x, self.scale)
-        return enlarged + (self.body(self._y(x)) - self._y(enlarged)) * (255 / _RANGE)
+        change = (self.body(self._y(x)) - self._y(enlarged)) * (255 / _RANGE)
+        return enlarged + torch.cat([change, change, change], dim=1)
 
     def _y(self, x: Tensor) -> Tensor:
         """(B, 3, H, W) in [0, 1] -> Y of BT.601 as (B, 1, H, W) in [16 / 255, 235 / 255]."""
