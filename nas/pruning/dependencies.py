@@ -219,6 +219,7 @@ class _Walker:
 
     def _correct(self) -> None:
         """Put what was seen in the place of what Torch-Pruning had to guess."""
+        from torch_pruning import ops
         from torch_pruning.dependency.index_mapping import _ConcatIndexMapping, _FlattenIndexMapping
 
         by_function = {node.grad_fn: node for node in self.graph.module2node.values()}
@@ -227,7 +228,8 @@ class _Walker:
             if whole is None:
                 continue
             for dependency in whole.dependencies:
-                dependency.index_mapping = [None, dependency.index_mapping[1]]
+                if dependency.target.type != ops.OPTYPE.SLICE:  # where it is split, the slice says so
+                    dependency.index_mapping = [None, dependency.index_mapping[1]]
             for position, (source, _) in enumerate(function.next_functions):
                 part = by_function.get(source)
                 place = [begin, begin + sizes[position]] if sizes else None

@@ -219,7 +219,7 @@ class LocalImportanceAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C, H, W)."""
-        return x * self.importance(x) * _guided_by_first(x)
+        return x * self.importance(x) * torch.sigmoid(x[:, :1])
 
     def importance(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> weights in (0, 1) of the same shape."""
@@ -242,13 +242,7 @@ class ConvolvedImportanceAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C, H, W)."""
-        return x * torch.sigmoid(self.importance(x)) * _guided_by_first(x)
-
-
-def _guided_by_first(x: Tensor) -> Tensor:
-    """(B, C, H, W) -> (B, 1, H, W): weights in (0, 1), which the first channel decides."""
-    first, _ = x.split([1, x.shape[1] - 1], dim=1)  # a slice is nothing that pruning can follow
-    return torch.sigmoid(first)
+        return x * torch.sigmoid(self.importance(x)) * torch.sigmoid(x[:, :1])
 
 
 class SmallerLargeKernelAttention(nn.Module):
