@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -10,10 +11,10 @@ from torch import Tensor, nn
 
 from search_spaces.axes import choice, span
 from search_spaces.blocks.branches import BRANCHES
-from search_spaces.blocks.convolutions import square3x3
+from search_spaces.blocks.convolutions import ConvFactory, square3x3
 from search_spaces.blocks.tails import bicubic_skip
 from search_spaces.errors import require_scale
-from search_spaces.genotype import Genotype
+from search_spaces.genotype import Genotype, Part
 
 _LUMA = (0.299, 0.587, 0.114)
 """Y of BT.601 in R, G and B."""
@@ -47,6 +48,17 @@ class Ecbsr(Genotype):
         body = EcbsrBody(self, scale)
         return LumaNetwork(body, scale) if self.colour == "y" else body
 
+    def parts(self, scale: int) -> tuple[Part, ...]:
+        """See :meth:`Genotype.parts`. Raises SpaceError for another scale than 2, 3 or 4."""
+        require_scale(scale)
+        width, channels, blocks = self.width, 1 if self.colour == "y" else 3, self.blocks
+        last = partial(square3x3, width, channels * scale**2)  # branches are folded, so they cost nothing
+        return (
+            Part(("first", width, channels), partial(_block, square3x3, channels, width), channels),
+            Part(("block", width), partial(_block, square3x3, width, width), width, blocks, blocks),
+            Part(("last", width, channels, scale), last, width),
+        )
+
 
 class EcbsrBody(nn.Module):
     """The network that an Ecbsr describes, with one or three channels.
@@ -60,9 +72,7 @@ class EcbsrBody(nn.Module):
         width, conv = choices.width, BRANCHES[choices.branches] or square3x3
         self.channels, self.scale = (1 if choices.colour == "y" else 3), scale
         sources = [self.channels] + [width] * choices.blocks
-        self.blocks = nn.ModuleList(
-            nn.Sequential(conv(source, width), nn.PReLU(width, init=0.25)) for source in sources
-        )
+        self.blocks = nn.ModuleList(_block(conv, source, width) for source in sources)
         self.last = conv(width, self.channels * scale**2)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -73,6 +83,10 @@ class EcbsrBody(nn.Module):
             features = block(features)
         nearest = F.interpolate(x, scale_factor=self.scale, mode="nearest")
         return (F.pixel_shuffle(self.last(features), self.scale) + nearest) / 255
+
+
+def _block(conv: ConvFactory, in_channels: int, width: int) -> nn.Sequential:
+    return nn.Sequential(conv(in_channels, width), nn.PReLU(width, init=0.25))
 
 
 class LumaNetwork(nn.Module):

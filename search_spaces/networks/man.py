@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +13,7 @@ from search_spaces.blocks.convolutions import channels_into, depthwise, pointwis
 from search_spaces.blocks.norms import ChannelNorm
 from search_spaces.blocks.tails import PixelShuffleTail
 from search_spaces.errors import require_scale
-from search_spaces.genotype import Genotype
+from search_spaces.genotype import Genotype, Part
 from search_spaces.networks.means import Div2kMean
 
 _KERNELS = ((3, 5, 2), (5, 7, 3), (7, 9, 4))
@@ -36,6 +37,17 @@ class Man(Genotype):
         """
         require_scale(scale)
         return ManNetwork(self, scale)
+
+    def parts(self, scale: int) -> tuple[Part, ...]:
+        """See :meth:`Genotype.parts`. Raises SpaceError for another scale than 2, 3 or 4."""
+        require_scale(scale)
+        width = self.width
+        return (
+            Part(("stem", width), partial(square3x3, 3, width), 3),
+            Part(("block", width), partial(_block, width), width, self.blocks, self.blocks),
+            Part(("end", width), partial(LargeKernelEnd, width), width),
+            Part(("tail", width, scale), partial(PixelShuffleTail, width, scale), width),
+        )
 
 
 class MultiScaleLargeKernelAttention(nn.Module):
@@ -111,6 +123,11 @@ class LargeKernelEnd(nn.Module):
         return self.leave(entered * self.weight(entered))
 
 
+def _block(width: int) -> nn.Sequential:
+    """MAB."""
+    return nn.Sequential(MultiScaleLargeKernelAttention(width), GatedSpatialUnit(width))
+
+
 class ManNetwork(nn.Module):
     """The network that a Man describes."""
 
@@ -119,10 +136,7 @@ class ManNetwork(nn.Module):
         width = choices.width
         self.mean = Div2kMean()
         self.stem = square3x3(3, width)
-        self.blocks = nn.ModuleList(
-            nn.Sequential(MultiScaleLargeKernelAttention(width), GatedSpatialUnit(width))
-            for _ in range(choices.blocks)
-        )
+        self.blocks = nn.ModuleList(_block(width) for _ in range(choices.blocks))
         self.end = LargeKernelEnd(width)
         self.tail = PixelShuffleTail(width, scale)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
 
@@ -21,7 +21,7 @@ from search_spaces.blocks.convolutions import square3x3
 from search_spaces.blocks.plainusr import GuidedInvertedConv, PlainBlock
 from search_spaces.blocks.tails import PixelShuffleTail
 from search_spaces.errors import require_scale
-from search_spaces.genotype import Genotype
+from search_spaces.genotype import Genotype, Part
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +81,27 @@ class PlainUsr(Genotype):
         require_scale(scale)
         return PlainUsrNetwork(self, scale)
 
+    def parts(self, scale: int) -> tuple[Part, ...]:
+        """See :meth:`Genotype.parts`. Raises SpaceError for another scale than 2, 3 or 4."""
+        require_scale(scale)
+        plain, width = replace(self, branches="none"), self.width  # folded branches cost nothing
+        levels = [_level(self, place) for place in range(self.blocks)]
+        blocks = [
+            Part(
+                ("block", self.size, width, level, level == max(levels)),
+                partial(_block, plain, levels.index(level)),
+                width + 3,
+                copies=levels.count(level),
+                uses=levels.count(level),
+            )
+            for level in sorted(set(levels))
+        ]
+        return (
+            Part(("stem", width), partial(square3x3, 3, width + 3), 3),
+            *blocks,
+            Part(("tail", width, scale), partial(PixelShuffleTail, width + 3, scale), width + 3),
+        )
+
 
 class PlainUsrNetwork(nn.Module):
     """The network that a PlainUsr describes.
@@ -111,16 +132,21 @@ class PlainUsrNetwork(nn.Module):
         return self.tail(features)
 
 
+def _level(choices: PlainUsr, place: int) -> int:
+    """How far from the outermost level the block at ``place`` is."""
+    deepest = min(len(SIZES[choices.size].levels) - 1, choices.blocks // 2)
+    return min(place, choices.blocks - 1 - place, deepest)
+
+
 def _block(choices: PlainUsr, place: int) -> PlainBlock:
     """The block at ``place``."""
     size, width = SIZES[choices.size], choices.width
-    deepest = min(len(size.levels) - 1, choices.blocks // 2)
-    level = min(place, choices.blocks - 1 - place, deepest)
+    level = _level(choices, place)
     part = max(1, round(width * size.levels[level]))
     attention: AttentionFactory = NoAttention
     if size.hidden is not None:
         attention = partial(LocalImportanceAttention, hidden=max(1, round(width * size.hidden)))
-    elif level == deepest:
+    elif level == _level(choices, choices.blocks // 2):
         attention = ConvolvedImportanceAttention
     guided = choices.branches == "repmb" and attention is not NoAttention
     return PlainBlock(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 from search_spaces.axes import choice, span
 from search_spaces.blocks.convolutions import channels_into, depthwise, pointwise
 from search_spaces.errors import require_scale
-from search_spaces.genotype import Genotype
+from search_spaces.genotype import Genotype, Part
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +34,22 @@ class SafmnPlus(Genotype):
         """
         require_scale(scale)
         return SafmnPlusNetwork(self, scale)
+
+    def parts(self, scale: int) -> tuple[Part, ...]:
+        """See :meth:`Genotype.parts`. Raises SpaceError for another scale than 2, 3 or 4."""
+        require_scale(scale)
+        width, part, blocks = self.width, self.modulated, self.blocks
+        block = partial(SimpleModulationBlock, width, part, skip=not self.light)
+        return (
+            Part(("stem", width), partial(_square, 3, width), 3),
+            Part(("block", width, part), block, width, copies=blocks, uses=blocks),
+            Part(("tail", width, scale), partial(_square, width, 3 * scale**2), width),
+        )
+
+    @property
+    def modulated(self) -> int:
+        """How many channels a block modulates."""
+        return self.width // 2 if self.light else self.width // 3
 
 
 class SimpleModulation(nn.Module):
@@ -82,10 +99,10 @@ class SafmnPlusNetwork(nn.Module):
     def __init__(self, choices: SafmnPlus, scale: int) -> None:
         super().__init__()
         width, self.light, self.scale = choices.width, choices.light, scale
-        part = width // 2 if self.light else width // 3
         self.stem = _square(3, width)
         self.blocks = nn.ModuleList(
-            SimpleModulationBlock(width, part, skip=not self.light) for _ in range(choices.blocks)
+            SimpleModulationBlock(width, choices.modulated, skip=not self.light)
+            for _ in range(choices.blocks)
         )
         self.tail = nn.Sequential(_square(width, 3 * scale**2), nn.PixelShuffle(scale))
 

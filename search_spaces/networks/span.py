@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +14,7 @@ from search_spaces.blocks.convolutions import pointwise, square3x3
 from search_spaces.blocks.span import SpanBlock
 from search_spaces.blocks.tails import PixelShuffleTail
 from search_spaces.errors import require_scale
-from search_spaces.genotype import Genotype
+from search_spaces.genotype import Genotype, Part
 from search_spaces.networks.means import Div2kMean
 
 
@@ -38,6 +39,19 @@ class Span(Genotype):
         """
         require_scale(scale)
         return SpanNetwork(self, scale)
+
+    def parts(self, scale: int) -> tuple[Part, ...]:
+        """See :meth:`Genotype.parts`. Raises SpaceError for another scale than 2, 3 or 4."""
+        require_scale(scale)
+        width = self.width
+        block = partial(SpanBlock, width, conv=square3x3)  # branches are folded, so they cost nothing
+        return (
+            Part(("stem", width), partial(square3x3, 3, width), 3),
+            Part(("block", width), block, width, copies=self.blocks, uses=self.blocks),
+            Part(("end", width), partial(square3x3, width, width), width),
+            Part(("fuse", width), partial(pointwise, 4 * width, width), 4 * width),
+            Part(("tail", width, scale), partial(PixelShuffleTail, width, scale), width),
+        )
 
 
 class SpanNetwork(nn.Module):

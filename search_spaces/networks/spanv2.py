@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +12,7 @@ from search_spaces.axes import span
 from search_spaces.blocks.activations import relu
 from search_spaces.blocks.convolutions import depthwise, pointwise
 from search_spaces.errors import require_scale
-from search_spaces.genotype import Genotype
+from search_spaces.genotype import Genotype, Part
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +33,17 @@ class SpanV2(Genotype):
         """
         require_scale(scale)
         return SpanV2Network(self, scale)
+
+    def parts(self, scale: int) -> tuple[Part, ...]:
+        """See :meth:`Genotype.parts`. Raises SpaceError for another scale than 2, 3 or 4."""
+        require_scale(scale)
+        width, colours, more = self.width, 3 * scale**2, self.blocks - 1
+        return (
+            Part(("near", scale), partial(_near, scale), 3),
+            Part(("enter", width), partial(_convolutions, 3, width), 3),
+            *([Part(("block", width), partial(SpanV2Block, width), width, more, more)] if more else []),
+            Part(("tail", width, scale), partial(_tail, width, scale), colours + width),
+        )
 
 
 class SpanV2Block(nn.Module):
@@ -57,16 +69,11 @@ class SpanV2Network(nn.Module):
 
     def __init__(self, choices: SpanV2, scale: int) -> None:
         super().__init__()
-        width, colours = choices.width, 3 * scale**2
-        self.near = nn.Conv2d(3, colours, 3, padding=1, groups=3, bias=False)
-        nn.init.dirac_(self.near.weight, groups=colours)
+        width = choices.width
+        self.near = _near(scale)
         self.enter = nn.Sequential(_convolutions(3, width), relu())
         self.blocks = nn.ModuleList(SpanV2Block(width) for _ in range(choices.blocks - 1))
-        self.tail = nn.Sequential(
-            depthwise(colours + width, 3, bias=False),
-            pointwise(colours + width, colours, bias=False),
-            nn.PixelShuffle(scale),
-        )
+        self.tail = _tail(width, scale)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, 3, H, W) in [0, 1] -> (B, 3, scale * H, scale * W), not clipped."""
@@ -74,6 +81,21 @@ class SpanV2Network(nn.Module):
         for block in self.blocks:
             features = block(features)
         return self.tail(torch.cat([self.near(x), features], dim=1))
+
+
+def _near(scale: int) -> nn.Conv2d:
+    near = nn.Conv2d(3, 3 * scale**2, 3, padding=1, groups=3, bias=False)
+    nn.init.dirac_(near.weight, groups=3 * scale**2)
+    return near
+
+
+def _tail(width: int, scale: int) -> nn.Sequential:
+    colours = 3 * scale**2
+    return nn.Sequential(
+        depthwise(colours + width, 3, bias=False),
+        pointwise(colours + width, colours, bias=False),
+        nn.PixelShuffle(scale),
+    )
 
 
 def _convolutions(in_channels: int, width: int) -> nn.Sequential:

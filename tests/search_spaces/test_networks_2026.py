@@ -21,7 +21,7 @@ from skimage.color import rgb2ycbcr, ycbcr2rgb
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from nas.cost.counting import measure
+from nas.cost.counting import cost_of, measure
 from nas.export.onnx import OnnxNetwork, write_onnx
 from nas.export.rewrites import exportable
 from search_spaces import Genotype, Space, SpaceError, load_space
@@ -84,6 +84,14 @@ TRAINABLE = {
 @pytest.fixture(autouse=True)
 def same_weights() -> None:
     torch.manual_seed(0)
+
+
+@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_the_parts_cost_what_the_network_costs(name: str, scale: int) -> None:
+    for blocks in (1, 3, 7):
+        genotype = replace(SMALL[name], blocks=blocks)  # type: ignore[type-var]
+        assert cost_of(genotype, scale) == measure(lambda g=genotype: g.build(scale), scale)  # type: ignore[misc]
 
 
 def parameters(module: nn.Module) -> int:
