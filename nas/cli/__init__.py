@@ -28,6 +28,7 @@ from nas.cli.evaluate import evaluate
 from nas.cli.exchange import export_results, import_results
 from nas.cli.export import export
 from nas.cli.export_study import export_study
+from nas.cli.fit import fit
 from nas.cli.front import front
 from nas.cli.measure import measure
 from nas.cli.model_options import with_options
@@ -42,7 +43,7 @@ from nas.cli.trust_space import trust_space
 from nas.cli.upscale import upscale
 
 FUNCTIONS: tuple[Callable[..., None], ...] = (
-    *(search, front, board, retrain, rerun, evaluate, cost, space, trust_space, data),
+    *(search, front, board, retrain, rerun, evaluate, cost, fit, space, trust_space, data),
     calibrate,
     *(compress, measure, export, upscale),
     *(tabulate, simulate, compare_samplers),
