@@ -17,7 +17,7 @@ ABOUT = ("method", "source", "scale", "params", "multi_adds", "conv_multi_adds",
 
 COUNTED: dict[str, str] = {
     # Nothing in these multiplies but convolutions, so that both conventions are the same number.
-    **dict.fromkeys(("IDN", "CARN", "IMDN", "ECBSR", "LatticeNet"), "both"),
+    **dict.fromkeys(("IDN", "CARN", "IMDN", "ECBSR-M16C64", "LatticeNet", "RFDN", "RFDN-L", "RLFN"), "both"),
     **dict.fromkeys(("FALSR-A", "FALSR-B", "FALSR-C", "MoreMNAS-C"), "both"),
     # These count convolution modules and leave their transformers out (docs/protocol.md).
     **dict.fromkeys(("EFRDN", "LBNet", "FDSCSR-S"), "convolutions"),
