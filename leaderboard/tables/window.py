@@ -9,6 +9,8 @@ import pandas as pd
 
 DOZEN = 12
 """How many reported rows are shown, at least, where no factor is given."""
+FAR = 3.0
+"""The factor from which on a cost is no longer that of a neighbour, where others are left to choose."""
 ALL = math.inf
 """The factor that keeps every row."""
 COSTS = ("params", "conv_multi_adds")
@@ -41,7 +43,8 @@ def near_cost(candidates: pd.DataFrame, others: pd.DataFrame, factor: float | No
         others: the networks to choose from, with the same columns.
         factor: keep what is within this factor of a candidate in each cost that both have; `ALL` keeps
             everything. None keeps each candidate's nearest neighbours, as many of them as it takes to reach
-            `DOZEN` networks in all (more where several are equally near).
+            `DOZEN` networks in all (more where several are equally near). Neighbours farther than `FAR`, but
+            for a candidate's nearest, come after all others.
 
     Returns:
         Truth values with the index of `others`; all true where no candidate has a known cost.
@@ -52,11 +55,10 @@ def near_cost(candidates: pd.DataFrame, others: pd.DataFrame, factor: float | No
     factors = cost_factors(known, others)
     if factor is not None:
         return pd.Series((factors <= factor).any(axis=0), index=others.index, dtype=bool)
-    comparable = np.isfinite(factors)
-    ranks = pd.DataFrame(np.where(comparable, factors, np.nan)).rank(axis=1, method="min").min(axis=0)
-    ranks = ranks.fillna(math.inf)
-    within = ranks[np.isfinite(ranks)].nsmallest(DOZEN)
-    most = float(within.max()) if len(within) else -1.0
+    comparable = pd.DataFrame(np.where(np.isfinite(factors), factors, np.nan))
+    ranks = comparable.rank(axis=1, method="min").min(axis=0)
+    ranks += len(others) * ((comparable.min(axis=0) > FAR) & (ranks > 1))
+    most = ranks.dropna().nsmallest(DOZEN).max()
     return pd.Series((ranks <= most).to_numpy(), index=others.index, dtype=bool)
 
 

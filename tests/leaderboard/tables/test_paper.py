@@ -222,6 +222,16 @@ def test_each_of_several_measured_networks_has_neighbours() -> None:
     assert (shown["origin"] == "reported").sum() < 20
 
 
+def test_a_network_without_close_neighbours_does_not_bring_in_far_ones() -> None:
+    """At x2 nothing printed is below 186K parameters but MoreMNAS-C, which has 25K."""
+    shown, _ = within_cost(real((92e3, 20e9), (181e3, 41e9), (310e3, 69e9), scale=2))
+    assert {"SMFANet", "FALSR-B", "ESRN-V"} <= names(shown)
+    assert "MoreMNAS-C" not in names(shown)
+    assert 12 <= (shown["origin"] == "reported").sum() <= 15
+    alone, _ = within_cost(real((30e3, 6e9), scale=2))
+    assert "MoreMNAS-C" in names(alone) and (alone["origin"] == "reported").sum() >= 12
+
+
 def test_without_a_measured_cost_all_rows_are_shown_and_the_note_says_so() -> None:
     for factor in (None, 2.0):
         shown, note = within_cost(real(), factor)
