@@ -38,7 +38,7 @@ def reported() -> pd.DataFrame:
     | params, multi_adds | as printed, in thousands and 0.1 G mostly; NaN where not printed |
     | dataset | Set5, Set14, B100, Urban100 or Manga109 |
     | psnr_db, ssim | of the luma channel: dB; 0 to 1, NaN where not known |
-    | trained_on | DIV2K, DF2K (DIV2K and Flickr2K) or DFLIP (DF2K, LSDIR, DiverSeg-IP); None: not stated |
+    | trained_on | DIV2K, DF2K (DIV2K and Flickr2K) or DFLIP (as ESC calls it); None: not stated |
     | kind | `OWN`, `OTHER` or `OURS`: the network's own paper prints it, another does, or we measured it |
     | reported_in, page | the table; its section, or the file of the released repository that shows it |
     | suspect | None, or which columns are not to be trusted, a colon, and why; several with `; ` between |

@@ -23,6 +23,17 @@ if TYPE_CHECKING:
     from nas.imaging.tiling import Tiling
 
 
+Format = Annotated[str, typer.Option("--format", help="Of --table: table, markdown, latex, csv or json.")]
+Near = Annotated[
+    str,
+    typer.Option(
+        metavar="FACTOR|all",
+        help="Of --table: published networks within this factor of the measured cost (2: half to twice), "
+        "or all; about a dozen, the nearest, if not given.",
+    ),
+]
+
+
 @meets_spaces
 def evaluate(
     what: Annotated[
@@ -44,17 +55,8 @@ def evaluate(
     table: Annotated[
         bool, typer.Option("--table", help="The papers' table, with the published networks around.")
     ] = False,
-    format: Annotated[
-        str, typer.Option("--format", help="Of --table: table, markdown, latex, csv or json.")
-    ] = "table",
-    near: Annotated[
-        str,
-        typer.Option(
-            metavar="FACTOR|all",
-            help="Of --table: published networks within this factor of the measured cost (2: half to twice), "
-            "or all; about a dozen, the nearest, if not given.",
-        ),
-    ] = "",
+    format: Format = "table",
+    near: Near = "",
     sr: Annotated[Path | None, typer.Option(help="Folder of enlarged images, instead of WHAT.")] = None,
     hr: Annotated[Path | None, typer.Option(help="Folder of their high resolution.")] = None,
     tile: Annotated[int, typer.Option(help="Compute in tiles of about so many LR pixels; 0: whole.")] = 0,
@@ -73,13 +75,12 @@ def evaluate(
     words = what or []
     how = _How(scale, metric, weights, self_ensemble, tile, record, device, runs, db)
     how.check(words)
+    factor = _near(near, table)
     if table:
         if sr is not None or hr is not None or not record:
             raise RecipeError("--table shows what is in the database: without --sr, --hr and --no-record")
-        typer.echo(_table(words, how, data_dir, sets, format, _near(near)))
+        typer.echo(_table(words, how, data_dir, sets, format, factor))
         return
-    if near:
-        raise RecipeError(f"--near {near} narrows the papers' table: add --table")
     if (not words) == (sr is None) or (sr is None) != (hr is None):
         raise RecipeError("name a network, or give both --sr DIR and --hr DIR")
     if self_ensemble and (not words or BICUBIC in words):
@@ -216,13 +217,15 @@ def _ensemble_words(network: Network) -> str:
     return f"{words} ({WAYS} x {format_count(once)} = {format_count(WAYS * once)})"
 
 
-def _near(text: str) -> float | None:
+def _near(text: str, table: bool) -> float | None:
     """The factor that ``--near`` means; None where it is not given."""
     import math
 
     from leaderboard.tables.window import ALL
     from nas.errors import RecipeError
 
+    if text and not table:
+        raise RecipeError(f"--near {text} narrows the papers' table: add --table")
     if text in ("all", "0"):
         return ALL
     if not text:
