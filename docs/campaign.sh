@@ -23,7 +23,7 @@ searched=$(date +%s)
 nas retrain "$name" --top "${TOP:-1}" --controls "${CONTROLS:-imdn,rfdn}" ${LONGER:+--steps "$LONGER"} \
     --workers "${WORKERS:-1}"
 
-# Beside what papers print; their networks were trained on other data, which the table's rows name by their papers.
+# Beside what papers print of networks near in cost; the table says what each was trained on.
 mkdir -p published
 nas evaluate bicubic --scale "$scale"
 nas evaluate "$name" --table

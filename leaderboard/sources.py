@@ -16,7 +16,7 @@ import plotly.graph_objects as go
 from leaderboard.errors import LeaderboardError, unknown_name
 from leaderboard.store import Store
 from leaderboard.tables.front import measured, words
-from leaderboard.tables.reported import reported
+from leaderboard.tables.reported import distinct, reported
 from leaderboard.views import VIEWS, Show, front_info
 
 SETTING = ("device", "threads", "precision", "engine", "height", "width", "batch")
@@ -83,14 +83,13 @@ def _setting_words(setting: Mapping[str, Any]) -> str:
 def benchmarks(store: Store, show: Show) -> pd.DataFrame:
     """Measured and reported numbers on benchmark sets in one frame.
 
-    The columns of `Store.benchmarks`, and origin (measured or reported), reported_in, page, suspect (None, or
-    why it is believed a misprint). A reported number has no genotype, and its metric is `as reported`; its
-    Multi-Adds are the paper's count, whichever that is.
+    The columns of `Store.benchmarks`, and origin (measured or reported), table, reported_in, page, kind and
+    suspect (None, or why it is believed a misprint), as `distinct` has them. A reported number has no
+    genotype, and its metric is `as reported`; its Multi-Adds are the paper's count, whichever that is.
     """
     here = store.benchmarks().assign(origin="measured")
-    papers = (
-        reported().rename(columns={"dataset": "benchmark"}).assign(origin="reported", metric="as reported")
-    )
+    papers = distinct(reported()).rename(columns={"dataset": "benchmark"})
+    papers = papers.assign(origin="reported", metric="as reported")
     both = [part for part in (here, papers) if len(part)]
     frame = pd.concat(both, ignore_index=True) if both else here
     texts = (
@@ -100,9 +99,7 @@ def benchmarks(store: Store, show: Show) -> pd.DataFrame:
         "low_resolution",
         "stage",
         "plan",
-        "reported_in",
-        "page",
-        "suspect",
+        *("trained_on", "kind", "table", "reported_in", "page", "suspect"),
     )
     for column in texts:
         known = frame[column] if column in frame else pd.Series([None] * len(frame), dtype=object)

@@ -98,6 +98,7 @@ class Measurements(Database):
         | psnr_db, ssim | means over the set: dB; 0 to 1, NaN where the images are too small |
         | params, multi_adds, conv_multi_adds | of its genotype at this scale, NaN where that is not known |
         | stage, plan | how the weights were trained, where their file is that of a recorded training |
+        | trained_on | the training data of that training, as its protocol names them |
         | device, created_at | where it was measured; when, aware, UTC |
 
         A self-ensemble has `+` behind its name, and eight times the Multi-Adds of its genotype. Raises
@@ -109,9 +110,9 @@ class Measurements(Database):
                 raise OldCostsError(old_network_costs(self._where, old))
             trained = _trainings(session)
             rows = session.execute(_benchmark_query(network)).all()
-            return [(*row[1:], *trained.get(row[0], (None, None))) for row in rows]
+            return [(*row[1:], *trained.get(row[0], (None, None, None))) for row in rows]
 
-        frame = framed(self._read(work), _BENCHMARKS | dict.fromkeys(("stage", "plan"), TEXT))
+        frame = framed(self._read(work), _BENCHMARKS | dict.fromkeys(("stage", "plan", "trained_on"), TEXT))
         averaged = frame["weights"].str.endswith(MARK).astype(bool)
         frame.loc[averaged, ["multi_adds", "conv_multi_adds"]] *= WAYS
         frame.loc[averaged & frame["name"].notna(), "name"] += MARK
@@ -157,17 +158,17 @@ def _old_networks(network: str | None) -> Select[str]:
     return query if network is None else query.where(_named(network))
 
 
-def _trainings(session: Session) -> dict[str, tuple[str, str]]:
-    """Of every file of weights that was measured: stage and plan of the training that wrote it."""
+def _trainings(session: Session) -> dict[str, tuple[str, str, str]]:
+    """Of every file of weights that was measured: stage, plan and data of the training that wrote it."""
     query = (
-        select(EvaluationRow.checkpoint_sha256, TrialRow.stage, ProtocolRow.plan_name)
+        select(EvaluationRow.checkpoint_sha256, TrialRow.stage, ProtocolRow.plan_name, ProtocolRow.data)
         .join(TrialRow, TrialRow.evaluation_id == EvaluationRow.id)
         .join(ProtocolRow, ProtocolRow.id == EvaluationRow.protocol_id)
         .where(TrialRow.state == "finished")
         .where(EvaluationRow.checkpoint_sha256.in_(select(MeasurementRow.checkpoint_sha256)))
         .order_by(TrialRow.id.desc())  # of equal files the first one written counts
     )
-    return {digest: (stage, plan) for digest, stage, plan in session.execute(query) if digest}
+    return {row[0]: (row[1], row[2], row[3]) for row in session.execute(query) if row[0]}
 
 
 def _named(network: str) -> ColumnElement[bool]:

@@ -12,6 +12,8 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from leaderboard.tables.front import amount
+from leaderboard.tables.reported import OURS
+from leaderboard.tables.window import near_cost
 from leaderboard.views.points import name_places
 from leaderboard.views.show import Show
 from leaderboard.views.style import (
@@ -41,8 +43,9 @@ class BenchmarksInfo:
     """Numbers of one benchmark set at one scale.
 
     `points`: origin (reported or measured), network, label, genotype, metric, low_resolution, x (the cost), y
-    (the quality), suspect (None, or why x or y is believed a misprint), stage, plan, reported_in, page.
-    `bicubic` maps a metric to what bicubic reached under it here. `left_out` counts numbers without a cost.
+    (the quality), suspect (None, or why x or y is believed a misprint), stage, plan, trained_on, kind,
+    reported_in, page. `bicubic` maps a metric to what bicubic reached under it here. `left_out` counts
+    numbers without a cost, `farther` reported networks that are not near a measured one in cost.
     """
 
     benchmark: str
@@ -52,16 +55,20 @@ class BenchmarksInfo:
     points: pd.DataFrame
     bicubic: dict[str, float]
     left_out: int
+    farther: int
 
 
 POINT = (
     *("origin", "network", "label", "genotype", "metric", "low_resolution", "x", "y", "suspect", "stage"),
-    *("plan", "reported_in", "page"),
+    *("plan", "trained_on", "kind", "reported_in", "page"),
 )
 
 
 def benchmarks_info(frame: pd.DataFrame, show: Show) -> BenchmarksInfo:
-    """What is known of one set at one scale, from the source `benchmarks`; if none, of the fullest one."""
+    """What is known of one set at one scale, from the source `benchmarks`; if none, of the fullest one.
+
+    Reported networks are those near a measured one in cost, as `show.near` says; all where none is measured.
+    """
     cost = show.cost if show.cost in ("params", "multi_adds", "conv_multi_adds") else "params"
     benchmark, scale = _which(frame, show)
     rows = frame[(frame["benchmark"] == benchmark) & (frame["scale"] == scale) & frame[show.quality].notna()]
@@ -82,15 +89,26 @@ def benchmarks_info(frame: pd.DataFrame, show: Show) -> BenchmarksInfo:
         ),
     )
     known = points["x"].gt(0)
+    near = _near(points[known], show.near)
     return BenchmarksInfo(
         benchmark=benchmark,
         scale=scale,
         cost=cost,
         quality=show.quality,
-        points=points[known].sort_values(["x", "y"], ignore_index=True)[list(POINT)],
+        points=points[known][near].sort_values(["x", "y"], ignore_index=True)[list(POINT)],
         bicubic={str(row["metric"]): float(row[show.quality]) for row in plain.to_dict("records")},
         left_out=int((~known).sum()),
+        farther=int((~near).sum()),
     )
+
+
+def _near(points: pd.DataFrame, factor: float | None) -> pd.Series:
+    """Which points are shown: measured ones, and reported ones near them in cost."""
+    measured = points["origin"] == "measured"
+    costs = points[["params", "conv_multi_adds"]].astype("float64")
+    costs["conv_multi_adds"] = costs["conv_multi_adds"].where(measured, points["multi_adds"])
+    near = near_cost(costs[measured], costs[~measured], factor)
+    return measured | near.reindex(points.index, fill_value=False)
 
 
 def _printed(cost: str) -> str:
@@ -139,7 +157,7 @@ def benchmarks_figure(info: BenchmarksInfo) -> go.Figure:
     if points.empty:
         return nothing(figure, "No number of this benchmark set and scale is known yet")
     low, high = float(points["x"].min()) / 1.3, float(points["x"].max()) * 1.3
-    bottom, top = _reach(points["y"], info)
+    bottom, top = _reach(points, info)
     shown = _named_once(points)
     places = name_places(
         np.log10(points["x"]), points["y"], shown, ranges=((math.log10(low), math.log10(high)), (bottom, top))
@@ -172,10 +190,27 @@ def benchmarks_figure(info: BenchmarksInfo) -> go.Figure:
     return legend_below(subtitle(figure, *_words(info)))
 
 
-def _reach(values: pd.Series, info: BenchmarksInfo) -> tuple[float, float]:
+def _reach(points: pd.DataFrame, info: BenchmarksInfo) -> tuple[float, float]:
+    """The axis of the quality: from the lowest to the highest point, without misprints and outliers."""
+    values = points["y"][_usual(points, info.quality)]
     low, high = float(values.min()), float(values.max())
     air = 0.08 * max(high - low, 0.1 if info.quality == "psnr_db" else 0.002)
     return low - air, high + air
+
+
+def _usual(points: pd.DataFrame, quality: str) -> pd.Series:
+    """Points without suspected misprints and without values far from those of their origin.
+
+    Far is more than three interquartile ranges (at least 0.5 dB, or 0.01 of SSIM, each) beyond the quartiles
+    of four numbers or more. All points where nothing else is left.
+    """
+    usual = points["suspect"].isna()
+    for _, values in points["y"][usual].groupby(points["origin"]):
+        if len(values) >= 4:
+            low, high = (float(values.quantile(share)) for share in (0.25, 0.75))
+            fence = 3 * max(high - low, 0.5 if quality == "psnr_db" else 0.01)
+            usual[values.index] = values.between(low - fence, high + fence)
+    return usual if usual.any() else pd.Series(True, points.index)
 
 
 def _named_once(points: pd.DataFrame) -> list[str]:
@@ -187,12 +222,14 @@ def _named_once(points: pd.DataFrame) -> list[str]:
 def _groups(points: pd.DataFrame) -> list[tuple[str, pd.Series, dict[str, Any]]]:
     """Name, members and marker of each legend entry."""
     reported = points["origin"] == "reported"
+    ours = reported & (points["kind"] == OURS)
     doubted = points["suspect"].notna()
     hollow = {"size": 10, "color": "rgba(0,0,0,0)", "line": {"color": INK, "width": 1.6}}
     crossed = {"size": 11, "symbol": "circle-x-open", "color": ALARM, "line": {"width": 1.4}}
     groups: list[tuple[str, pd.Series, dict[str, Any]]] = [
-        ("reported, metric as in the paper", reported & ~doubted, hollow),
+        ("reported, metric as in the paper", reported & ~ours & ~doubted, hollow),
         ("reported, suspected misprint", reported & doubted, crossed),
+        ("authors' weights, measured by us", ours & ~doubted, {**hollow, "symbol": "diamond"}),
     ]
     metrics = sorted(points.loc[~reported, "metric"].unique())
     colours = (ACCENT, WARM, *SERIES[2:])
@@ -214,11 +251,13 @@ def _hover(row: Mapping[Any, Any], info: BenchmarksInfo) -> str:
     ]
     if row["origin"] == "reported":
         page = f", {escaped(row['page'])}" if isinstance(row["page"], str) else ""
-        lines.append(f"reported in {escaped(row['reported_in'])}{page}")
+        lines.append(f"{'' if row['kind'] == OURS else 'reported in '}{escaped(row['reported_in'])}{page}")
     else:
         lines.append(f"measured, {escaped(row['metric'])}, low resolution {escaped(row['low_resolution'])}")
         if isinstance(row["plan"], str):
             lines.append(f"weights of stage {escaped(row['stage'])}, plan {escaped(row['plan'])}")
+    data = row["trained_on"]
+    lines.append(f"trained on {escaped(data)}" if isinstance(data, str) else "training data not stated")
     if isinstance(row["suspect"], str):
         lines.append(f"suspected misprint: {escaped(row['suspect'])}")
     return "<br>".join(lines)
@@ -227,10 +266,14 @@ def _hover(row: Mapping[Any, Any], info: BenchmarksInfo) -> str:
 def _words(info: BenchmarksInfo) -> list[str]:
     origins = info.points["origin"].value_counts()
     metrics = sorted(info.points.loc[info.points["origin"] == "measured", "metric"].unique())
-    said = f"{origins.get('reported', 0)} reported, {origins.get('measured', 0)} measured"
+    others = f" near in cost ({info.farther} others not shown)" if info.farther else ""
+    said = f"{origins.get('reported', 0)} reported{others}, {origins.get('measured', 0)} measured"
     said += f" (metric {', '.join(metrics)})" if metrics else ""
     if info.left_out:
         said += f"; {info.left_out} without a known {AXES[info.cost]} left out"
+    bottom, top = _reach(info.points, info)
+    if outside := int((~info.points["y"].between(bottom, top)).sum()):
+        said += f"; {outside} beyond the axis (double-click shows all)"
     notes = "reported numbers are as printed, trained and compared as each paper says"
     if info.cost != "params":
         notes += "; printed Multi-Adds mostly count convolutions only"

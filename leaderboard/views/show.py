@@ -20,8 +20,9 @@ class Show:
     `cost` is one of `COST_NAMES` or `RUNTIME_NAMES`, `quality` one of `QUALITY_NAMES`. `budget` maps a cost
     to its limit, in the units of the frame. `studies` are others to compare with, `genotypes` the chosen
     networks, `axes` the chosen axes of their choices (none: the view chooses). `benchmark` and `scale` name
-    a benchmark set; None takes the one with most numbers. Raises `LeaderboardError` for an unknown cost or
-    quality.
+    a benchmark set; None takes the one with most numbers. `near` shows the reported networks within this
+    factor of a measured one in cost (`leaderboard.tables.window.ALL`: all of them); None shows about a dozen,
+    the nearest. Raises `LeaderboardError` for an unknown cost or quality.
     """
 
     study: str
@@ -34,6 +35,7 @@ class Show:
     axes: tuple[str, ...] = ()
     benchmark: str | None = None
     scale: int | None = None
+    near: float | None = None
 
     def __post_init__(self) -> None:
         if self.cost not in COST_NAMES | RUNTIME_NAMES:

@@ -23,6 +23,17 @@ if TYPE_CHECKING:
     from nas.imaging.tiling import Tiling
 
 
+Format = Annotated[str, typer.Option("--format", help="Of --table: table, markdown, latex, csv or json.")]
+Near = Annotated[
+    str,
+    typer.Option(
+        metavar="FACTOR|all",
+        help="Of --table: published networks within this factor of the measured cost (2: half to twice), "
+        "or all; about a dozen, the nearest, if not given.",
+    ),
+]
+
+
 @meets_spaces
 def evaluate(
     what: Annotated[
@@ -36,7 +47,7 @@ def evaluate(
     scale: Annotated[int | None, typer.Option(help="2, 3 or 4; the weights' own if not given.")] = None,
     metric: Annotated[str, typer.Option(help="y_float, y_uint8 or rgb.")] = "y_float",
     data_dir: DataDir = None,
-    sets: Annotated[str, typer.Option(help="Only these: Set5,Set14.")] = "",
+    sets: Annotated[str, typer.Option(help="Only these: Set5,Set14. With --table, its columns.")] = "",
     weights: Annotated[Path | None, typer.Option(help="Weights: .safetensors or .pth.")] = None,
     self_ensemble: Annotated[
         bool, typer.Option("--self-ensemble", help="Average over eight flips and turns: 8 times the cost.")
@@ -44,9 +55,8 @@ def evaluate(
     table: Annotated[
         bool, typer.Option("--table", help="The papers' table, with the published networks around.")
     ] = False,
-    format: Annotated[
-        str, typer.Option("--format", help="Of --table: table, markdown, latex, csv or json.")
-    ] = "table",
+    format: Format = "table",
+    near: Near = "",
     sr: Annotated[Path | None, typer.Option(help="Folder of enlarged images, instead of WHAT.")] = None,
     hr: Annotated[Path | None, typer.Option(help="Folder of their high resolution.")] = None,
     tile: Annotated[int, typer.Option(help="Compute in tiles of about so many LR pixels; 0: whole.")] = 0,
@@ -65,10 +75,11 @@ def evaluate(
     words = what or []
     how = _How(scale, metric, weights, self_ensemble, tile, record, device, runs, db)
     how.check(words)
+    factor = _near(near, table)
     if table:
         if sr is not None or hr is not None or not record:
             raise RecipeError("--table shows what is in the database: without --sr, --hr and --no-record")
-        typer.echo(_table(words, how, data_dir, sets, format))
+        typer.echo(_table(words, how, data_dir, sets, format, factor))
         return
     if (not words) == (sr is None) or (sr is None) != (hr is None):
         raise RecipeError("name a network, or give both --sr DIR and --hr DIR")
@@ -206,30 +217,67 @@ def _ensemble_words(network: Network) -> str:
     return f"{words} ({WAYS} x {format_count(once)} = {format_count(WAYS * once)})"
 
 
-def _table(words: list[str], how: _How, data_dir: Path | None, sets: str, format: str) -> str:
+def _near(text: str, table: bool) -> float | None:
+    """The factor that ``--near`` means; None where it is not given."""
+    import math
+
+    from leaderboard.tables.window import ALL
+    from nas.errors import RecipeError
+
+    if text and not table:
+        raise RecipeError(f"--near {text} narrows the papers' table: add --table")
+    if text in ("all", "0"):
+        return ALL
+    if not text:
+        return None
+    try:
+        factor = float(text)
+    except ValueError:
+        factor = math.nan
+    if not 1 <= factor < math.inf:
+        raise RecipeError(f"--near {text}: a factor of 1 or more (2: half to twice the cost), or all")
+    return factor
+
+
+def _table(
+    words: list[str], how: _How, data_dir: Path | None, sets: str, format: str, near: float | None
+) -> str:
     """The papers' table of these networks; what was not measured yet is, where the sets are found."""
     import pandas as pd
 
-    from leaderboard.tables.paper import FORMATS, NOTE
+    from leaderboard.tables.paper import FORMATS, MARKS, NOTE
     from nas.errors import unknown
     from nas.evaluation.paper_tables import papers_tables
 
     if format not in FORMATS:
         raise unknown("format", format, FORMATS)
-    named = data_dir is not None or bool(sets) or bool(os.environ.get("NAS_DATA"))
+    named = data_dir is not None or bool(os.environ.get("NAS_DATA"))
     if words and (named or how.weights is not None):
         chosen = _sets(data_dir, sets)
         names = [name for word in words for name in _measured(word, chosen, how)]
     else:
         names = words
     with open_store(how.runs, how.db, read_only=True) as store:
-        tables = papers_tables(store, names, scale=how.scale, metric=how.metric, builders=words)
-    if format in ("csv", "json"):
-        return FORMATS[format](pd.concat(list(tables.values()), ignore_index=True)).rstrip("\n")
-    heading = {"latex": "% x{}, measured with {}", "markdown": "**x{}, measured with {}**"}
-    text = heading.get(format, "x{}, measured with {}")
-    parts = [f"{text.format(at, how.metric)}\n\n{FORMATS[format](rows)}\n" for at, rows in tables.items()]
-    return "\n".join([*parts, f"% {NOTE}" if format == "latex" else NOTE])
+        tables = papers_tables(
+            store,
+            names,
+            scale=how.scale,
+            metric=how.metric,
+            builders=words,
+            sets=between_commas(sets),
+            near=near,
+        )
+    if format not in MARKS:
+        for at, table in tables.items():
+            typer.echo(f"x{at}: {table.note}", err=True)
+        return FORMATS[format](pd.concat([table.rows for table in tables.values()])).rstrip("\n")
+    comment = "% " if format == "latex" else ""
+    heading = "**x{}, measured with {}**" if format == "markdown" else f"{comment}x{{}}, measured with {{}}"
+    parts = [
+        f"{heading.format(at, how.metric)}\n\n{FORMATS[format](table.rows)}\n\n{comment}{table.note}\n"
+        for at, table in tables.items()
+    ]
+    return "\n".join([*parts, f"{comment}{MARKS[format]} {NOTE}"])
 
 
 def _measured(word: str, chosen: list[BenchmarkSet], how: _How) -> list[str]:

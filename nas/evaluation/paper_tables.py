@@ -7,6 +7,7 @@ How a table is written is ``leaderboard.tables.paper``; more printed numbers are
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -14,7 +15,7 @@ import pandas as pd
 from leaderboard.sources import benchmarks
 from leaderboard.store import Store
 from leaderboard.store.measurements import MARK, WAYS
-from leaderboard.tables.paper import paper_rows
+from leaderboard.tables.paper import paper_rows, with_sets, within_cost
 from leaderboard.views import Show
 from nas.cost.budget import Cost
 from nas.cost.counting import cost_of
@@ -67,16 +68,41 @@ def _pairs(rows: pd.DataFrame) -> list[tuple[str, int]]:
     return list(dict.fromkeys(zip(rows["genotype"], rows["scale"], strict=True)))
 
 
-def papers_tables(
-    store: Store, words: Sequence[str], *, scale: int | None, metric: str, builders: Sequence[str] = ()
-) -> dict[int, pd.DataFrame]:
-    """Scale -> table of ``leaderboard.tables.paper.paper_rows``, from the numbers in the database.
+@dataclass(frozen=True)
+class PapersTable:
+    """One scale: rows of ``leaderboard.tables.paper.paper_rows``, and a line that says which are shown."""
 
-    Rows: the networks that ``words`` mean (runs, ids or their beginnings, names; none is all that was
-    measured), as measured with ``metric`` and no other; bicubic where it was; and all published networks.
-    ``scale`` None takes the scales at which one of them was measured. ``builders`` are words that a person
-    wrote: a ``module:function`` among them is imported for its cost. Raises RunError for a word of which
-    nothing was measured so.
+    rows: pd.DataFrame
+    note: str
+
+
+def papers_tables(
+    store: Store,
+    words: Sequence[str],
+    *,
+    scale: int | None,
+    metric: str,
+    builders: Sequence[str] = (),
+    sets: Sequence[str] = (),
+    near: float | None = None,
+) -> dict[int, PapersTable]:
+    """The papers' table for each scale, from the numbers in the database.
+
+    Rows: the networks that ``words`` mean, as measured with ``metric`` and no other; bicubic where it was
+    measured; and the published networks that are near them in cost.
+
+    Args:
+        store: the results.
+        words: runs, ids or their beginnings, names; none is all that was measured.
+        scale: 2, 3 or 4; None takes the scales at which one of them was measured.
+        metric: ``y_float``, ``y_uint8`` or ``rgb``.
+        builders: words that a person wrote: a ``module:function`` among them is imported for its cost.
+        sets: keep the columns of these benchmark sets; all if empty.
+        near: the factor of ``leaderboard.tables.window.near_cost``.
+
+    Raises:
+        RunError: for a word of which nothing was measured so.
+        LeaderboardError: for an unknown set.
     """
     frame = benchmarks(store, Show(study=""))
     here = frame["origin"] == "measured"
@@ -94,7 +120,8 @@ def papers_tables(
     scales = [scale] if scale is not None else sorted(set(at if len(at) else frame.loc[chosen, "scale"]))
     shown = frame[~here | chosen | (with_metric & (frame["network"] == BICUBIC))]
     shown = _with_costs(store, shown, builders)
-    return {int(at): paper_rows(shown, int(at)) for at in scales or (2, 3, 4)}
+    tables = {int(at): with_sets(paper_rows(shown, int(at)), sets) for at in scales or (2, 3, 4)}
+    return {at: PapersTable(*within_cost(rows, near)) for at, rows in tables.items()}
 
 
 def _with_costs(store: Store, frame: pd.DataFrame, builders: Sequence[str]) -> pd.DataFrame:

@@ -239,7 +239,8 @@ def test_a_measurement_says_how_its_weights_were_trained_where_their_file_is_kno
     assert frame.loc["search", ["stage", "plan"]].tolist() == ["search", "proxy"]
     assert frame.loc["retrain", ["stage", "plan"]].tolist() == ["retrain", "full"]
     for weights in ("", "foreign", "unknown"):
-        assert frame.loc[weights, ["stage", "plan"]].tolist() == [None, None]
+        assert frame.loc[weights, ["stage", "plan", "trained_on"]].tolist() == [None, None, None]
+    assert set(frame.loc[["search", "retrain"], "trained_on"]) == {make_protocol("full").data}
     assert frame.loc["search", "params"] == new_trial(1).cost["params"]
     assert frame.loc["search", "name"] == "ours"
     assert math.isnan(frame.loc["", "params"])

@@ -137,7 +137,7 @@ def spoiled(frames: dict[str, pd.DataFrame], source: str) -> pd.DataFrame:
     odd = dict.fromkeys(("device", "data", "plan", "benchmark", "part", "words", "worker", "network"), BAD)
     odd = {column: value for column, value in odd.items() if column in frame}
     changed = frame.assign(**odd)
-    for column in ("name", "genotype", "reported_in", "page", "suspect", "family", "reason"):
+    for column in ("name", "genotype", "reported_in", "page", "suspect", "trained_on", "family", "reason"):
         if column in frame:
             changed[column] = [BAD + str(value) for value in frame[column]]
     if "study" in frame:

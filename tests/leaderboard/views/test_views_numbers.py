@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,8 @@ from scipy import stats
 
 from leaderboard.fronts.pareto import hypervolume
 from leaderboard.fronts.rank_correlation import best_kept, kendall, spearman
+from leaderboard.tables.reported import distinct, reported
+from leaderboard.tables.window import ALL
 from leaderboard.views import (
     VIEWS,
     Show,
@@ -540,7 +543,8 @@ def number(origin: str, network: str, psnr: float, **changes: Any) -> dict[str, 
     row |= {"benchmark": "Set5", "metric": "as reported" if origin == "reported" else "y_float"}
     row |= {"low_resolution": "read", "psnr_db": psnr, "ssim": 0.9, "params": 1e5, "multi_adds": 5e9}
     row |= {"conv_multi_adds": 4e9 if origin == "measured" else math.nan, "stage": None, "plan": None}
-    return row | {"reported_in": None, "page": None, "suspect": None} | changes
+    row |= {"reported_in": None, "page": None, "suspect": None, "trained_on": None, "kind": None}
+    return row | changes
 
 
 def test_reported_and_measured_numbers_stand_apart() -> None:
@@ -575,6 +579,58 @@ def test_reported_and_measured_numbers_stand_apart() -> None:
     assert set(conv.loc["imdn", "x"]) == {4e9}
     assert conv.loc["COSTLY", "suspect"] == "counted twice"
     assert benchmarks_info(frame, Show(study="s", benchmark="Set14")).benchmark == "Set14"
+
+
+def published(*measured: dict[str, Any]) -> pd.DataFrame:
+    """The papers' rows of this package, and some measured ones, as the source `benchmarks` has them."""
+    papers = distinct(reported()).rename(columns={"dataset": "benchmark"})
+    papers = papers.assign(origin="reported", metric="as reported", name=None, genotype=None, stage=None)
+    papers = papers.assign(plan=None, low_resolution=None, conv_multi_adds=math.nan)
+    return pd.concat([papers, pd.DataFrame(list(measured))], ignore_index=True)
+
+
+MINE = number("measured", "mine", 31.9, params=320e3, conv_multi_adds=18e9, trained_on="folder:T91")
+
+
+def test_reported_networks_near_the_measured_cost_are_shown_and_told_what_they_were_trained_on() -> None:
+    show = Show(study="s", cost="params", benchmark="Set5", scale=4)
+    info = benchmarks_info(published(MINE), show)
+    labels = set(info.points["label"])
+    assert {"mine", "LKDN", "VapSR", "BSRN", "SAFMN"} <= labels
+    assert not {"CARN", "SwinIR-light", "ESC"} & labels
+    assert 13 <= len(info.points) <= 15 and info.farther > 40
+    figure = VIEWS["benchmarks"](published(MINE), show)
+    hovers = [text for trace in figure.data for text in trace.hovertext]
+    assert any("LKDN" in text and "trained on DF2K" in text for text in hovers)
+    assert any("mine" in text and "trained on folder:T91" in text for text in hovers)
+    assert any("HNCT" in text and "training data not stated" in text for text in hovers)
+    words = figure.layout.title.subtitle.text.replace("<br>", " ")
+    assert f"near in cost ({info.farther} others not shown), 1 measured" in words
+    everything = benchmarks_info(published(MINE), replace(show, near=ALL))
+    assert everything.farther == 0 and {"CARN", "ESC", "RFDN"} <= set(everything.points["label"])
+    doubled = benchmarks_info(published(MINE), replace(show, near=1.2)).points
+    assert doubled["x"].between(320e3 / 1.2, 320e3 * 1.2).all() and len(doubled) > 1
+    names = [trace.name for trace in VIEWS["benchmarks"](published(MINE), replace(show, near=ALL)).data]
+    assert "authors' weights, measured by us" in names
+    # Nothing measured: nothing to be near to.
+    assert benchmarks_info(published(), show).farther == 0
+
+
+def test_misprints_and_outliers_do_not_stretch_the_axis() -> None:
+    show = Show(study="s", cost="params", benchmark="Set14", scale=3, near=ALL)
+    figure = VIEWS["benchmarks"](published(), show)
+    bottom, top = figure.layout.yaxis.range
+    assert top < 31.3  # FDSCSR-S prints 33.37, ESC 30.97
+    assert bottom > 29.5
+    words = figure.layout.title.subtitle.text.replace("<br>", " ")
+    assert "1 beyond the axis (double-click shows all)" in words
+    ssim = VIEWS["benchmarks"](published(), replace(show, benchmark="Manga109", quality="ssim"))
+    assert ssim.layout.yaxis.range[0] > 0.93  # ESC-FP prints 0.8706
+    # A failed training is an outlier among measured ones; networks trained shortly are not.
+    mine = [{**MINE, "benchmark": "Set14", "scale": 3, "psnr_db": psnr} for psnr in (29.2, 29.3, 29.4, 29.5)]
+    failed = {**mine[0], "psnr_db": 9.0}
+    low = VIEWS["benchmarks"](published(*mine, failed), show).layout.yaxis.range[0]
+    assert 28.9 < low < 29.2
 
 
 # Points

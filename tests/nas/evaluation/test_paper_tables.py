@@ -16,7 +16,7 @@ from new_records import propose
 from PIL import Image
 
 from leaderboard.store import Store
-from leaderboard.tables.reported import reported
+from leaderboard.tables.reported import distinct, reported
 from nas.cli import main
 from nas.cost.counting import cost_of
 from nas.training.checkpoint import save_weights
@@ -91,10 +91,12 @@ def test_the_table_has_a_network_at_all_its_scales_among_the_published_ones(
     files: dict[int, str], nas: Nas, tmp_path: Path
 ) -> None:
     keep_cost(tmp_path, 2)  # that of x4 is counted for the table
-    status, text, _ = nas(*files.values(), "bicubic", "--table", "--format", "csv", *data(tmp_path))
-    assert status == 0
+    every = ("--table", "--format", "csv", "--near", "all")
+    status, text, said = nas(*files.values(), "bicubic", *every, *data(tmp_path))
+    assert status == 0 and said.endswith("x2: All 62 reported rows.\nx4: All 68 reported rows.\n")
     rows = table(text)
-    papers = reported().drop_duplicates(["network", "scale"])
+    papers = distinct(reported()).fillna({"trained_on": ""})
+    papers = papers.drop_duplicates(["network", "scale", "table", "trained_on"])
     for scale in (2, 4):
         here = [row for row in rows if row["scale"] == str(scale)]
         names = [row["method"] for row in here]
@@ -113,8 +115,46 @@ def test_the_table_has_a_network_at_all_its_scales_among_the_published_ones(
     # The table alone needs neither images nor weights.
     Path(files[2]).unlink(), Path(files[4]).unlink()
     assert nas(TINY.id[:8], "--table", "--format", "csv")[1].count(TINY.id) == 2
-    assert nas("--table", "--format", "csv")[1] == nas("run", "--table", "--format", "csv")[1] == text
+    assert nas(*every)[1] == nas("run", *every)[1] == text
     assert nas("run", "--table", "--format", "csv", "--scale", "4")[1].count(TINY.id) == 1
+
+
+def test_the_table_shows_what_is_near_in_cost_and_can_be_narrowed(
+    files: dict[int, str], nas: Nas, tmp_path: Path
+) -> None:
+    assert nas(files[4], *data(tmp_path))[0] == 0
+    keep_cost(tmp_path, 4)
+    cost = cost_of(TINY, 4)
+
+    def shown(*words: str) -> tuple[list[str], str]:
+        status, text, said = nas(TINY.id, "--table", "--format", "csv", *words)
+        assert status == 0
+        return [row["method"] for row in table(text) if row["method"] != TINY.id], said
+
+    default, said = shown()
+    assert 12 <= len(default) <= 14
+    assert len(set(default) & {"MAN-tiny", "VapSR-S", "SMFANet"}) == 3
+    assert said.startswith(f"x4: {len(default)} of 68 reported rows: the nearest")
+    assert "within a factor of" in said and "--near all" in said
+    few, _ = shown("--near", "25")
+    params = distinct(reported()).set_index(["scale", "network"]).loc[4, "params"].groupby("network").first()
+    assert 0 < len(few) < 68 and all(cost.params / 25 <= params[name] <= 25 * cost.params for name in few)
+    assert len(shown("--near", "all")[0]) == 68
+    # Without the images: --sets is about columns.
+    status, text, _ = nas(TINY.id, "--table", "--sets", "Set5,Manga109")
+    head = text.splitlines()[2]
+    assert status == 0
+    assert "Trained on" in head and "Set5 PSNR" in head and "Manga109 PSNR" in head
+    assert "Set14" not in head and "Urban100" not in head
+    assert "** and * are the best and the second best of each number" in text
+    for words, message in (
+        (("--table", "--near", "0.5"), "--near 0.5: a factor of 1 or more"),
+        (("--table", "--near", "close"), "--near close: a factor of 1 or more"),
+        (("--near", "2"), "--near 2 narrows the papers' table: add --table"),
+        (("--table", "--sets", "Set99"), "unknown benchmark set 'Set99'"),
+    ):
+        status, _, said = nas(TINY.id, *words)
+        assert status == 2 and message in said and said.count("\n") == 1
 
 
 def test_every_format_names_the_metric_and_unlike_metrics_do_not_mix(
