@@ -154,7 +154,7 @@ def choice(
     when: When | None = None,
     same: Same | None = None,
     since: int = 0,
-    later: Mapping[Option, int] | None = None,
+    later: Mapping[Any, int] | None = None,
     former: Mapping[Option, tuple[int, Mapping[str, Option]]] | None = None,
     doc: str = "",
 ) -> Any:
@@ -185,7 +185,7 @@ def span(
     step: int = 1,
     when: When | None = None,
     since: int = 0,
-    later: Mapping[Option, int] | None = None,
+    later: Mapping[Any, int] | None = None,
     doc: str = "",
 ) -> Any:
     """An axis of counts: low, low + step, ..., high (included); ``low`` is the default.
@@ -204,7 +204,7 @@ def _axis_field(
     doc: str,
     same: Same | None = None,
     since: int = 0,
-    later: Mapping[Option, int] | None = None,
+    later: Mapping[Any, int] | None = None,
     former: Mapping[Option, Former] | None = None,
 ) -> Any:
     axis = {"options": tuple(options), "ordered": ordered, "doc": doc, "when": _fixed(when or {})}

@@ -30,6 +30,6 @@ class Named(Genotype):
         return PUBLISHED[self.network].build(scale)
 
 
-def genotype_of(name: str, entry: Published) -> Genotype:
-    """The genotype of a published network: its own, or its name where it is a network of its own."""
-    return Named(network=name) if entry.genotype is None else entry.genotype
+def genotype_of(name: str, entry: Published, scale: int) -> Genotype:
+    """The genotype of a published network at ``scale``: its own, or its name for a network of its own."""
+    return entry.genotype_at(scale) or Named(network=name)

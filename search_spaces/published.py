@@ -46,9 +46,10 @@ class Printed:
 class Published:
     """A network of a paper: how to build it, what is printed about it, and what it costs by our own count.
 
-    Exactly one of ``genotype`` and ``builder`` is set; ``builder`` takes the scale. ``otherwise`` maps a scale
-    to the genotype there, where it is another. ``printed`` and ``counted`` map a scale to a row; ``counted`` are counts of the released code made independently.
-    ``inspired``: only the abstract is known, so that the network is no reproduction.
+    Exactly one of ``genotype`` and ``builder`` is set; ``builder`` takes the scale. ``otherwise`` maps a
+    scale to the genotype there, where it is another. ``printed`` and ``counted`` map a scale to a row;
+    ``counted`` are counts of the released code made independently. ``inspired``: only the abstract is known,
+    so that the network is no reproduction.
     """
 
     source: str
@@ -420,8 +421,14 @@ def published(name: str) -> Published:
 
 def published_name(genotype: Genotype) -> str | None:
     """What papers call a network, by its genotype; None where none of PUBLISHED is it."""
-    for name, entry in PUBLISHED.items():
-        genotypes = (*entry.otherwise.values(), entry.genotype)
-        if any(known is not None and known.id == genotype.id for known in genotypes):
-            return name
-    return None
+    return published_names().get(genotype.id)
+
+
+def published_names() -> dict[str, str]:
+    """The id of each published genotype -> what papers call the network."""
+    return {
+        genotype.id: name
+        for name, entry in reversed(PUBLISHED.items())
+        for genotype in (*entry.otherwise.values(), entry.genotype)
+        if genotype is not None
+    }

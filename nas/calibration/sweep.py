@@ -26,7 +26,7 @@ from nas.search.progress import Listener
 from nas.search.requests import Observation, Train, request_of
 from nas.search.training_setup import TrainingSetup
 from search_spaces import Genotype
-from search_spaces.published import PUBLISHED
+from search_spaces.published import published_names
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -255,7 +255,7 @@ def read_sweep(store: Store, study: str, *, per_image: bool = False) -> pd.DataF
         raise RunError(f"run {study!r} is no sweep: its candidates were chosen by a search")
     rows: dict[tuple[str, str, int], dict[str, Any]] = {}
     protocols: dict[str, Protocol] = {}
-    names = {entry.genotype.id: name for name, entry in PUBLISHED.items() if entry.genotype is not None}
+    names = published_names()
     for trial in store.trials(found.id, curves=per_image):
         evaluation = trial.evaluation
         if evaluation is None:

@@ -167,7 +167,8 @@ class _Finder:
         if scale not in (None, 2, 3, 4):
             raise RecipeError(f"--scale {scale}: 2, 3 or 4")
         if fresh and weights is None and word in PUBLISHED:
-            genotype, at = genotype_of(word, PUBLISHED[word]), scale or SCALE
+            at = scale or SCALE
+            genotype = genotype_of(word, PUBLISHED[word], at)
             module = genotype.build(at)
             network = Network(name=word, source="fresh", scale=at, module=module, genotype=genotype)
             return CompressionSource.of(network, trained=False)

@@ -53,10 +53,11 @@ def _told(found: Architecture, scale: int, counted: Cost, check: bool) -> dict[s
         return found.build(scale)
 
     height, width = input_size(scale)
+    genotype = found.genotype_at(scale)
     layer, layer_multi_adds = largest_layer(build, scale)
     told: dict[str, Any] = {
         "name": found.name,
-        "genotype": None if found.genotype is None else found.genotype.id,
+        "genotype": None if genotype is None else genotype.id,
         "scale": scale,
         "output": [OUTPUT[1], OUTPUT[0]],
         "input": [width, height],
@@ -70,6 +71,8 @@ def _told(found: Architecture, scale: int, counted: Cost, check: bool) -> dict[s
     if printed is not None:
         row = ("params", "multi_adds", "conv_only", "in_training")
         told["printed"] = {key: getattr(printed, key) for key in row}
+    if found.published is not None and found.published.note:
+        told["note"] = found.published.note
     if check:
         from nas.cost.cross_check import second_opinions
 
@@ -82,8 +85,9 @@ def _print(found: Architecture, told: dict[str, Any]) -> None:
     from nas.core.units import format_count
 
     typer.echo(f"{found.name}  ({found.source})")
-    if found.genotype is not None:
-        typer.echo(f"  genotype {told['genotype']}: {words(found.genotype.to_dict())}")
+    genotype = found.genotype_at(told["scale"])
+    if genotype is not None:
+        typer.echo(f"  genotype {told['genotype']}: {words(genotype.to_dict())}")
     (width, height), (low_width, low_height) = told["output"], told["input"]
     typer.echo(f"  counted at x{told['scale']} for {width}x{height} from {low_width}x{low_height}")
     rows = {
@@ -108,6 +112,8 @@ def _print(found: Architecture, told: dict[str, Any]) -> None:
         kinds = ", ".join(text for key, text in counted.items() if row[key])
         what = f" ({kinds})" if kinds else ""
         typer.echo(f"  in its paper      {format_count(row['params'])} parameters{multi_adds}{what}")
+    if "note" in told:
+        typer.echo(f"  note              {told['note']}")
     if told["uncounted"]:
         names = ", ".join(told["uncounted"])
         typer.echo(f"  not counted       {names}: they multiply, and torch has no formula")

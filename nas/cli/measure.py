@@ -125,7 +125,7 @@ def _subject(word: str, scale: int | None, runs: Path, db: str | None) -> Subjec
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         module = architecture.build(scale or SCALE)
-    genotype, published = architecture.genotype, architecture.published
+    genotype, published = architecture.genotype_at(scale or SCALE), architecture.published
     return Subject(
         name=genotype.id if genotype is not None and published is None else architecture.name,
         scale=scale or SCALE,

@@ -26,7 +26,7 @@ class CompressionSource:
         """Raises CompressError for a network that no genotype describes."""
         genotype = network.genotype
         if genotype is None and network.name in PUBLISHED:
-            genotype = genotype_of(network.name, PUBLISHED[network.name])
+            genotype = genotype_of(network.name, PUBLISHED[network.name], network.scale)
         if genotype is None:
             raise CompressError(
                 f"{network.name}: no genotype describes it, so that what becomes of it could not be kept; "

@@ -86,7 +86,7 @@ def load_network(
         file_sha256=None if weights is None else sha256_of(weights),
         scale=at,
         module=module,
-        genotype=found.genotype,
+        genotype=found.genotype_at(at),
         weights=digest_weights(module),
     )
 

@@ -31,10 +31,15 @@ class Architecture:
     genotype: Genotype | None = None
     published: Published | None = None
 
+    def genotype_at(self, scale: int) -> Genotype | None:
+        """Its genotype at ``scale``, which for some published networks depends on it."""
+        return self.genotype if self.published is None else self.published.genotype_at(scale)
+
     def cost(self, scale: int) -> Cost:
         """What it costs for an output of 1280x720."""
-        if self.genotype is not None:
-            return cost_of(self.genotype, scale)
+        genotype = self.genotype_at(scale)
+        if genotype is not None:
+            return cost_of(genotype, scale)
         return measure(lambda: self.build(scale), scale)
 
 

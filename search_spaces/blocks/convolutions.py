@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from torch import nn
 
-from search_spaces.blocks.branches import AsymmetricConv, Branched
+from search_spaces.blocks.branches import AsymmetricConv
 
 ConvFactory = Callable[[int, int], nn.Module]
 
@@ -98,7 +98,8 @@ def depthwise(
 
 def plain(conv: ConvFactory) -> ConvFactory:
     """The kernel shape that ``conv`` is folded to; ``conv`` itself where it has no training-time branches."""
-    return CONVOLUTIONS[conv.kernel] if isinstance(conv, type) and issubclass(conv, Branched) else conv
+    kernel = getattr(conv, "kernel", None)
+    return conv if kernel is None else CONVOLUTIONS[kernel]
 
 
 def channels_into(layer: nn.Module) -> int:

@@ -15,8 +15,10 @@ from search_spaces.blocks.norms import ChannelNorm
 class LargeKernelDistillationBlock(CnnBlock):
     """LKDB: distillation as in BSRN without its inner skips, attention between two 1x1, norm, the input.
 
-    (LKDN, arXiv 2407.14340, released code.) The paper: depth 3, share 1/2, blueprint kernels, GELU, the
-    attention `lka-5`. The last kernel of a block has no training-time branches, as released (LKDN-S).
+    (LKDN, arXiv 2407.14340, released code.)
+
+    The paper: depth 3, share 1/2, blueprint kernels, GELU, the attention `lka-5`. The last kernel of a block
+    has no training-time branches, as released (LKDN-S).
     """
 
     convolves = attends = activates = distils = True

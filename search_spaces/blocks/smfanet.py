@@ -1,4 +1,4 @@
-"""What SMFANet is made of: self-modulation (SMFA), a partly convolved feed-forward part (PCFN), both (FMB)."""
+"""SMFANet's parts: self-modulation (SMFA), a partly convolved feed-forward part (PCFN), and both (FMB)."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ from search_spaces.blocks.convolutions import channels_into, depthwise, pointwis
 class SelfModulation(nn.Module):
     """SMFA: half of the features gated by a coarse map, added to a local estimate of the other half.
 
-    (SMFANet, ECCV 2024, released code.) The coarse map is an eighth of the image: depthwise 3x3 of the maxima,
-    plus the variance of each channel over the image, both with learned weights. So the result depends on the
-    image's size: tiles differ from the whole image. Below 8 pixels the map has one pixel, and one pixel has
-    variance 0 (both ours; the released code fails there).
+    (SMFANet, ECCV 2024, released code.)
+
+    The coarse map has an eighth of the image's height and width: depthwise 3x3 of the maxima, plus the
+    variance of each channel over the image, both with learned weights. So tiles differ from the whole image.
+    Below 8 pixels the map has one pixel, and one pixel has variance 0 (both ours; the released code fails
+    there).
     """
 
     factor = 8

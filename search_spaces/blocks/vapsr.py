@@ -13,8 +13,9 @@ from search_spaces.blocks.norms import ChannelNorm
 class VastReceptiveBlock(CnnBlock):
     """VAB: 1x1 to 64 channels, GELU, attention, 1x1 back, the input, norm.
 
-    (VapSR, arXiv 2210.05960, released code: the attention is `lka-5`, and 64 whatever the width.) No path
-    leads around the norms.
+    (VapSR, arXiv 2210.05960, released code: the attention is `lka-5`, and 64 whatever the width.)
+
+    No path leads around the norms.
     """
 
     attends = True

@@ -19,19 +19,21 @@ class Grown(Lightweight):
     space = "lightweight"
 
     block: str = choice(
-        *_AXES["block"]["options"], "block-of-2027", when=_AXES["block"]["when"], later={"block-of-2027": 3}
+        *(*_AXES["block"]["options"], "block-of-2027"),
+        when=_AXES["block"]["when"],
+        later={**_AXES["block"]["later"], "block-of-2027": 3},
     )
     kernel: str = choice(
         *(*_KERNEL["options"], "kernel-of-2028"),
         when=_KERNEL["when"],
         former={option: (former.before, former.now) for option, former in _KERNEL["former"].items()},
-        later={"kernel-of-2028": 3},
+        later={"kernel-of-2028": 4},
     )
     branches: str = choice(
         *(*_AXES["branches"]["options"], "branches-of-2027"),
         when=_AXES["branches"]["when"],
         same=_AXES["branches"]["same"],
         since=1,
-        later={"branches-of-2027": 2},
+        later={"branches-of-2027": 3},
     )
-    padding: str = choice("zeros", "padding-of-2028", since=3)
+    padding: str = choice("zeros", "padding-of-2028", since=4)

@@ -139,7 +139,7 @@ def test_a_space_whose_module_moved_is_found_under_its_stored_name() -> None:
     ],
 )
 def test_a_published_network_has_its_id(name: str, genotype_id: str) -> None:
-    assert genotype_of(name, PUBLISHED[name]).id == genotype_id
+    assert genotype_of(name, PUBLISHED[name], 4).id == genotype_id
 
 
 @pytest.mark.parametrize(("stage", "protocol_id"), [("proxy", "192eab79b3e9"), ("retrain", "d06bacbc4554")])

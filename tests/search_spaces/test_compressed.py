@@ -118,7 +118,7 @@ def test_published_networks_of_their_own_have_genotypes_too() -> None:
     assert load_space("published") is Named
     assert SPACES["published"] and SPACES["compressed"]
     for name, entry in PUBLISHED.items():
-        genotype = genotype_of(name, entry)
+        genotype = genotype_of(name, entry, 4)
         assert (genotype == entry.genotype) if entry.genotype else genotype.to_dict() == {"network": name}
     made = Compressed(of="published", choices={"network": "f2srgan-student"})
     names = [name for name, _ in made.build(4).named_parameters()]

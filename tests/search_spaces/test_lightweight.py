@@ -60,7 +60,7 @@ def test_equal_keys_cost_the_same_and_parts_are_named_without_building(dice, cou
 def test_every_choice_makes_a_difference(axis, dice) -> None:  # type: ignore[no-untyped-def]
     """Two options that both apply and stand for themselves give networks that compute different images."""
     tried = 0
-    for seed in range(40):
+    for seed in range(200):
         choices = Lightweight.suggest(dice(seed)).to_dict()
         if axis.name not in choices or choices["skip"] == "bicubic":
             continue

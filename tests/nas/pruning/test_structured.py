@@ -72,7 +72,7 @@ def network_of(name: str, scale: int = 4) -> nn.Module:
 def trained(name: str, scale: int = 4) -> nn.Module:
     """The same with the branches of its training."""
     torch.manual_seed(5)
-    found = SMALL[name] if name in SMALL else genotype_of(name, PUBLISHED[name])
+    found = SMALL[name] if name in SMALL else genotype_of(name, PUBLISHED[name], scale)
     network = found.build(scale).eval()
     for tensor in [*network.parameters(), *network.buffers()]:
         if tensor.is_floating_point() and tensor.ndim > 0 and tensor.shape != (1, 3, 1, 1):
@@ -159,7 +159,7 @@ def test_so_they_do_in_published_networks(name: str) -> None:
     ),
 )
 def test_half_the_parameters_can_go_and_the_genotype_builds_the_same_network(name: str) -> None:
-    genotype = SMALL[name] if name in SMALL else genotype_of(name, PUBLISHED[name])
+    genotype = SMALL[name] if name in SMALL else genotype_of(name, PUBLISHED[name], 4)
     network = network_of(name)
     before = copy.deepcopy(network.state_dict())
     pruned = prune(network, 4, Target(params=0.5))
@@ -448,7 +448,7 @@ def test_any_architecture_of_the_space_can_lose_half_and_no_layer_of_it_is_left_
 @pytest.mark.thorough
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_every_published_network_can_lose_half_of_its_multi_adds(name: str) -> None:
-    genotype = genotype_of(name, PUBLISHED[name])
+    genotype = genotype_of(name, PUBLISHED[name], 4)
     network = PUBLISHED[name].build(4)
     pruned = prune(network, 4, Target(multi_adds=0.5))
     compressed = describe(pruned, genotype, 4)
