@@ -29,7 +29,13 @@ MOVED = {"nas.bottleneck": "nas.simulation.synthetic_bottleneck"}
 
 OWN_MODULES = (
     *(place.partition(":")[0] for place in SPACES.values()),
+    "search_spaces.networks.ecbsr",
     "search_spaces.networks.efrdn",
+    "search_spaces.networks.man",
+    "search_spaces.networks.plainusr",
+    "search_spaces.networks.safmnpp",
+    "search_spaces.networks.span",
+    "search_spaces.networks.spanv2",
     "nas.simulation.synthetic_bottleneck",
 )
 """Modules of this project that hold a space: a file may name these."""

@@ -12,11 +12,17 @@ from typing import TYPE_CHECKING
 from search_spaces.errors import SpaceError, unknown
 from search_spaces.genotype import Genotype
 from search_spaces.lightweight import Lightweight
+from search_spaces.networks.ecbsr import Ecbsr
 from search_spaces.networks.efrdn import Efrdn
 from search_spaces.networks.esrt import Esrt
 from search_spaces.networks.f2srgan import F2srgan
 from search_spaces.networks.latticenet import LatticeNet
 from search_spaces.networks.lbnet import Lbnet
+from search_spaces.networks.man import Man
+from search_spaces.networks.plainusr import PlainUsr
+from search_spaces.networks.safmnpp import SafmnPlus
+from search_spaces.networks.span import Span
+from search_spaces.networks.spanv2 import SpanV2
 from search_spaces.networks.swinir import SwinIr
 
 if TYPE_CHECKING:
@@ -96,6 +102,11 @@ _VAPSR = Lightweight(
     aggregation="conv",
     tail="two-step",
 )
+_ECBSR_NOTE = (
+    "the network sees luma alone, which is what is counted; chroma is enlarged bicubically, as the field "
+    "shows such results"
+)
+_MAN_NOTE = "checkpoints hold 24 numbers more, the frozen mean colour"
 
 PUBLISHED: dict[str, Published] = {
     "imdn": Published(
@@ -408,6 +419,128 @@ PUBLISHED: dict[str, Published] = {
             3: Printed(params=765e3, multi_adds=76.3e9),
             4: Printed(params=777e3, multi_adds=43.6e9),
         },
+    ),
+    "span-28": Published(
+        genotype=Span(width=28, blocks=6),
+        source="SPAN (NTIRE 2026 baseline), arXiv 2311.12770, released code",
+        printed={4: Printed(params=151e3)},
+        counted={2: _exact(141_580, 32.48e9), 4: _exact(150_688, 8.64e9)},
+        note="the challenge prints 9.83 G Multi-Adds for an input of 256x256 pixels, which is 8.64 G here",
+    ),
+    "span-48": Published(
+        genotype=Span(width=48, blocks=6),
+        source="SPAN, arXiv 2311.12770, released code",
+        counted={2: _exact(410_700, 94.39e9), 3: _exact(417_195, 42.55e9), 4: _exact(426_288, 24.49e9)},
+    ),
+    "span-52": Published(
+        genotype=Span(width=52, blocks=6),
+        source="SPAN, arXiv 2311.12770, released code",
+        counted={2: _exact(481_324, 110.64e9), 4: _exact(498_208, 28.63e9)},
+    ),
+    "spanv2": Published(
+        genotype=SpanV2(width=32, blocks=5),
+        source="SPANV2, NTIRE 2026 challenge on efficient super-resolution, released code",
+        printed={4: Printed(params=139e3)},
+        counted={2: _exact(135_144, 31.11e9), 4: _exact(139_104, 8.01e9)},
+        note="the challenge prints 1.59 G Multi-Adds for an input of 256x256 pixels, because its tool cannot "
+        "count an operation of the team's own; there are 9.11 G, which is 8.01 G here. The form in which the "
+        "network was trained is not published",
+    ),
+    "plainusr-u": Published(
+        genotype=PlainUsr(size="ultra", width=16, blocks=3),
+        source="PlainUSR, arXiv 2409.13435, released code",
+        counted={2: _exact(13_628, 3.11e9), 4: _exact(19_820, 1.133e9)},
+    ),
+    "plainusr-t": Published(
+        genotype=PlainUsr(size="ultra", width=32, blocks=3),
+        source="PlainUSR, arXiv 2409.13435, released code",
+        counted={2: _exact(48_724, 11.18e9), 4: _exact(60_100, 3.45e9)},
+    ),
+    "plainusr-s": Published(
+        genotype=PlainUsr(size="small", width=32, blocks=5),
+        source="PlainUSR, arXiv 2409.13435, released code",
+        counted={2: _exact(57_236, 12.10e9), 4: _exact(68_612, 3.68e9)},
+    ),
+    "plainusr-m": Published(
+        genotype=PlainUsr(size="medium", width=48, blocks=5),
+        source="PlainUSR, arXiv 2409.13435, released code",
+        counted={2: _exact(148_932, 30.67e9), 4: _exact(165_492, 8.62e9)},
+    ),
+    "plainusr": Published(
+        genotype=PlainUsr(size="base", width=64, blocks=5),
+        source="PlainUSR, arXiv 2409.13435, released code",
+        counted={2: _exact(311_364, 60.66e9), 4: _exact(333_108, 16.41e9)},
+    ),
+    "plainusr-l": Published(
+        genotype=PlainUsr(size="large", width=80, blocks=5),
+        source="PlainUSR, arXiv 2409.13435, released code",
+        counted={2: _exact(707_076, 149.12e9), 4: _exact(734_004, 38.83e9)},
+    ),
+    "safmn-pp": Published(
+        genotype=SafmnPlus(width=36, blocks=6),
+        source="SAFMN++, NTIRE 2024 challenge on efficient super-resolution, released code",
+        printed={4: Printed(params=212e3)},
+        counted={2: _exact(199_908, 45.91e9), 4: _exact(211_572, 12.15e9)},
+        note="the challenge prints 13.86 G Multi-Adds for an input of 256x256 pixels, 0.3 % more than "
+        "there are",
+    ),
+    "safmn-pp-light": Published(
+        genotype=SafmnPlus(width=32, blocks=2, light=True),
+        source="light SAFMN++, AIS 2024 challenge on real-time super-resolution, released code",
+        counted={2: _exact(55_808, 12.79e9), 4: _exact(66_176, 3.795e9)},
+    ),
+    "ecbsr-m4c8": Published(
+        genotype=Ecbsr(width=8, blocks=4),
+        source="ECBSR, ACM MM 2021, released code",
+        counted={2: _exact(2_748, 0.614e9), 4: _exact(3_624, 0.2032e9)},
+        note=_ECBSR_NOTE,
+    ),
+    "ecbsr-m4c16": Published(
+        genotype=Ecbsr(width=16, blocks=4),
+        source="ECBSR, ACM MM 2021, released code",
+        counted={2: _exact(10_100, 2.289e9), 4: _exact(11_840, 0.672e9)},
+        note=_ECBSR_NOTE,
+    ),
+    "ecbsr-m10c16": Published(
+        genotype=Ecbsr(width=16, blocks=10),
+        source="ECBSR, ACM MM 2021, released code",
+        note=_ECBSR_NOTE,
+    ),
+    "ecbsr-m10c32": Published(
+        genotype=Ecbsr(width=32, blocks=10),
+        source="ECBSR, ACM MM 2021, released code",
+        note=_ECBSR_NOTE,
+    ),
+    "ecbsr-m16c64": Published(
+        genotype=Ecbsr(width=64, blocks=16),
+        source="ECBSR, ACM MM 2021, released code",
+        printed={
+            2: Printed(params=596e3, multi_adds=137.3e9, multi_adds_within=0.01),
+            4: Printed(params=603e3, multi_adds=34.7e9, multi_adds_within=0.01),
+        },
+        counted={2: _exact(594_884, 136.56e9), 4: _exact(601_808, 34.54e9)},
+        note="the printed Multi-Adds are the printed parameters, biases included, times the pixels; "
+        f"{_ECBSR_NOTE}",
+    ),
+    "ecbsr-m4c16-rgb": Published(
+        genotype=Ecbsr(width=16, blocks=4, colour="rgb"),
+        source="ours, after ECBSR, ACM MM 2021: three colours instead of luma",
+        counted={4: _exact(16_768, 0.9539e9)},
+        note="the count is ours, by hand from its layers",
+    ),
+    "man-tiny": Published(
+        genotype=Man(width=48, blocks=5),
+        source="MAN, arXiv 2209.14145, released code",
+        printed={4: Printed(params=150e3, multi_adds=8.4e9)},
+        counted={2: _exact(134_412, 29.97e9), 3: _exact(140_907, 13.97e9), 4: _exact(150_000, 8.39e9)},
+        note=_MAN_NOTE,
+    ),
+    "man-light": Published(
+        genotype=Man(width=60, blocks=24),
+        source="MAN, arXiv 2209.14145, released code",
+        printed={4: Printed(params=840e3, multi_adds=47.1e9)},
+        counted={2: _exact(823_392, 183.99e9), 4: _exact(842_868, 47.12e9)},
+        note=_MAN_NOTE,
     ),
 }
 
