@@ -61,13 +61,12 @@ def without(weights: Weights, *modules: str) -> Weights:
 
 
 def fold_lkdn_s(weights: Weights) -> Weights:
-    """LKDN-S: inputs added to the 1x1 and to the depthwise 3x3, a depthwise 1x1, and a tail of three branches."""
+    """LKDN-S: inputs added to the 1x1 and the depthwise 3x3, a depthwise 1x1, a tail of three branches."""
     folded = dict(weights)
     for name in names_before(weights, "rep1x1.weight"):
         point = weights[f"{name}.pw.weight"].double()
-        folded[f"{name}.pw.weight"] = added((point, point.new_zeros(len(point))), identity(len(point)))[
-            0
-        ].float()
+        with_input = added((point, point.new_zeros(len(point))), identity(len(point)))
+        folded[f"{name}.pw.weight"] = with_input[0].float()
         deep = kernel(weights, f"{name}.dw")
         beside = kernel(weights, f"{name}.rep1x1")
         put(folded, f"{name}.dw", added(deep, beside, identity(len(deep[0]), depthwise=True)))
@@ -80,7 +79,7 @@ def fold_lkdn_s(weights: Weights) -> Weights:
 
 
 def fold_span(weights: Weights) -> Weights:
-    """Conv3XC: 1x1, 3x3 and 1x1 beside a 1x1; the stored plain copy is replaced, since it may be out of date."""
+    """Conv3XC: 1x1, 3x3 and 1x1 beside a 1x1; the stored plain copy may be out of date and is replaced."""
     folded = dict(weights)
     for name in names_before(weights, "sk.weight"):
         chain = [kernel(weights, f"{name}.conv.{place}") for place in range(3)]
@@ -97,11 +96,10 @@ def fold_plainusr(weights: Weights) -> Weights:
         seed = weights[f"{name}.se.tensor"].double().flatten()
         squeeze, excite = (weights[f"{name}.se.se.{place}.weight"].double() for place in (1, 3))
         gate = torch.sigmoid(excite @ F.silu(squeeze @ seed))
-        middle, bias = kernel(weights, f"{name}.fea_conv")
-        middle = added((middle * gate[:, None, None, None], bias * gate), identity(len(gate)))
-        product = after(
-            after(kernel(weights, f"{name}.expand_conv"), middle), kernel(weights, f"{name}.reduce_conv")
-        )
+        square, bias = kernel(weights, f"{name}.fea_conv")
+        middle = added((square * gate[:, None, None, None], bias * gate), identity(len(gate)))
+        first, last = (kernel(weights, f"{name}.{end}_conv") for end in ("expand", "reduce"))
+        product = after(after(first, middle), last)
         folded = without(folded, f"{name}.")
         put(folded, name, added(product, identity(len(product[0]))))
     for name in names_before(weights, "conv.weight"):
@@ -129,11 +127,9 @@ def fold_ecbsr(weights: Weights) -> Weights:
     folded = dict(weights)
     for name in names_before(weights, "conv1x1_sbx.k0"):
         branch = f"{name}.conv1x1_3x3"
-        pair = [tuple(weights[f"{branch}.{key}{place}"].double() for key in "kb") for place in (0, 1)]
-        parts = [
-            kernel(weights, f"{name}.conv3x3"),
-            after((pair[0][0], pair[0][1]), (pair[1][0], pair[1][1])),
-        ]
+        tensors = [weights[f"{branch}.{key}"].double() for key in ("k0", "b0", "k1", "b1")]
+        pair = after((tensors[0], tensors[1]), (tensors[2], tensors[3]))
+        parts = [kernel(weights, f"{name}.conv3x3"), pair]
         for edge in ("sbx", "sby", "lpl"):
             branch = f"{name}.conv1x1_{edge}"
             point, start, scale, mask, bias = (

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from torch import Tensor
 
+from search_spaces.errors import SCALES
 from search_spaces.genotype import Genotype
 
 Weights = dict[str, Tensor]
@@ -47,13 +47,13 @@ class Shapes(dict[str, tuple[int, ...]]):
             raise LayoutError(f"{pattern.format(first)} and the following are not numbered without a gap")
         return len(numbers)
 
-    def scale(self, name: str) -> int:
-        """The scale at which a convolution ends whose output is shuffled to RGB."""
-        channels = self.size(name)
-        found = next((scale for scale in (2, 3, 4) if channels == 3 * scale**2), None)
-        if found is None:
-            raise LayoutError(f"{name} has {channels} outputs, which is neither x2 (12), x3 (27) nor x4 (48)")
-        return found
+    def scale(self, name: str, colours: int = 3) -> int:
+        """The scale at which a convolution ends whose output is shuffled to an image."""
+        channels, known = self.size(name), {colours * scale**2: scale for scale in SCALES}
+        if channels not in known:
+            needed = ", ".join(f"{count} at x{scale}" for count, scale in known.items())
+            raise LayoutError(f"{name} has {channels} outputs (needed: {needed})")
+        return known[channels]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +68,7 @@ class Held:
     genotype: Genotype
     scale: int
     names: Names
-    constants: Mapping[str, Any] = field(default_factory=dict)
+    constants: Mapping[str, Tensor] = field(default_factory=dict)
     others: tuple[Genotype, ...] = ()
     narrower: bool = False
 
@@ -80,7 +80,8 @@ class Layout:
     Attributes:
         family: What the authors call the network.
         source: Its paper.
-        marks: Names of tensors that all of its files have, and files of no later layout.
+        marks: Names of tensors, or their beginnings where they end in a dot, that all of its files have, and
+            files of no later layout.
         read: From the shapes, after ``fold``, to what the file holds. Raises LayoutError.
         fold: Merges training-time branches, where the file has any.
         peak: The number that is white: 1 or 255.
@@ -97,7 +98,7 @@ class Layout:
 
 
 def numbered(names: Mapping[str, str], count: int, first: int, theirs: str, ours: str) -> Names:
-    """The names of ``count`` like blocks: ``B{}`` and ``blocks.{}`` before each; theirs begin at ``first``."""
+    """The names in ``count`` blocks called ``theirs`` (``B{}``, from ``first``) and ``ours`` (``blocks.{}``)."""
     return {
         f"{theirs.format(first + number)}.{name}": f"{ours.format(number)}.{own}"
         for number in range(count)

@@ -1,10 +1,15 @@
-"""Layouts of networks that modulate features or attend with large kernels: SAFMN, GPDN, SMFANet, VapSR."""
+"""Layouts of networks that modulate features or have large kernels: SAFMN, GPDN, SMFANet, VapSR, MAN."""
 
 from __future__ import annotations
 
-from nas.networks.released.layout import Held, Names, Shapes, numbered
+import torch
+
+from nas.networks.released.layout import Held, LayoutError, Names, Shapes, numbered
 from search_spaces.genotype import Genotype
 from search_spaces.lightweight import Lightweight
+from search_spaces.networks.man import Man
+from search_spaces.networks.means import Div2kMean
+from search_spaces.networks.safmnpp import SafmnPlus
 
 
 def _held(shapes: Shapes, block: Names, *genotypes: Genotype) -> Held:
@@ -76,3 +81,38 @@ def vapsr(shapes: Shapes) -> Held:
     )
     scale = 4 if last == 3 else shapes.scale("upsampler.2.weight")
     return Held(genotype=genotype, scale=scale, names=names)
+
+
+def safmn_plus(shapes: Shapes) -> Held:
+    """SAFMN++ (NTIRE 2024) and light SAFMN++ (AIS 2024), which modulates half of the channels."""
+    width, blocks = shapes.size("to_feat.weight"), shapes.count("feats.{}", 0)
+    block = {"conv1.proj": "modulation.enter", "conv1.dwconv": "modulation.coarse"}
+    block |= {"conv1.out": "modulation.leave", "conv2.conv1": "mixer.0", "conv2.conv2": "mixer.2"}
+    light = 2 * shapes.size("feats.0.conv1.dwconv.weight") == width
+    if "feats.0.conv2.conv.0.weight" in shapes:
+        block = {name: own for name, own in block.items() if not name.startswith("conv2")}
+        block |= {f"conv2.conv.{place}": f"mixer.{place}" for place in (0, 2)}
+    return _held(shapes, block, SafmnPlus(width=width, blocks=blocks, light=light))
+
+
+def man(shapes: Shapes) -> Held:
+    """MAN-tiny and MAN-light (arXiv 2209.14145): one group of blocks, and the mean colour stored with it."""
+    width, blocks = shapes.size("head.weight"), shapes.count("body.0.body.{}", 0)
+    if "body.1.body.0.LKA.scale" in shapes:
+        raise LayoutError("it has several groups of blocks, and the network here has one")
+    block = {"LKA.norm": "0.norm.norm", "LKA.scale": "0.scale", "LKA.proj_first.0": "0.enter"}
+    block |= {"LKA.proj_last.0": "0.leave", "LFE.norm": "1.norm.norm", "LFE.scale": "1.scale"}
+    block |= {"LFE.Conv1": "1.enter", "LFE.DWConv1": "1.gate", "LFE.Conv2": "1.leave"}
+    for place, kernel in enumerate((3, 5, 7)):
+        block |= {f"LKA.LKA{kernel}.{step}": f"0.large.{place}.{step}" for step in range(3)}
+        block |= {f"LKA.X{kernel}": f"0.small.{place}"}
+    names = {"head": "stem", **numbered(block, blocks, 0, "body.0.body.{}", "blocks.{}")}
+    names |= {"body.0.body_t.conv0.0": "end.enter.0", "body.0.body_t.conv1": "end.leave"}
+    names |= {f"body.0.body_t.att.{step}": f"end.weight.{step}" for step in range(3)}
+    names |= {"tail.0": "tail.0"}
+    same = torch.eye(3)[:, :, None, None]
+    mean = Div2kMean().mean.flatten()
+    constants = {"sub_mean.weight": same, "sub_mean.bias": -mean}
+    constants |= {"add_mean.weight": same, "add_mean.bias": mean}
+    scale = shapes.scale("tail.0.weight")
+    return Held(genotype=Man(width=width, blocks=blocks), scale=scale, names=names, constants=constants)

@@ -1,4 +1,4 @@
-"""What papers call a converted network, and how one is described that is narrower than any point of its space."""
+"""What papers call a converted network, and the description of one that its space is too coarse for."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def plain_form(genotype: Genotype) -> Genotype:
         option = getattr(genotype, axis, None)
         if option is not None and (option in folded or "*" in folded):
             changes[axis] = folded.get(option, folded.get("*"))
-    return dataclasses.replace(genotype, **changes) if changes else genotype  # type: ignore[arg-type]
+    return dataclasses.replace(genotype, **changes) if changes else genotype
 
 
 def plain_name(genotype: Genotype, scale: int) -> str | None:

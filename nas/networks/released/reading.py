@@ -1,4 +1,4 @@
-"""Reads a released file: its tensors out of their wrappers, its layout, the network and weights it stands for."""
+"""Reads a released file: its tensors out of their wrappers, its layout, the network and its weights."""
 
 from __future__ import annotations
 
@@ -88,12 +88,10 @@ def read_tensors(path: Path) -> Weights:
         raise CheckpointError(f"{path}: is larger than {MOST_BYTES:,} bytes, the most that is read")
     held = load_pickled(path, "weights")
     for _ in range(MOST_WRAPPERS):
-        key = next(
-            (key for key in WRAPPERS if isinstance(held, dict) and isinstance(held.get(key), dict)), None
-        )
-        if key is None:
+        inner = [held[key] for key in WRAPPERS if isinstance(held, dict) and isinstance(held.get(key), dict)]
+        if not inner:
             break
-        held = held[key]
+        held = inner[0]
     if not isinstance(held, dict) or not held or len(held) > MOST_TENSORS:
         raise CheckpointError(f"{path}: holds no weights by name")
     for name, tensor in held.items():
@@ -111,18 +109,20 @@ def read_tensors(path: Path) -> Weights:
 def _without_prefixes(weights: Weights) -> Weights:
     """Names without what stands before all of them."""
     for _ in range(MOST_WRAPPERS):
-        common = next(
-            (prefix for prefix in PREFIXES if all(name.startswith(prefix) for name in weights)), None
-        )
-        if common is None:
+        common = [prefix for prefix in PREFIXES if all(name.startswith(prefix) for name in weights)]
+        if not common:
             break
-        weights = {name.removeprefix(common): tensor for name, tensor in weights.items()}
+        weights = {name.removeprefix(common[0]): tensor for name, tensor in weights.items()}
     return weights
 
 
 def layout_of(weights: Mapping[str, Tensor]) -> Layout | None:
     """The layout that has these tensors; None where none is known."""
-    return next((layout for layout in LAYOUTS if all(mark in weights for mark in layout.marks)), None)
+    return next((one for one in LAYOUTS if all(_has(weights, mark) for mark in one.marks)), None)
+
+
+def _has(weights: Mapping[str, Tensor], mark: str) -> bool:
+    return any(name.startswith(mark) for name in weights) if mark.endswith(".") else mark in weights
 
 
 def convert(path: Path, weights: Weights) -> Released:
@@ -132,8 +132,8 @@ def convert(path: Path, weights: Weights) -> Released:
         known = ", ".join(one.family for one in LAYOUTS)
         some = ", ".join(shortened(name) for name in list(weights)[:3])
         raise CheckpointError(
-            f"{path}: holds no released network that is known here: {len(weights)} tensors ({some}, ...); known "
-            f"are {known}; weights of other networks need the network's name and --weights {path}"
+            f"{path}: holds no released network that is known here, but {len(weights)} tensors ({some}, ...); "
+            f"known are {known}; other weights need their network's name and --weights {path}"
         )
     for name, tensor in weights.items():
         if tensor.dtype != torch.float32:
@@ -161,11 +161,12 @@ def convert(path: Path, weights: Weights) -> Released:
 
 
 def _converted(held: Held, weights: Weights) -> tuple[Genotype, Weights]:
-    """The genotype, and the tensors by their names here. Raises LayoutError where any lacks or is too much."""
+    """The genotype, and the tensors by their names here. Raises LayoutError where the file has others."""
     own = {name: _own_name(name, held) for name in weights}
     for name, value in held.constants.items():
-        if name in weights and not torch.allclose(weights[name], torch.as_tensor(value), atol=1e-6):
-            raise LayoutError(f"{name} is not {value!r}")
+        given = weights.get(name, value)
+        if given.shape != value.shape or not torch.allclose(given, value, atol=1e-6):
+            raise LayoutError(f"{name} is not {value.flatten().tolist()}, which is fixed here")
     found = {name: weights[theirs] for theirs, name in own.items() if name is not None}
     genotype = held.genotype
     if held.narrower:
