@@ -77,9 +77,20 @@ def _check_about(about: Any) -> None:
         raise UntrustedError(f"space = {shortened(repr(space))}: the name of a space is needed")
 
 
-def save_described(path: Path, genotype: Genotype, scale: int, network: nn.Module) -> None:
-    """Write the weights of a genotype's network in the form that :func:`load_described` reads."""
-    about = {"space": genotype.space, "choices": genotype.to_dict(), "scale": scale}
+def save_described(
+    path: Path,
+    genotype: Genotype,
+    scale: int,
+    network: nn.Module,
+    origin: Mapping[str, Any] | None = None,
+) -> None:
+    """Write the weights of a genotype's network in the form that :func:`load_described` reads.
+
+    ``origin``: plain values that say where weights come from that were not trained here.
+    """
+    about: dict[str, Any] = {"space": genotype.space, "choices": genotype.to_dict(), "scale": scale}
+    if origin:
+        about["origin"] = dict(origin)
     save_weights(path, network.state_dict(), about)
 
 

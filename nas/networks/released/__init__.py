@@ -7,6 +7,23 @@ into
 
 from __future__ import annotations
 
-from nas.networks.released.reading import Released, read_released
+from nas.networks.released.naming import plain_form, plain_name
+from nas.networks.released.reading import (
+    Released,
+    convert,
+    is_released_file,
+    layout_of,
+    read_released,
+    read_tensors,
+)
 
-__all__ = ["Released", "read_released"]
+__all__ = [
+    "Released",
+    "convert",
+    "is_released_file",
+    "layout_of",
+    "plain_form",
+    "plain_name",
+    "read_released",
+    "read_tensors",
+]

@@ -98,7 +98,7 @@ class Layout:
 
 
 def numbered(names: Mapping[str, str], count: int, first: int, theirs: str, ours: str) -> Names:
-    """The names in ``count`` blocks called ``theirs`` (``B{}``, from ``first``) and ``ours`` (``blocks.{}``)."""
+    """The names in ``count`` blocks called ``theirs`` (``B{}``, from ``first``) and ``ours``."""
     return {
         f"{theirs.format(first + number)}.{name}": f"{ours.format(number)}.{own}"
         for number in range(count)

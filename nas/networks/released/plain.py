@@ -50,8 +50,6 @@ def plainusr(shapes: Shapes) -> Held:
         names |= numbered(block, 1, 0, called, f"blocks.{place}")
     names |= {"tail.0": "tail.0"}
     levels = [shapes.size(f"{called}.body.0.weight") for called in order[: len(order) // 2 + 1]]
-    if ultra:
-        levels = [levels[0], levels[1]]
     hidden = None if ultra else shapes.size(f"block1.{attention}.0.weight")
     fitting = [size for size, parts in SIZES.items() if _fits(parts, width, levels, hidden, depth)]
     if not fitting:

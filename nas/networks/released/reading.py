@@ -51,6 +51,11 @@ class Released:
     sha256: str
     folded: bool
 
+    def called(self) -> str:
+        """What it is, in words: ``rlfn at x4``."""
+        name = self.name or f"{self.family} in a size without a published name"
+        return f"{name} at x{self.scale}{', folded from its training form' if self.folded else ''}"
+
     def build(self) -> nn.Module:
         """The network with these weights."""
         network = self.genotype.build(self.scale)
@@ -132,7 +137,7 @@ def convert(path: Path, weights: Weights) -> Released:
         known = ", ".join(one.family for one in LAYOUTS)
         some = ", ".join(shortened(name) for name in list(weights)[:3])
         raise CheckpointError(
-            f"{path}: holds no released network that is known here, but {len(weights)} tensors ({some}, ...); "
+            f"{path}: holds no released network known here, but {len(weights)} tensors ({some}, ...); "
             f"known are {known}; other weights need their network's name and --weights {path}"
         )
     for name, tensor in weights.items():
