@@ -79,8 +79,8 @@ def _rerun(trial: Trial, protocol: Protocol) -> Rerun:
     if FROM_WEIGHTS in protocol.plan_name:
         digest = protocol.plan_name.partition(FROM_WEIGHTS)[2]
         raise RunError(
-            f"protocol {protocol.id}: its training started from weights (SHA-256 {digest}...) that the database "
-            "does not hold; nas retrain --init-from FILE trains from them"
+            f"protocol {protocol.id}: its training started from weights (SHA-256 {digest}...), which the "
+            "database does not hold; nas retrain --init-from FILE trains from them"
         )
     known = {field.name for field in fields(Plan)}
     if strange := sorted(protocol.plan.keys() - known):
