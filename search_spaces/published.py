@@ -28,6 +28,12 @@ from search_spaces.networks.swinir import SwinIr
 if TYPE_CHECKING:
     from torch import nn
 
+_ECBSR_NOTE = (
+    "the network sees luma alone, which is what is counted; chroma is enlarged bicubically, as the field "
+    "shows such results"
+)
+_MAN_NOTE = "checkpoints hold 24 numbers more, the frozen mean colour"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Printed:
@@ -102,11 +108,6 @@ _VAPSR = Lightweight(
     aggregation="conv",
     tail="two-step",
 )
-_ECBSR_NOTE = (
-    "the network sees luma alone, which is what is counted; chroma is enlarged bicubically, as the field "
-    "shows such results"
-)
-_MAN_NOTE = "checkpoints hold 24 numbers more, the frozen mean colour"
 
 PUBLISHED: dict[str, Published] = {
     "imdn": Published(

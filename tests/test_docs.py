@@ -70,8 +70,8 @@ def test_the_readme_counts_as_the_space_does() -> None:
     from search_spaces import Space
     from search_spaces.lightweight import Lightweight
 
-    billions = Space(Lightweight).count() // 10**9
-    assert f"{billions} billion architectures" in (ROOT / "README.md").read_text(encoding="utf-8")
+    trillions = Space(Lightweight).count() / 1e12
+    assert f"{trillions:.1f} trillion architectures" in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_recipe_of_the_docs_is_one_and_names_every_setting() -> None:

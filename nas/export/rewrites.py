@@ -19,6 +19,7 @@ from search_spaces.blocks.distillation import GradientPooling, MultiScaleModulat
 from search_spaces.blocks.esrt import ChunkedAttention
 from search_spaces.blocks.folding import fold
 from search_spaces.blocks.fourier import FourierUnit, SpectralTransform
+from search_spaces.blocks.smfanet import SelfModulation
 
 
 def exportable(module: nn.Module, *, fourier_as_matrices: bool = True) -> nn.Module:
@@ -159,6 +160,18 @@ class GatheredGradientPooling(GradientPooling):
         return x * F.gelu(self.fuse(torch.cat([collected[0], *enlarged], dim=1)))
 
 
+class GatheredSelfModulation(SelfModulation):
+    """SMFA whose adaptive pooling and nearest enlargement gather rows and columns."""
+
+    def _pooled(self, x: Tensor) -> Tensor:
+        height, width = x.shape[-2:]
+        return _max_pooled(x, (height // self.factor, width // self.factor), self.factor)
+
+    def _enlarged(self, coarse: Tensor, like: Tensor) -> Tensor:
+        height, width = like.shape[-2:]
+        return _nearest(coarse, (height, width))
+
+
 def _max_pooled(x: Tensor, size: tuple[int, int], factor: int) -> Tensor:
     """Adaptive max pooling to ``size``, which is at least a part of 2 * ``factor`` of each side."""
     for dim, out in ((2, size[0]), (3, size[1])):
@@ -189,4 +202,5 @@ REWRITES: dict[type[nn.Module], type[nn.Module]] = {
     ChunkedAttention: MaskedChunkedAttention,
     MultiScaleModulation: GatheredModulation,
     GradientPooling: GatheredGradientPooling,
+    SelfModulation: GatheredSelfModulation,
 }

@@ -12,28 +12,28 @@ from nas.cost.budget import Budget
 from nas.errors import RecipeError, unknown
 from nas.recipes.recipe import Recipe
 from nas.retraining.selection import Chosen
-from nas.search.baselines import FITTABLE, called, fitted
-from search_spaces.lightweight import Lightweight
+from nas.search.baselines import FILLING, FITTABLE, LIKE, filling, fitted
 
 
 def choose_controls(recipe: Recipe, names: Sequence[str]) -> list[Chosen]:
-    """The published networks ``names`` inside the run's budget (``nas.search.baselines``), each called
-    ``NAME-like``.
+    """The published networks ``names`` made to fit the run's budget (``nas.search.baselines``).
 
-    Raises RecipeError for a name that is unknown or no point of the run's space, and for a budget that the
-    network cannot keep.
+    A network NAME is called ``NAME-like`` and has nearly its paper's proportions; ``NAME-filling`` asks for
+    the shape that fills the budget best, and is called so.
+
+    Raises RecipeError for a name that is unknown and for a budget that the network cannot keep.
     """
     space, budget = recipe.search_space(), recipe.limits()
-    if names and not issubclass(space.genotype, Lightweight):
-        raise RecipeError(f"controls are networks of space 'lightweight'; this run's is {space.name!r}")
     found: dict[str, Chosen] = {}
-    for name in names:
+    for word in names:
+        name = word.removesuffix(FILLING)
         if name not in FITTABLE:
-            raise unknown("control", name, FITTABLE)
-        made = fitted(name, space, recipe.scale, budget)
+            raise unknown("control", word, [*FITTABLE, f"NAME{FILLING}"])
+        made = (fitted if name == word else filling)(name, space, recipe.scale, budget)
         if made is None:
             limits = Budget(**budget.ceilings()).limits()
             asked = ", ".join(f"{limit} <= {most}" for limit, most in limits.items())
-            raise RecipeError(f"control {name!r}: no width and no number of its blocks keeps {asked}")
-        found[name] = Chosen(genotype=made[0], cost=made[1], proxy_psnr_db=None, name=called(name))
+            raise RecipeError(f"control {word!r}: no width and no number of its blocks keeps {asked}")
+        called = f"{name}{LIKE}" if name == word else word
+        found[word] = Chosen(genotype=made.genotype, cost=made.cost, proxy_psnr_db=None, name=called)
     return list(found.values())

@@ -94,7 +94,7 @@ def measured_precision(plan: Plan, scale: int, budget: Budget, device: str, work
     space = Space(Lightweight)
     network = fitted("imdn", space, scale, limits) or fitted("imdn", space, scale, Budget(params=MOST_PARAMS))
     assert network is not None
-    rates = measure_step_rates(network[0], scale, plan, first, threads)
+    rates = measure_step_rates(network.genotype, scale, plan, first, threads)
     where = f"{first}, {threads} thread{'s' if threads > 1 else ''}" if first == "cpu" else first
     say(f"precision = auto: {rates.precision} ({rates}; {where})")
     return rates.precision

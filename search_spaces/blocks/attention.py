@@ -195,6 +195,56 @@ class LargeKernelAttention(nn.Module):
         return x * self.weight(x)
 
 
+class LocalImportanceAttention(nn.Module):
+    """LIA: a coarse map of importance, and the first channel of every pixel, weight the input.
+
+    (PlainUSR, arXiv 2409.13435, released code.)
+
+    The coarse map: 1x1 to ``hidden`` channels, soft pooling
+    (7x7, stride 3), 3x3 with stride 2, 3x3 back, sigmoid, bilinear enlargement. ``hidden`` is 16 in the base
+    network, 4 to 16 in the others; a quarter of the channels unless given (ours; the paper's 16 for 64).
+    Maps smaller than 7 pixels, where the pooling has no output, are extended by replication before it, and
+    the exponents of the soft pooling are kept within +-40, so that they stay finite (both ours).
+    """
+
+    smallest = 7
+    most = 40.0
+
+    def __init__(self, channels: int, hidden: int | None = None) -> None:
+        super().__init__()
+        hidden = hidden or max(1, channels // 4)
+        self.squeeze = pointwise(channels, hidden)
+        self.stride = nn.Conv2d(hidden, hidden, 3, stride=2, padding=1)
+        self.expand = nn.Conv2d(hidden, channels, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C, H, W)."""
+        return x * self.importance(x) * torch.sigmoid(x[:, :1])
+
+    def importance(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> weights in (0, 1) of the same shape."""
+        height, width = x.shape[-2:]
+        squeezed = self.squeeze(x)
+        below, right = max(0, self.smallest - height), max(0, self.smallest - width)
+        small = F.pad(squeezed, (0, right, 0, below), mode="replicate") if below or right else squeezed
+        weights = small.clamp(-self.most, self.most).exp()
+        pooled = F.avg_pool2d(weights * small, 7, 3) / F.avg_pool2d(weights, 7, 3)
+        coarse = torch.sigmoid(self.expand(self.stride(pooled)))
+        return F.interpolate(coarse, (height, width), mode="bilinear", align_corners=False)
+
+
+class ConvolvedImportanceAttention(nn.Module):
+    """The attention of PlainUSR's ultra-light sizes: LIA with one 3x3 in place of the coarse map."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.importance = nn.Conv2d(channels, channels, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C, H, W)."""
+        return x * torch.sigmoid(self.importance(x)) * torch.sigmoid(x[:, :1])
+
+
 class SmallerLargeKernelAttention(nn.Module):
     """LKA-5: 1x1, depthwise 5x5, depthwise 5x5 with dilation 3, times the input.
 
@@ -256,7 +306,8 @@ ATTENTIONS: dict[str, AttentionFactory] = {
     "mm-lka": MultiShapeLargeKernelAttention,
     "lka-5": SmallerLargeKernelAttention,
     "smfa": SelfModulation,
+    "lia": LocalImportanceAttention,
 }
 
-LATER_ATTENTIONS = {"lka-5": 2, "smfa": 2}
+LATER_ATTENTIONS = {"lka-5": 2, "smfa": 2, "lia": 2}
 """Options that were added -> the version of the space that has them first."""

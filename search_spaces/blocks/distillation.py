@@ -18,7 +18,9 @@ from search_spaces.blocks.fourier import FastFourierConv
 from search_spaces.blocks.lattice import AsymmetricDistillationBlock, LatticeBlock
 from search_spaces.blocks.lkdn import LargeKernelDistillationBlock
 from search_spaces.blocks.norms import ChannelNorm
+from search_spaces.blocks.plainusr import PlainBlock
 from search_spaces.blocks.smfanet import FeatureModulationBlock
+from search_spaces.blocks.span import SpanBlock
 from search_spaces.blocks.vapsr import VastReceptiveBlock
 
 
@@ -390,9 +392,11 @@ DISTILLERS: dict[str, type[nn.Module]] = {
     "fmb": FeatureModulationBlock,
     "lkdb": LargeKernelDistillationBlock,
     "vab": VastReceptiveBlock,
+    "spab": SpanBlock,
+    "plainusr": PlainBlock,
 }
 
-LATER_BLOCKS = {"fmb": 2, "lkdb": 2, "vab": 2}
+LATER_BLOCKS = {"fmb": 2, "lkdb": 2, "vab": 2, "spab": 2, "plainusr": 2}
 """Options that were added -> the version of the space that has them first."""
 
 

@@ -10,15 +10,15 @@ import torch
 from torch import Tensor, nn
 
 from search_spaces.axes import choice, span
-from search_spaces.blocks.attention import AttentionFactory, NoAttention
+from search_spaces.blocks.attention import (
+    AttentionFactory,
+    ConvolvedImportanceAttention,
+    LocalImportanceAttention,
+    NoAttention,
+)
 from search_spaces.blocks.branches import BRANCHES
 from search_spaces.blocks.convolutions import square3x3
-from search_spaces.blocks.plainusr import (
-    ConvolvedImportanceAttention,
-    GuidedInvertedConv,
-    LocalImportanceAttention,
-    PlainBlock,
-)
+from search_spaces.blocks.plainusr import GuidedInvertedConv, PlainBlock
 from search_spaces.blocks.tails import PixelShuffleTail
 from search_spaces.errors import require_scale
 from search_spaces.genotype import Genotype

@@ -25,16 +25,15 @@ from nas.cost.counting import measure
 from nas.export.onnx import OnnxNetwork, write_onnx
 from nas.export.rewrites import exportable
 from search_spaces import Genotype, Space, SpaceError, load_space
-from search_spaces.blocks.attention import NoAttention
+from search_spaces.blocks.attention import (
+    ConvolvedImportanceAttention,
+    LocalImportanceAttention,
+    NoAttention,
+)
 from search_spaces.blocks.branches import Branched, EdgeConv, MergeTogether, WidenedConv
 from search_spaces.blocks.convolutions import square3x3
 from search_spaces.blocks.folding import deployed, fold, folds
-from search_spaces.blocks.plainusr import (
-    ConvolvedImportanceAttention,
-    GuidedInvertedConv,
-    LocalImportanceAttention,
-    PlainBlock,
-)
+from search_spaces.blocks.plainusr import GuidedInvertedConv, PlainBlock
 from search_spaces.blocks.span import SpanBlock
 from search_spaces.networks.ecbsr import Ecbsr
 from search_spaces.networks.man import (

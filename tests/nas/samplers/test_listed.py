@@ -21,7 +21,7 @@ def drawn(space: Space, count: int, seed: int = 0) -> tuple[Genotype, ...]:
 
 
 def test_what_is_there_is_nearest_to_itself_and_is_answered_by_its_own_choices() -> None:
-    space = Space(Lightweight)
+    space = Space(Lightweight, version=0)
     entries = drawn(space, 60)
     listed = Listed(Lightweight, {}, entries)
     candidates = Setting(seed=0, space=listed, price=SURFACE.price, inside=SURFACE.inside).candidates()
@@ -50,7 +50,7 @@ def test_a_list_of_none_is_refused() -> None:
 
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_every_sampler_proposes_what_is_there(name: str) -> None:
-    entries = drawn(Space(Lightweight), 30)
+    entries = drawn(Space(Lightweight, version=0), 30)
     listed = Listed(Lightweight, {}, entries)
     setting = Setting(seed=0, space=listed, price=SURFACE.price, inside=SURFACE.inside, trials=12)
     proposer = Proposer(name, setting, SURFACE.budget, ["psnr_db", "multi_adds"], [1.0])

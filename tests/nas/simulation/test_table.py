@@ -34,7 +34,7 @@ from search_spaces.blocks.folding import folds
 from search_spaces.lightweight import Lightweight
 
 SURFACE = surface_of("landscape", 0)
-SPACE = Space(Lightweight)
+SPACE = Space(Lightweight, version=0)
 
 
 def card(**changes: Any) -> dict[str, Any]:
