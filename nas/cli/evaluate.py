@@ -12,7 +12,7 @@ import typer
 
 from nas.cli.model_options import meets_spaces
 from nas.cli.options import DataDir, Db, Device, Runs, between_commas, open_store, store_reader
-from nas.cli.scores import about, row_of, show, show_released
+from nas.cli.scores import about, row_of, show_all
 
 if TYPE_CHECKING:
     import torch
@@ -80,11 +80,8 @@ def evaluate(
         told = [_folders(sr, hr, scale, metric)]
     if as_json:
         typer.echo(json.dumps(told if len(told) > 1 else told[0], indent=2))
-    elif len(told) > 1 and not per_image and all(each.get("released") for each in told):
-        show_released(told)
     else:
-        for each in told:
-            show(each, per_image)
+        show_all(told, per_image)
 
 
 BICUBIC = "bicubic"

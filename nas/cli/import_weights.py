@@ -19,7 +19,7 @@ def import_weights(
     """
     from nas.core.units import format_count
     from nas.errors import RecipeError
-    from nas.networks.released import read_released
+    from nas.networks.released.reading import read_released
     from nas.training.checkpoint import save_described
 
     if out.suffix != ".safetensors":

@@ -104,7 +104,7 @@ def _subject(word: str, scale: int | None, runs: Path, db: str | None) -> Subjec
     from nas.errors import RecipeError
     from nas.evaluation.benchmark_sets import SCALE, load_network
     from nas.measuring.measure import Subject
-    from nas.networks.released import is_released_file
+    from nas.networks.released.reading import is_released_file
     from nas.networks.resolving import find_architecture
 
     if scale not in (None, 2, 3, 4):

@@ -39,6 +39,15 @@ def _finite(*values: float) -> list[float | None]:
     return [value if math.isfinite(value) else None for value in values]
 
 
+def show_all(told: list[dict[str, Any]], per_image: bool) -> None:
+    """Print it for people: several networks with released weights as one table, others one after another."""
+    if len(told) > 1 and not per_image and all(each.get("released") for each in told):
+        show_released(told)
+        return
+    for each in told:
+        show(each, per_image)
+
+
 def show(told: dict[str, Any], per_image: bool) -> None:
     """Print it for people: a row a set and, where wanted, a row an image."""
     typer.echo(f"{told['network']}  ({told['source']})")

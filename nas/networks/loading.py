@@ -15,13 +15,12 @@ from leaderboard.store import Store
 from nas.core.files import sha256_of
 from nas.errors import CheckpointError, RecipeError, unknown
 from nas.networks.pretrained import shipped_weights
-from nas.networks.released import (
+from nas.networks.released.naming import plain_form, plain_name
+from nas.networks.released.reading import (
     Released,
     convert,
     is_released_file,
     layout_of,
-    plain_form,
-    plain_name,
     read_released,
     read_tensors,
 )

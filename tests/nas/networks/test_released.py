@@ -24,7 +24,8 @@ from nas.data.benchmarks import choose_benchmarks, read_benchmark
 from nas.errors import CheckpointError, RecipeError
 from nas.evaluation.benchmark_sets import load_network, measure_network
 from nas.evaluation.released_figures import FIGURES, figures_of
-from nas.networks.released import plain_form, read_released, read_tensors
+from nas.networks.released.naming import plain_form
+from nas.networks.released.reading import read_released, read_tensors
 from nas.training.checkpoint import load_described, load_weights, save_described
 from search_spaces.compressed import Compressed
 from search_spaces.genotype import Genotype
