@@ -30,6 +30,7 @@ from nas.cli.export import export
 from nas.cli.export_study import export_study
 from nas.cli.fit import fit
 from nas.cli.front import front
+from nas.cli.import_weights import import_weights
 from nas.cli.measure import measure
 from nas.cli.model_options import with_options
 from nas.cli.recount import recount
@@ -47,7 +48,7 @@ FUNCTIONS: tuple[Callable[..., None], ...] = (
     calibrate,
     *(compress, measure, export, upscale),
     *(tabulate, simulate, compare_samplers),
-    *(export_study, export_results, import_results, recount),
+    *(export_study, export_results, import_results, import_weights, recount),
 )
 
 SETTINGS: dict[str, Any] = {

@@ -25,8 +25,8 @@ What = Annotated[
     str,
     typer.Argument(
         metavar="WHAT",
-        help="A run, a genotype's id, FILE.safetensors, or a published name (trained from fresh weights "
-        "where --weights gives none).",
+        help="A run, a genotype's id, FILE.safetensors, FILE.pth (released weights), or a published name "
+        "(trained from fresh weights where --weights gives none).",
     ),
 ]
 

@@ -12,7 +12,7 @@ import typer
 
 from nas.cli.model_options import meets_spaces
 from nas.cli.options import DataDir, Db, Device, Runs, between_commas, open_store, store_reader
-from nas.cli.scores import about, row_of, show
+from nas.cli.scores import about, row_of, show_all
 
 if TYPE_CHECKING:
     import torch
@@ -40,8 +40,8 @@ def evaluate(
         list[str] | None,
         typer.Argument(
             metavar="[WHAT]...",
-            help="A run, a genotype's id, FILE.safetensors, a published name or MODULE:FUNCTION "
-            "(with --weights), or bicubic. With --table none is all that was measured.",
+            help="A run, a genotype's id, FILE.safetensors, FILE.pth (released weights), a published name or "
+            "MODULE:FUNCTION (with --weights), or bicubic. With --table none is all that was measured.",
         ),
     ] = None,
     scale: Annotated[int | None, typer.Option(help="2, 3 or 4; the weights' own if not given.")] = None,
@@ -92,8 +92,7 @@ def evaluate(
     if as_json:
         typer.echo(json.dumps(told if len(told) > 1 else told[0], indent=2))
     else:
-        for each in told:
-            show(each, per_image)
+        show_all(told, per_image)
 
 
 BICUBIC = "bicubic"
@@ -198,10 +197,33 @@ def _network(what: str, chosen: list[BenchmarkSet], how: _How) -> dict[str, Any]
         scores = measure_network(network, images, how.metric, place, tiling)
         _keep(scores, network, one.name, network.scale, how.metric, str(place), how.keep())
         rows.append(row_of(one.name, scores))
+    if network.origin and how.metric == "y_float" and not how.self_ensemble:
+        _add_figures(rows, network)
+    if network.origin:
+        told |= {"released": network.origin, "file": Path(what if how.weights is None else how.weights).name}
     told["genotype"] = None if network.genotype is None else network.genotype.id
     told["weights"] = network.weights
     told["tiles"] = None if tiling is None else tiling.told()
     return {**told, "sets": rows}
+
+
+def _add_figures(rows: list[dict[str, Any]], network: Network) -> None:
+    """What the authors' code reaches with the same weights, and what papers print of the network."""
+    from nas.evaluation.released_figures import figures_of
+
+    figures = figures_of(network.name, network.scale, str(network.origin.get("sha256", "")))
+    for row in rows:
+        name = row["name"]
+        row["authors_code"] = [
+            {"psnr_db": figure.measured[name], "data": figure.data}
+            for figure in figures
+            if name in figure.measured
+        ]
+        row["printed"] = [
+            {"psnr_db": figure.printed[name], "data": figure.data, "in": figure.printed_in}
+            for figure in figures
+            if name in figure.printed
+        ]
 
 
 def _ensemble_words(network: Network) -> str:

@@ -17,8 +17,8 @@ def export(
         str,
         typer.Argument(
             metavar="WHAT",
-            help="A run, a genotype's id, FILE.safetensors, a published name or MODULE:FUNCTION "
-            "(with --weights).",
+            help="A run, a genotype's id, FILE.safetensors, FILE.pth (released weights), a published name or "
+            "MODULE:FUNCTION (with --weights).",
         ),
     ],
     format: Annotated[str, typer.Option(help="onnx, torch-export, safetensors or python.")] = "onnx",

@@ -20,8 +20,8 @@ def measure(
         list[str],
         typer.Argument(
             metavar="WHAT...",
-            help="Runs, genotypes' ids or files, FILE.safetensors, FILE.onnx, published names, "
-            "MODULE:FUNCTION.",
+            help="Runs, genotypes' ids or files, FILE.safetensors, FILE.pth (released weights), FILE.onnx, "
+            "published names, MODULE:FUNCTION.",
         ),
     ],
     scale: Annotated[int | None, typer.Option(help="2, 3 or 4; a file's own, else 4, if not given.")] = None,
@@ -104,6 +104,7 @@ def _subject(word: str, scale: int | None, runs: Path, db: str | None) -> Subjec
     from nas.errors import RecipeError
     from nas.evaluation.benchmark_sets import SCALE, load_network
     from nas.measuring.measure import Subject
+    from nas.networks.released.reading import is_released_file
     from nas.networks.resolving import find_architecture
 
     if scale not in (None, 2, 3, 4):
@@ -115,7 +116,7 @@ def _subject(word: str, scale: int | None, runs: Path, db: str | None) -> Subjec
     if opened is not None:
         with opened() as store:
             named = word in {study.name for study in store.studies()}
-    if named or word.endswith(".safetensors"):
+    if named or word.endswith(".safetensors") or is_released_file(word):
         found = load_network(word, scale=scale, weights=None, runs=runs, open_store=opened)
         name = found.name if found.genotype is None else found.genotype.id
         return Subject(

@@ -58,6 +58,7 @@ def retrain(
             with open_store(runs, db) as store, RetrainDisplay(store, runs, stop) as display:
                 store.require_recounted(name)  # before a request is taken
                 display.validate_every, display.events = options.validate_every, options.tensorboard
+                display.init_from = options.init_from
                 if options.evaluate:
                     display.find_sets(data_dir)
                 if options.queued:

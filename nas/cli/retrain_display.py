@@ -27,6 +27,7 @@ class RetrainDisplay:
     def __init__(self, store: Store, runs: Path, stop: StopSignal) -> None:
         self.store, self.runs, self.stop = store, runs, stop
         self.validate_every, self.events = 0, False
+        self.init_from: Path | None = None
         self._sets: list[BenchmarkSet] = []
         self._hint = ""
         self._display = TrainingDisplay()
@@ -84,6 +85,7 @@ class RetrainDisplay:
             pick_devices(words),
             self._listen,
             after=self._after,
+            init_from=self.init_from,
             validate_every=self.validate_every,
             events=self.events,
         )
@@ -107,6 +109,7 @@ class RetrainDisplay:
             f"{plan.batch} patches of {plan.lr_patch}x{plan.lr_patch}; "
             f"bicubic {retraining.protocol.bicubic_psnr_db:.3f} dB"
             + (f"; {recipe.workers} at once ({recipe.executor})" if recipe.workers > 1 else "")
+            + ("" if self.init_from is None else f"; from the weights of {self.init_from}")
             + (f"; {together} processes train together" if together > 1 else "")
         )
         if self._hint:

@@ -39,6 +39,15 @@ def _finite(*values: float) -> list[float | None]:
     return [value if math.isfinite(value) else None for value in values]
 
 
+def show_all(told: list[dict[str, Any]], per_image: bool) -> None:
+    """Print it for people: several networks with released weights as one table, others one after another."""
+    if len(told) > 1 and not per_image and all(each.get("released") for each in told):
+        show_released(told)
+        return
+    for each in told:
+        show(each, per_image)
+
+
 def show(told: dict[str, Any], per_image: bool) -> None:
     """Print it for people: a row a set and, where wanted, a row an image."""
     typer.echo(f"{told['network']}  ({told['source']})")
@@ -46,12 +55,18 @@ def show(told: dict[str, Any], per_image: bool) -> None:
     for key in ("self_ensemble", "tiles"):
         if told.get(key):
             typer.echo(f"  {told[key]}")
+    compared = any("printed" in row for row in told["sets"])
     width = max([9, *(len(name) + 2 for row in told["sets"] for name in row["per_image"] if per_image)])
-    typer.echo(f"  {'set':<{width}} {'images':>6}  {'PSNR dB':>8}  {'SSIM':>7}  LR")
+    typer.echo(
+        f"  {'set':<{width}} {'images':>6}  {'PSNR dB':>8}  {'SSIM':>7}"
+        + (f"  {CODE}  {'print':<13}" if compared else "")
+        + "  LR"
+    )
     for row in told["sets"]:
         numbers = _numbers(row["psnr_db"], row["ssim"])
+        figures = f"  {_figures(row)}" if compared else ""
         typer.echo(
-            f"  {row['name']:<{width}} {row['images']:>6}  {numbers}  {row['low_resolution']}"
+            f"  {row['name']:<{width}} {row['images']:>6}  {numbers}{figures}  {row['low_resolution']}"
             f"  ({row['seconds']:.1f} s)"
         )
         if "from_8_bit_lr" in row:
@@ -60,6 +75,38 @@ def show(told: dict[str, Any], per_image: bool) -> None:
         if per_image:
             for name, both in row["per_image"].items():
                 typer.echo(f"    {name:<{width - 2}} {'':>6}  {_numbers(*both)}")
+
+
+CODE = "authors' code"
+
+
+def show_released(told: list[dict[str, Any]]) -> None:
+    """Print networks with released weights as one table: PSNR here, by the authors' code, and as printed."""
+    typer.echo(f"{told[0]['metric']}, as many pixels cut from each side as the scale")
+    width, wide = (max(len(each[key]) for each in told) for key in ("network", "file"))
+    columns = f"scale  {'set':<9}  {'PSNR dB':>8}  {'SSIM':>7}  {CODE}  print"
+    typer.echo(f"{'file':<{wide}}  {'network':<{width}}  {columns}")
+    for each in told:
+        for row in each["sets"]:
+            numbers = _numbers(row["psnr_db"], row["ssim"])
+            head = (
+                f"{each['file']:<{wide}}  {each['network']:<{width}}  x{each['scale']:<4}  {row['name']:<9}"
+            )
+            typer.echo(f"{head}  {numbers}  {_figures(row)}".rstrip())
+
+
+def _figures(row: dict[str, Any]) -> str:
+    """What the authors' code reaches, and what is printed; with the training data where several are known."""
+    columns = []
+    for key, form in (("authors_code", ".3f"), ("printed", "")):
+        figures = row.get(key, [])
+        several = len(figures) > 1 and len({figure["psnr_db"] for figure in figures}) > 1
+        words = {
+            f"{figure['psnr_db']:{form}}{' ' + figure['data'] if several else ''}".rstrip(): None
+            for figure in figures
+        }
+        columns.append(", ".join(words) or "-")
+    return f"{columns[0]:>{len(CODE)}}  {columns[1]:<13}"
 
 
 def _numbers(psnr_db: float | None, ssim: float | None) -> str:

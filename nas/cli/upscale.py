@@ -22,8 +22,8 @@ def upscale(
     model: Annotated[
         str | None,
         typer.Option(
-            help="FILE.onnx, a run, a genotype's id, FILE.safetensors, a published name or MODULE:FUNCTION; "
-            "the network that comes with ParetoSR if not given."
+            help="FILE.onnx, a run, a genotype's id, FILE.safetensors, FILE.pth (released weights), a "
+            "published name or MODULE:FUNCTION; the network that comes with ParetoSR if not given."
         ),
     ] = None,
     out: Annotated[

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,8 +15,17 @@ from leaderboard.store import Store
 from nas.core.files import sha256_of
 from nas.errors import CheckpointError, RecipeError, unknown
 from nas.networks.pretrained import shipped_weights
-from nas.networks.resolving import find_architecture
-from nas.training.checkpoint import load_pickled, load_weights, put_weights
+from nas.networks.released.naming import plain_form, plain_name
+from nas.networks.released.reading import (
+    Released,
+    convert,
+    is_released_file,
+    layout_of,
+    read_released,
+    read_tensors,
+)
+from nas.networks.resolving import Architecture, find_architecture
+from nas.training.checkpoint import load_weights, put_weights
 from search_spaces import Genotype, SpaceError, load_space
 from search_spaces.published import PUBLISHED
 
@@ -29,7 +39,8 @@ SCALE = 4
 class Network:
     """A network with its weights; ``weights`` is their digest, ``source`` says where they come from.
 
-    ``file_sha256`` is the digest of the file they were read from, None where there is none.
+    ``file_sha256`` is the digest of the file they were read from, None where there is none. ``origin`` says
+    where released weights come from (family, source, sha256, folded); empty for others.
     """
 
     name: str
@@ -39,6 +50,7 @@ class Network:
     genotype: Genotype | None = None
     weights: str = ""
     file_sha256: str | None = None
+    origin: dict[str, Any] = field(default_factory=dict)
 
 
 def load_network(
@@ -52,9 +64,10 @@ def load_network(
 ) -> Network:
     """The network that ``word`` means, with its weights.
 
-    A ``.safetensors`` file of ours; a run or a genotype's id, whose best weights the database knows
-    (re-trained before searched); a published name or ``module:function``, with the file ``weights``, which
-    the latter may do without, and so may the names whose weights are ``nas.networks.pretrained``. ``scale``
+    A ``.safetensors`` file of ours; a ``.pth`` that authors released (``nas.networks.released``); a run or a
+    genotype's id, whose best weights the database knows (re-trained before searched); a published name or
+    ``module:function``, with the file ``weights``, which the latter may do without, and so may the names
+    whose weights are ``nas.networks.pretrained``. A name takes a released file of its network, too. ``scale``
     None takes the file's. ``recorded``: the word is an id that was read from the database, and neither a file
     nor code is looked for under it. Raises RecipeError or CheckpointError.
     """
@@ -62,9 +75,11 @@ def load_network(
         if (known := _best_known(word, scale, runs, open_store)) is None:
             raise RecipeError(f"genotype {word!r:.80}: the database knows no weights of it")
         return known
-    if word.endswith(".safetensors"):
+    if word.endswith(".safetensors") or is_released_file(word):
         if weights is not None:
             raise RecipeError(f"{word} holds weights already; --weights {weights} is one too many")
+        if is_released_file(word):
+            return _of_released(Path(word), read_released(Path(word)), scale)
         return _of_file(Path(word), scale, word)
     if weights is None and ":" not in word:
         known = _best_known(word, scale, runs, open_store)
@@ -73,9 +88,12 @@ def load_network(
         if word in PUBLISHED:
             return _shipped(word, scale)
         names = [] if open_store is None else _names(open_store)
-        allowed = [BICUBIC, *PUBLISHED, *names, "FILE.safetensors", "MODULE:FUNCTION"]
+        allowed = [BICUBIC, *PUBLISHED, *names, "FILE.safetensors", "FILE.pth", "MODULE:FUNCTION"]
         raise unknown("network", word, allowed)
     found = find_architecture(word, open_store)
+    released = None if weights is None else _released_for(found, weights, scale)
+    if released is not None:
+        return released
     at = scale or SCALE
     module = found.build(at)
     if weights is not None:
@@ -116,14 +134,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     """
     if path.suffix == ".safetensors":
         return load_weights(path)[0]
-    held = load_pickled(path, "weights")
-    for key in ("params_ema", "params", "state_dict", "model"):
-        if isinstance(held, dict) and isinstance(held.get(key), dict):
-            held = held[key]
-            break
-    if not isinstance(held, dict) or not all(isinstance(value, Tensor) for value in held.values()):
-        raise CheckpointError(f"{path}: holds no weights by name")
-    return {str(name).removeprefix("module."): value for name, value in held.items()}
+    return read_tensors(path)
 
 
 def digest_weights(module: nn.Module) -> str:
@@ -146,6 +157,40 @@ def _shipped(name: str, scale: int | None) -> Network:
             f"{name}: its weights are here for {here}, not for x{at}; --weights FILE gives others"
         )
     return _of_file(files[at], at, name)
+
+
+def _of_released(path: Path, released: Released, scale: int | None) -> Network:
+    """The network that a released file holds."""
+    if scale not in (None, released.scale):
+        raise RecipeError(f"{path}: holds {released.called()}, not x{scale}")
+    module = released.build()
+    return Network(
+        name=released.name or released.genotype.id,
+        source=f"{path}: {released.called()}",
+        file_sha256=released.sha256,
+        scale=released.scale,
+        module=module,
+        genotype=released.genotype,
+        weights=digest_weights(module),
+        origin=released.origin(),
+    )
+
+
+def _released_for(found: Architecture, path: Path, scale: int | None) -> Network | None:
+    """The network of a released file that is given as weights of ``found``; None for a file of no layout.
+
+    A network of somebody's own code takes a file as it is. Raises RecipeError for another network's file.
+    """
+    if found.genotype is None or not is_released_file(str(path)):
+        return None
+    tensors = read_tensors(path)
+    if layout_of(tensors) is None:
+        return None
+    released = convert(path, tensors)
+    genotype = found.genotype_at(released.scale)
+    if genotype is None or plain_form(genotype).id != released.genotype.id:
+        raise RecipeError(f"{path}: holds {released.called()}, not {found.name}")
+    return _of_released(path, released, scale)
 
 
 def _names(open_store: Callable[[], Store]) -> list[str]:
@@ -202,12 +247,16 @@ def _of_file(path: Path, scale: int | None, name: str) -> Network:
         raise CheckpointError(f"{path}: {error}") from None
     module = genotype.build(about["scale"])
     put_weights(module, weights, path, f"genotype {genotype.id}")
+    origin = about["origin"] if isinstance(about.get("origin"), dict) else {}
+    if name.endswith(".safetensors"):
+        name = (plain_name(genotype, about["scale"]) if origin else None) or genotype.id
     return Network(
-        name=genotype.id if name.endswith(".safetensors") else name,
+        name=name,
         source=str(path),
         file_sha256=sha256_of(path),
         scale=about["scale"],
         module=module,
         genotype=genotype,
         weights=digest_weights(module),
+        origin=origin,
     )

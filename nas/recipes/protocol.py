@@ -15,18 +15,30 @@ from nas.recipes.recipe import Recipe
 from nas.training import Plan, bicubic_baseline
 from nas.training.validation import mean_scores
 
+FROM_WEIGHTS = ", from weights "
+"""What stands in a plan's name before the digest of the weights that its trainings start from."""
+
 
 def make_protocols(
-    recipe: Recipe, plan_name: str, plans: Sequence[Plan], teacher: Path | None = None
+    recipe: Recipe,
+    plan_name: str,
+    plans: Sequence[Plan],
+    teacher: Path | None = None,
+    init_from: Path | None = None,
 ) -> tuple[list[Protocol], Dataset]:
     """The protocols of ``recipe`` under ``plans``, and their data set; measures bicubic on what is held out.
 
     The plans differ in their steps alone. An id hashes the pixels' digest, not the path of the data, and not
-    the device; and the file of the ``teacher``, where there is one.
+    the device; and the file of the ``teacher`` and that of the weights to start from (``init_from``), where
+    there are any. The latter's digest is in the plan's name, too.
     """
     dataset = load_data(recipe.data, recipe.scale, plans[0].lr_patch)
     bicubic = mean_scores(bicubic_baseline(dataset.valid, recipe.scale, recipe.metric))
     besides = [] if teacher is None else [{"teacher": sha256_of(teacher)}]
+    if init_from is not None:
+        digest = sha256_of(init_from)
+        besides.append({"init_from": digest})
+        plan_name = f"{plan_name}{FROM_WEIGHTS}{digest[:12]}"
     made = [
         protocol_of(
             dataset,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from nas.core.fields import Help
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 class RetrainingOptions:
     """Which networks are trained, how many of them concurrently, and what is measured.
 
-    At most one of ``top``, ``knee``, ``ids``, ``best_under`` and ``queued``. Raises RunError.
+    At most one of ``top``, ``knee``, ``ids``, ``best_under``, ``queued`` and ``init_from``. Raises RunError.
     """
 
     top: Annotated[int | None, Help("Networks of the front, best PSNR first.", low=1, unset="1")] = None
@@ -39,6 +40,10 @@ class RetrainingOptions:
         tuple[str, ...],
         Help("Published networks besides, made to fit the run's budget: imdn,rfdn.", unset="none"),
     ] = ()
+    init_from: Annotated[
+        Path | None,
+        Help("The network of this FILE.safetensors instead, starting from its weights.", unset="none"),
+    ] = None
     workers: Annotated[int, Help("Networks trained concurrently.", low=1)] = 1
     evaluate: Annotated[bool, Help("Measure each on the benchmark sets that are found.")] = True
     validate_every: Annotated[
@@ -49,9 +54,11 @@ class RetrainingOptions:
     def __post_init__(self) -> None:
         from nas.retraining.selection import parse_limits
 
-        given = (self.top is not None, self.knee, self.ids is not None, self.best_under is not None)
-        if sum(given) + self.queued > 1:
-            raise RunError("--top, --knee, --ids, --best-under and --queued: one of them")
+        given = (self.top, self.ids, self.best_under, self.init_from)
+        if sum(value is not None for value in given) + self.knee + self.queued > 1:
+            raise RunError("--top, --knee, --ids, --best-under, --init-from and --queued: one of them")
+        if self.init_from is not None and self.controls:
+            raise RunError("--init-from and --controls: one of them (controls start from random weights)")
         if self.queued and self.controls:
             raise RunError("--queued and --controls: one of them")
         if self.ids is not None and not self._ids:
@@ -70,8 +77,17 @@ class RetrainingOptions:
         return [*self._candidates(store, recipe), *choose_controls(recipe, self.controls)]
 
     def _candidates(self, store: Store, recipe: Recipe) -> list[Chosen]:
-        from nas.retraining.selection import choose, choose_best_under, choose_ids, choose_knee, parse_limits
+        from nas.retraining.selection import (
+            choose,
+            choose_best_under,
+            choose_file,
+            choose_ids,
+            choose_knee,
+            parse_limits,
+        )
 
+        if self.init_from is not None:
+            return [choose_file(recipe, self.init_from)]
         if self.ids is not None:
             return choose_ids(store, recipe, self._ids)
         if self.best_under is not None:

@@ -12,6 +12,7 @@ from leaderboard.store.records import Evaluation, Protocol, Trial
 from nas.core.device import cpu_threads
 from nas.data import load_data
 from nas.errors import RunError
+from nas.recipes.protocol import FROM_WEIGHTS
 from nas.training import Job, Outcome, Plan, Progress, train
 from search_spaces import load_space
 
@@ -31,8 +32,8 @@ def find_result(
     """The result of a network of the run ``name``; ``genotype`` is its id or how it begins.
 
     ``protocol`` is an id, its beginning or a plan's name; None takes the longest training. ``seed`` None
-    takes the first one. Raises RunError where there is no such result, several networks begin so, or the run
-    is a compression, whose stages begin with others' weights.
+    takes the first one. Raises RunError where there is no such result, several networks begin so, the run is
+    a compression, whose stages begin with others' weights, or the training started from a file's weights.
     """
     study = store.study(name)
     if "compress" in study.recipe:
@@ -75,6 +76,12 @@ def _means(protocol: Protocol, word: str | None) -> bool:
 
 def _rerun(trial: Trial, protocol: Protocol) -> Rerun:
     evaluation = _result(trial)
+    if FROM_WEIGHTS in protocol.plan_name:
+        digest = protocol.plan_name.partition(FROM_WEIGHTS)[2]
+        raise RunError(
+            f"protocol {protocol.id}: its training started from weights (SHA-256 {digest}...), which the "
+            "database does not hold; nas retrain --init-from FILE trains from them"
+        )
     known = {field.name for field in fields(Plan)}
     if strange := sorted(protocol.plan.keys() - known):
         raise RunError(f"protocol {protocol.id}: this version knows no plan field {strange[0]!r}")

@@ -50,6 +50,7 @@ class RetrainingSession:
         listen: Receives events; may raise Interrupted.
         after: Called in this process with each result, known ones too, once it is recorded. What takes long
             in it calls :meth:`breathe` now and then.
+        init_from: File of the weights that the trainings start from; None for random ones.
         validate_every: Steps between two measurements on the way; 0 for none.
         events: Whether TensorBoard's files are written.
 
@@ -67,6 +68,7 @@ class RetrainingSession:
         listen: Listener = lambda event: None,
         *,
         after: After = lambda retrained: None,
+        init_from: Path | None = None,
         validate_every: int = 0,
         events: bool = False,
     ) -> None:
@@ -82,7 +84,9 @@ class RetrainingSession:
         self.recipe, self.store, self.device, self.listen = recipe, store, device, listen
         self._after, self._validate_every, self._events = after, validate_every, events
         self.plan: Plan = recipe.plan("retrain")
-        protocols, dataset = make_protocols(recipe, recipe.retrain.get("plan", "longer"), [self.plan])
+        self._init_from = init_from
+        plan_name = recipe.retrain.get("plan", "longer")
+        protocols, dataset = make_protocols(recipe, plan_name, [self.plan], init_from=init_from)
         self.protocol: Protocol = protocols[0]
         self._setup = TrainingSetup(
             recipe=recipe,
@@ -159,7 +163,12 @@ class RetrainingSession:
 
     def _job(self, request: Train) -> Job:
         job = self._setup.job(request)
-        return replace(job, validate_every=self._validate_every, events=self._events)
+        return replace(
+            job,
+            begin_weights=self._init_from,
+            validate_every=self._validate_every,
+            events=self._events,
+        )
 
     def _take_known(self, chosen: Chosen) -> bool:
         """Whether the database holds the result, which is then taken from there."""

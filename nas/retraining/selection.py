@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -16,8 +17,10 @@ from leaderboard.store import Store
 from leaderboard.store.records import Trial
 from nas.core.units import format_count, parse_count
 from nas.cost.budget import Cost
+from nas.cost.counting import cost_of
 from nas.errors import RecipeError, RunError, unknown
 from nas.recipes.recipe import COST_OBJECTIVES, MEASURED_OBJECTIVES, Recipe
+from nas.training.checkpoint import load_described
 from search_spaces import Genotype
 
 LIMITS = (*COST_OBJECTIVES, *MEASURED_OBJECTIVES)
@@ -187,6 +190,29 @@ def choose_ids(store: Store, recipe: Recipe, ids: Sequence[str]) -> list[Chosen]
             )
         found[some[0]] = _chosen(recipe, trials[some[0]])
     return list(found.values())
+
+
+def choose_file(recipe: Recipe, path: Path) -> Chosen:
+    """The network of a ``.safetensors`` file, which need not be one of the run.
+
+    Raises CheckpointError for a file of no use, and RunError for another scale or space than the run's.
+    """
+    if path.suffix != ".safetensors":
+        raise RunError(
+            f"--init-from {path}: a .safetensors file is needed; nas import-weights makes one of a .pth"
+        )
+    genotype, scale, _ = load_described(path)
+    space = recipe.search_space()
+    if scale != recipe.scale:
+        raise RunError(
+            f"--init-from {path}: its network is for x{scale}, and run {recipe.name!r} for x{recipe.scale}"
+        )
+    if not isinstance(genotype, space.genotype):
+        raise RunError(
+            f"--init-from {path}: its network is of space {genotype.space!r}, and run {recipe.name!r} of "
+            f"{space.name!r}"
+        )
+    return Chosen(genotype=genotype, cost=cost_of(genotype, scale), proxy_psnr_db=None, name=path.stem)
 
 
 def _tells_more(trial: Trial, other: Trial) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
 import struct
 import zipfile
 from collections.abc import Mapping
@@ -77,9 +78,20 @@ def _check_about(about: Any) -> None:
         raise UntrustedError(f"space = {shortened(repr(space))}: the name of a space is needed")
 
 
-def save_described(path: Path, genotype: Genotype, scale: int, network: nn.Module) -> None:
-    """Write the weights of a genotype's network in the form that :func:`load_described` reads."""
-    about = {"space": genotype.space, "choices": genotype.to_dict(), "scale": scale}
+def save_described(
+    path: Path,
+    genotype: Genotype,
+    scale: int,
+    network: nn.Module,
+    origin: Mapping[str, Any] | None = None,
+) -> None:
+    """Write the weights of a genotype's network in the form that :func:`load_described` reads.
+
+    ``origin``: plain values that say where weights come from that were not trained here.
+    """
+    about: dict[str, Any] = {"space": genotype.space, "choices": genotype.to_dict(), "scale": scale}
+    if origin:
+        about["origin"] = dict(origin)
     save_weights(path, network.state_dict(), about)
 
 
@@ -168,8 +180,17 @@ def load_pickled(path: Path, what: str) -> Any:
         _refuse_packed(path)
         return torch.load(path, map_location="cpu", weights_only=True)
     except _UNREADABLE as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise CheckpointError(f"{path}: no readable {what} ({shortened(reason, 300)})") from error
+        raise CheckpointError(f"{path}: no readable {what} ({shortened(_reason(error), 300)})") from error
+
+
+def _reason(error: BaseException) -> str:
+    """One line; torch's own for a file that asks for code advises to run it."""
+    wanted = re.search(r"(?:GLOBAL|[Uu]nsupported class) (\S+)", str(error))
+    if wanted is not None:
+        return f"it asks for {wanted[1]}, which no weights need; nothing of it was run"
+    if isinstance(error, pickle.UnpicklingError):
+        return "it is no file of plain weights"
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
 def _refuse_packed(path: Path) -> None:

@@ -6,13 +6,11 @@ time, in plain functions on the authors' own files of weights.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -32,7 +30,7 @@ from search_spaces.blocks.attention import (
 )
 from search_spaces.blocks.branches import Branched, EdgeConv, MergeTogether, WidenedConv
 from search_spaces.blocks.convolutions import square3x3
-from search_spaces.blocks.folding import deployed, fold, folds
+from search_spaces.blocks.folding import deployed, folds
 from search_spaces.blocks.plainusr import GuidedInvertedConv, PlainBlock
 from search_spaces.blocks.span import SpanBlock
 from search_spaces.networks.ecbsr import Ecbsr
@@ -499,173 +497,3 @@ def test_mans_attention_gates_with_the_first_half_in_thirds() -> None:
         b = F.conv2d(b, second.weight, second.bias, padding=reach, dilation=dilation, groups=2)
         seen.append(last(b) * small(a))
     torch.testing.assert_close(part(x), x + part.leave(entered[:, 6:] * torch.cat(seen, dim=1)))
-
-
-# The authors' weights: their own network in plain functions, and ours with the weights converted.
-
-
-def released(shared: Path, name: str) -> State:
-    path = shared / "weights" / name
-    if not path.is_file():
-        pytest.skip(f"needs the authors' weights, {name} in shared/weights")
-    found = torch.load(path, map_location="cpu", weights_only=True)
-    state: State = found.get("params_ema", found)
-    return state
-
-
-def conv(state: State, name: str, x: Tensor, **settings: Any) -> Tensor:
-    """The convolution called ``name``, zero padded unless ``settings`` say otherwise."""
-    weight = state[f"{name}.weight"]
-    settings.setdefault("padding", weight.shape[-1] // 2)
-    return F.conv2d(x, weight, state.get(f"{name}.bias"), **settings)
-
-
-def span_forward(state: State, x: Tensor) -> Tensor:
-    c = lambda name, x: conv(state, f"{name}.eval_conv", x)  # noqa: E731
-    stem = c("conv_1", (x - torch.tensor([0.4488, 0.4371, 0.4040]).view(1, 3, 1, 1)) * 255.0)
-    outputs, first = [stem], stem
-    for i in range(1, 7):
-        first = F.silu(c(f"block_{i}.c1_r", outputs[-1]))
-        h = c(f"block_{i}.c3_r", F.silu(c(f"block_{i}.c2_r", first)))
-        outputs.append((h + outputs[-1]) * (torch.sigmoid(h) - 0.5))
-    collected = torch.cat([stem, c("conv_2", outputs[6]), outputs[1], first], dim=1)
-    return F.pixel_shuffle(conv(state, "upsampler.0", conv(state, "conv_cat", collected)), 4)
-
-
-def span_keys(state: State) -> State:
-    parts = {"conv_1": "stem", "conv_2": "end", "conv_cat": "fuse", "upsampler": "tail"}
-    parts |= {f"block_{i + 1}": f"blocks.{i}" for i in range(5)} | {"block_6": "last"}
-    inside = {"c1_r": "enter.0", "c2_r": "refine.0", "c3_r": "refine.2", "eval_conv": "", "0": "0"}
-    made = {}
-    for key, value in state.items():
-        part, *rest = key.split(".")
-        words = [parts[part], *(inside.get(word, word) for word in rest)]
-        made[".".join(word for word in words if word)] = value
-    return made
-
-
-def spanv2_forward(state: State, x: Tensor) -> Tensor:
-    features = x
-    for i in range(1, 6):
-        h = F.relu(conv(state, f"block_{i}.c1.conv", features))
-        h = conv(state, f"block_{i}.c3.conv", F.relu(conv(state, f"block_{i}.c2.conv", h)))
-        gate = f"block_{i}.guidance_map_conv"
-        features = F.relu(h) if i == 1 else (features + h) * conv(state, gate, h)
-    collected = torch.cat([conv(state, "conv_near", x, groups=3), features], dim=1)
-    collected = conv(state, "depthwise_conv", collected, groups=collected.shape[1])
-    return F.pixel_shuffle(conv(state, "pointwise_conv", collected), 4)
-
-
-def spanv2_keys(state: State) -> State:
-    ends = {"conv_near": "near", "depthwise_conv": "tail.0", "pointwise_conv": "tail.1"}
-    steps = {"c1": "body.0", "c2": "body.2", "c3": "body.4"}
-    made = {}
-    for key, value in state.items():
-        part, *rest, last = key.split(".")
-        if part in ends:
-            name = ends[part]
-        elif part == "block_1":
-            name = f"enter.0.{steps[rest[0]].removeprefix('body.')}"
-        else:
-            name = f"blocks.{int(part[6:]) - 2}.{steps.get(rest[0], 'guide')}"
-        made[f"{name}.{last}"] = value
-    return made
-
-
-def plainusr_forward(state: State, x: Tensor) -> Tensor:
-    features = conv(state, "head", x)
-    ultra = "block3.body.0.weight" not in state
-    for name in (
-        ("block1", "blockm", "block2") if ultra else ("block1", "block2", "blockm", "block3", "block4")
-    ):
-        part = state[f"{name}.body.0.weight"].shape[1]
-        y = conv(state, f"{name}.body.0", features[:, :part])
-        y = conv(state, f"{name}.body.2", F.leaky_relu(y, 0.05))
-        lia = f"{name}.body.3.body"
-        if ultra and name == "blockm":
-            y = y * torch.sigmoid(conv(state, f"{lia}.0", y)) * torch.sigmoid(y[:, :1])
-        elif not ultra:
-            z = conv(state, f"{lia}.0", y)
-            z = F.avg_pool2d(z.exp() * z, 7, 3) / F.avg_pool2d(z.exp(), 7, 3)
-            z = torch.sigmoid(conv(state, f"{lia}.3", conv(state, f"{lia}.2", z, stride=2)))
-            w = F.interpolate(z, y.shape[-2:], mode="bilinear", align_corners=False)
-            y = y * w * torch.sigmoid(y[:, :1])
-        features = torch.cat([y, features[:, part:]], dim=1)
-    return F.pixel_shuffle(conv(state, "tail.0", features), 4)
-
-
-def plainusr_keys(state: State) -> State:
-    ultra = "block3.body.0.weight" not in state
-    order = ("block1", "blockm", "block2") if ultra else ("block1", "block2", "blockm", "block3", "block4")
-    lia = {"0": "importance"} if ultra else {"0": "squeeze", "2": "stride", "3": "expand"}
-    made = {}
-    for key, value in state.items():
-        part, *rest = key.split(".")
-        if part not in order:
-            made[key.replace("head", "stem")] = value
-        elif rest[:3] == ["body", "3", "body"]:
-            made[f"blocks.{order.index(part)}.attention.{lia[rest[3]]}.{rest[4]}"] = value
-        else:
-            made[".".join([f"blocks.{order.index(part)}", *rest])] = value
-    return made
-
-
-def safmnpp_forward(state: State, x: Tensor) -> Tensor:
-    features = conv(state, "to_feat", x)
-    height, width = x.shape[-2:]
-    for i in range(6):
-        y = conv(state, f"feats.{i}.conv1.proj", features)
-        first, rest = y[:, :12], y[:, 12:]
-        z = F.adaptive_max_pool2d(first, (height // 8, width // 8))
-        z = conv(state, f"feats.{i}.conv1.dwconv", z, groups=12)
-        z = F.interpolate(z, (height, width), mode="bilinear", align_corners=False)
-        y = F.gelu(torch.cat([rest, F.gelu(z) * first], dim=1))
-        y = F.gelu(conv(state, f"feats.{i}.conv2.conv1", conv(state, f"feats.{i}.conv1.out", y)))
-        features = features + conv(state, f"feats.{i}.conv2.conv2", y)
-    image = F.interpolate(x, scale_factor=4, mode="bilinear", align_corners=False)
-    return F.pixel_shuffle(conv(state, "to_img.0", features), 4) + image
-
-
-def safmnpp_keys(state: State) -> State:
-    names = {
-        **{"to_feat": "stem", "feats": "blocks", "to_img.0": "tail.0", "conv2.conv1": "mixer.0"},
-        **{"conv2.conv2": "mixer.2", "conv1.proj": "modulation.enter", "conv1.dwconv": "modulation.coarse"},
-        "conv1.out": "modulation.leave",
-    }
-    made = {}
-    for key, value in state.items():
-        for theirs, ours in names.items():
-            key = key.replace(theirs, ours)
-        made[key] = value
-    return made
-
-
-RELEASED: dict[str, tuple[str, Callable[[State, Tensor], Tensor], Callable[[State], State]]] = {
-    "span-28": ("team00_SPAN.pth", span_forward, span_keys),
-    "spanv2": ("team22_spanv2_c2.pth", spanv2_forward, spanv2_keys),
-    "plainusr": ("PlainUSR_Rep_x4.pth", plainusr_forward, plainusr_keys),
-    "plainusr-u": ("PlainUSRU_Rep_x4.pth", plainusr_forward, plainusr_keys),
-    "safmn-pp": ("team23_safmnpp.pth", safmnpp_forward, safmnpp_keys),
-}
-
-
-@pytest.mark.parametrize("name", RELEASED)
-def test_with_the_authors_weights_it_computes_what_their_network_does(name: str, shared: Path) -> None:
-    file, forward, keys = RELEASED[name]
-    state = released(shared, file)
-    network = fold(PUBLISHED[name].build(4)).eval()
-    network.load_state_dict(keys(state))
-    for image in photographs():
-        with torch.no_grad():
-            expected = forward(state, image)
-            assert of_range(network(image) - expected, expected) < 1e-4
-        enlarged = F.interpolate(image, scale_factor=4, mode="bicubic", align_corners=False)
-        assert (expected - enlarged).abs().mean() < 0.02, "is no enlargement of the image at all"
-
-
-def photographs() -> Iterator[Tensor]:
-    import skimage.data
-
-    for rows, columns in (((100, 148), (200, 264)), ((30, 69), (90, 131))):
-        pixels = skimage.data.astronaut()[slice(*rows), slice(*columns)].astype(np.float32) / 255
-        yield torch.from_numpy(pixels).permute(2, 0, 1)[None]

@@ -78,8 +78,8 @@ OPTIONS = {
     "min-params min-multi-adds data trials hours target-hypervolume sampler objectives rungs seeds-for-front "
     "seed-published no-seed-published warm-start executor workers time-limit-seconds ray-address "
     "gpus-per-worker plan steps seed set join device runs db",
-    "retrain": "top knee ids best-under queued controls plan set steps workers executor evaluate no-evaluate "
-    "data-dir validate-every tensorboard no-tensorboard space device ray-address runs db",
+    "retrain": "top knee ids best-under init-from queued controls plan set steps workers executor evaluate "
+    "no-evaluate data-dir validate-every tensorboard no-tensorboard space device ray-address runs db",
     "calibrate": "architectures seeds rungs reference reference-seeds wanted-tau ablate plan set name "
     "workers executor json device runs db",
     "tabulate": "architectures rungs seeds shard published no-published name data scale max-params "

@@ -18,12 +18,17 @@ from troubled import Troubled
 from leaderboard.store import Store
 from leaderboard.store.records import Trial
 from nas.cli import main
+from nas.core.files import sha256_of
 from nas.cost.counting import cost_of
+from nas.errors import RunError
 from nas.recipes.recipe import Recipe
+from nas.retraining.reproduce import find_result
 from nas.retraining.retraining import RetrainingSession
 from nas.retraining.selection import Chosen
 from nas.search.progress import Event
 from nas.search.session import SearchSession
+from nas.training.checkpoint import save_described
+from search_spaces.published import PUBLISHED
 
 Nas = Callable[..., tuple[int, str]]
 
@@ -263,3 +268,57 @@ def test_the_knee_and_the_best_within_limits_are_trained(searched: Path, retrain
         status, said = retrain(*words)
         assert status == 0 and "over bicubic" in said
     assert "known already" in said and len(rows(searched)) == 1
+
+
+def test_a_training_from_a_files_weights_is_another_result_than_one_from_random_weights(
+    ids: list[str], retrain: Nas, tmp_path: Path
+) -> None:
+    assert retrain("--ids", ids[0], "--no-evaluate")[0] == 0
+    [first] = rows(tmp_path)
+    assert first.evaluation is not None and first.evaluation.checkpoint is not None
+    weights = tmp_path / first.evaluation.checkpoint
+    status, said = retrain("--init-from", str(weights), "--no-evaluate")
+    assert status == 0 and f"; from the weights of {weights}" in said
+    [_, second] = rows(tmp_path)
+    assert second.genotype_id == ids[0] and second.evaluation is not None
+    assert second.evaluation.psnr_db > first.evaluation.psnr_db, "12 steps are no better than 6"
+    with Store.at(tmp_path / "results.db", read_only=True) as store:
+        before, after = (
+            store.protocol(row.evaluation.protocol_id) for row in (first, second) if row.evaluation
+        )
+    assert before.id != after.id and before.plan == after.plan
+    digest = sha256_of(weights)
+    assert after.plan_name == f"{before.plan_name}, from weights {digest[:12]}"
+    assert "known already" in retrain("--init-from", str(weights), "--no-evaluate")[1]
+    with (
+        Store.at(tmp_path / "results.db", read_only=True) as store,
+        pytest.raises(RunError, match=rf"started from weights \(SHA-256 {digest[:12]}"),
+    ):
+        find_result(store, "small", ids[0], protocol=after.id)
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (("--init-from", "x.pth"), "a .safetensors file is needed; nas import-weights makes one of a .pth"),
+        (("--init-from", "x.safetensors"), "no readable weights"),
+        (("--init-from", "x.safetensors", "--knee"), "--init-from and --queued: one of them"),
+        (("--init-from", "x.safetensors", "--controls", "imdn"), "--init-from and --controls: one of them"),
+    ],
+)
+def test_weights_to_start_from_that_are_of_no_use_are_one_line(
+    words: tuple[str, ...], reason: str, ids: list[str], retrain: Nas
+) -> None:
+    status, said = retrain(*words, "--no-evaluate")
+    assert status == 2 and reason in said and len(said.strip().splitlines()) == 1
+
+
+def test_weights_for_another_scale_or_space_are_refused(ids: list[str], retrain: Nas, tmp_path: Path) -> None:
+    four, other = PUBLISHED["safmn"].genotype, PUBLISHED["spanv2"].genotype
+    assert four is not None and other is not None
+    save_described(tmp_path / "four.safetensors", four, 4, four.build(4))
+    save_described(tmp_path / "other.safetensors", other, 2, other.build(2))
+    status, said = retrain("--init-from", str(tmp_path / "four.safetensors"), "--no-evaluate")
+    assert status == 2 and "its network is for x4, and run 'small' for x2" in said
+    status, said = retrain("--init-from", str(tmp_path / "other.safetensors"), "--no-evaluate")
+    assert status == 2 and "spanv2" in said and "of 'lightweight'" in said
