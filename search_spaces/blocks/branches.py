@@ -7,21 +7,24 @@ convolution of the kernel shape that the class names. To add one, write a subcla
 Without batch normalisation a branch is a linear map whose kernel is a function of its weights. So each
 training step computes the merged kernel and convolves once: the same function with the same gradients, for
 little more than the price of one convolution. In small networks the price is that of launching operations;
-:class:`MergeTogether` therefore computes the kernels of all equal parts of a network in one go.
+:class:`MergeTogether` therefore computes the kernels of all equal parts of a network in one go, and the
+gradients of stacking and of the products are written by hand.
 
-Kernels are matrices of rows here: (out, in, 3, 3) as (9 * out, in), which is a view in channels-last memory.
-``G`` parts of equal size are stacked along the first dimension.
+The kernels of ``G`` equal parts are stacked as (G, out, height, width, in): that copies least where memory is
+channels-last, and each is a matrix of (height * width * out) rows.
 """
 
 from __future__ import annotations
 
+import itertools
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from search_spaces.blocks.folding import Foldable, convolution3x3
 
@@ -53,11 +56,11 @@ class Branched(Foldable):
 
     @abstractmethod
     def weights(self) -> tuple[Tensor, ...]:
-        """All parameters, as :meth:`merge` takes them."""
+        """All parameters, in the order of :meth:`merge`."""
 
     @abstractmethod
     def merge(self, *weights: Tensor) -> Merged:
-        """The merged kernels of G parts, from their stacked :meth:`weights`."""
+        """The merged kernels and biases of G parts, stacked, from their stacked :meth:`weights`."""
 
     @abstractmethod
     def convolve(self, x: Tensor, kernels: Merged) -> Tensor:
@@ -65,16 +68,20 @@ class Branched(Foldable):
 
 
 def merged(parts: Sequence[Branched]) -> list[Merged]:
-    """The merged kernels of parts of one class and one size, in the weights' own precision under autocast."""
-    weights = list(zip(*(part.weights() for part in parts), strict=True))
-    stacked = [torch.stack(each) if len(each) > 1 else each[0][None] for each in weights]
+    """Merge parts of one class and size; under autocast in the weights' own precision.
+
+    Returns:
+        For each part what its :meth:`Branched.convolve` takes. It can be differentiated once.
+    """
+    stacked = _Stack.apply(len(parts), *(weight for part in parts for weight in part.weights()))
     device = stacked[0].device.type
     if device != "meta" and torch.is_autocast_enabled(device):
         with torch.autocast(device, enabled=False):
             kernels = parts[0].merge(*stacked)
     else:
         kernels = parts[0].merge(*stacked)
-    return list(zip(*(kernel.unbind() for kernel in kernels), strict=True))
+    apart = _Unstack.apply(*kernels)
+    return [apart[i :: len(parts)] for i in range(len(parts))]
 
 
 class MergeTogether:
@@ -112,20 +119,20 @@ class MergeTogether:
 
 
 class BranchedConv(Branched):
-    """Branches that equal one 3x3 convolution; :meth:`merge` gives its rows and biases."""
+    """Branches that equal one 3x3 convolution; :meth:`merge` gives its kernels and biases."""
 
     kernel = "3x3"
 
     def convolve(self, x: Tensor, kernels: Merged) -> Tensor:
         """(B, in, H, W) -> (B, out, H, W), with one convolution."""
-        rows, bias = kernels
-        return F.conv2d(x, _kernel(rows), bias, padding=1)
+        kernel, bias = kernels
+        return F.conv2d(x, kernel, bias, padding=1)
 
     @torch.no_grad()
     def folded(self) -> nn.Conv2d:
         """The one 3x3 convolution that computes the same, with a copy of the weights."""
-        [(rows, bias)] = merged([self])
-        return convolution3x3(_kernel(rows), bias)
+        [(kernel, bias)] = merged([self])
+        return convolution3x3(kernel, bias)
 
 
 class AsymmetricConv(BranchedConv):
@@ -147,15 +154,13 @@ class AsymmetricConv(BranchedConv):
         return y
 
     def weights(self) -> tuple[Tensor, ...]:
-        """Kernels (out, 3, 3, in), (out, 1, 3, in) and (out, 3, 1, in), and the biases."""
-        convs = self.square, self.horizontal, self.vertical
-        return *(conv.weight.permute(0, 2, 3, 1) for conv in convs), _bias(self.square)
+        """The three kernels, and the biases."""
+        return *_of(self.square), self.horizontal.weight, self.vertical.weight
 
     def merge(self, *weights: Tensor) -> Merged:
         """The strips added to the middle row and the middle column."""
-        square, horizontal, vertical, bias = weights
-        rows = square + F.pad(horizontal, (0, 0, 0, 0, 1, 1)) + F.pad(vertical, (0, 0, 1, 1))
-        return rows.flatten(1, 3), bias
+        square, bias, horizontal, vertical = weights
+        return square + F.pad(horizontal, (0, 0, 0, 0, 1, 1)) + F.pad(vertical, (0, 0, 1, 1)), bias
 
 
 class RepVggConv(BranchedConv):
@@ -175,13 +180,13 @@ class RepVggConv(BranchedConv):
         return x + y if y.shape[1] == x.shape[1] else y
 
     def weights(self) -> tuple[Tensor, ...]:
-        """Rows, matrix, biases."""
-        return _rows(self.square), _matrix(self.point), _bias(self.square)
+        """Of the 3x3 and of the 1x1."""
+        return *_of(self.square), self.point.weight
 
     def merge(self, *weights: Tensor) -> Merged:
         """The 1x1 and the input added to the centre."""
-        rows, matrix, bias = weights
-        return _with_centre(rows, _plus_input(matrix)), bias
+        square, bias, point = weights
+        return _with_centre(square, _plus_input(_matrices(point))), bias
 
 
 class EdgeConv(BranchedConv):
@@ -222,9 +227,8 @@ class EdgeConv(BranchedConv):
 
     def weights(self) -> tuple[Tensor, ...]:
         """Of the 3x3, of the pair, and of the filtered 1x1."""
-        pair = _rows(self.narrow), _bias(self.narrow), _matrix(self.widen), _bias(self.widen)
-        filtered = _matrix(self.points), _bias(self.points), self.strengths, self.filter_bias
-        return _rows(self.square), _bias(self.square), *pair, *filtered
+        filtered = *_of(self.points), self.strengths, self.filter_bias
+        return *_of(self.square), *_of(self.narrow), *_of(self.widen), *filtered
 
     def merge(self, *weights: Tensor) -> Merged:
         """The product of the pair, and each filter times its matrix, added to the 3x3.
@@ -232,13 +236,13 @@ class EdgeConv(BranchedConv):
         Every filter adds up to 0, so that the biases before them change nothing; they are given a gradient of
         0, since training in several processes needs one for every parameter.
         """
-        square, square_bias, *pair, points, unused, strengths, filter_bias = weights
-        rows, bias = _product(pair)
-        filters = rows.new_tensor(self.FILTERS).flatten(1)
-        scaled = strengths.flatten(1)[:, :, None] * points
-        edges = filters.t() @ scaled.view(len(rows), len(filters), -1)
-        edges = edges.view(len(rows), 9, *strengths.shape[2:], -1).transpose(1, 2).reshape(rows.shape)
-        return rows + square + edges, bias + square_bias + filter_bias.sum(1) + 0 * unused.sum()
+        square, square_bias, *pair, points, _, strengths, filter_bias = weights
+        filters = square.new_tensor(self.FILTERS).flatten(1)
+        scaled = strengths.flatten(1)[:, :, None] * _matrices(points)
+        edges = filters.t() @ scaled.view(len(square), len(filters), -1)
+        edges = edges.view(len(square), 3, 3, *square.shape[1::3]).permute(0, 3, 1, 2, 4)
+        kernels, bias = _Chain.apply(*pair, None, square + edges)
+        return kernels, bias + square_bias + filter_bias.sum(1)
 
 
 class BesideConv(BranchedConv):
@@ -294,14 +298,13 @@ class WidenedConv(BranchedConv):
 
     def weights(self) -> tuple[Tensor, ...]:
         """Of the three in the order of their product from the left, and of the 1x1."""
-        pair = _rows(self.square), _bias(self.square), _matrix(self.widen), _bias(self.widen)
-        return *pair, _matrix(self.narrow), _bias(self.narrow), _matrix(self.point), _bias(self.point)
+        return *_of(self.square), *_of(self.widen), *_of(self.narrow), *_of(self.point)
 
     def merge(self, *weights: Tensor) -> Merged:
         """The product of the three, and the 1x1 added to the centre."""
         *pair, narrow, narrow_bias, point, point_bias = weights
-        rows, bias = _product(pair, narrow)
-        return _with_centre(rows, point), bias + narrow_bias + point_bias
+        kernels, bias = _Chain.apply(*pair, _matrices(narrow), point)
+        return kernels, bias + narrow_bias + point_bias
 
 
 class InvertedConv(BranchedConv):
@@ -334,18 +337,17 @@ class InvertedConv(BranchedConv):
 
     def weights(self) -> tuple[Tensor, ...]:
         """Of the three in the order of their product from the left, and of the weights of the 3x3."""
-        pair = _rows(self.square), _bias(self.square), _matrix(self.widen), _bias(self.widen)
         gate = self.seed, self.squeeze, self.excite
-        return *pair, _matrix(self.narrow), _bias(self.narrow), *gate
+        return *_of(self.square), *_of(self.widen), *_of(self.narrow), *gate
 
     def merge(self, *weights: Tensor) -> Merged:
         """The product of the three, weighted, and the skips in the centre."""
         *pair, narrow, narrow_bias, seed, squeeze, excite = weights
         gate = torch.sigmoid(_times(excite, F.silu(_times(squeeze, seed))))
-        rows, bias = _product(pair, narrow * gate[:, None])
-        widen, start = pair[2:]
-        rows = _with_centre(rows, _plus_input(narrow @ widen))
-        return rows, bias + _times(narrow, start) + narrow_bias
+        narrow, (_, _, widen, start) = _matrices(narrow), pair
+        beside = _plus_input(torch.bmm(narrow, _matrices(widen)))
+        kernels, bias = _Chain.apply(*pair, narrow * gate.unsqueeze(1), beside[:, :, None, None])
+        return kernels, bias + _times(narrow, start) + narrow_bias
 
 
 class BranchedBlueprintConv(Branched):
@@ -371,53 +373,42 @@ class BranchedBlueprintConv(Branched):
 
     def weights(self) -> tuple[Tensor, ...]:
         """Of the 1x1, of the depthwise 3x3 and of the 1x1 beside it."""
-        depthwise = _rows(self.depthwise), _bias(self.depthwise)
-        return _matrix(self.point), *depthwise, _matrix(self.scale), _bias(self.scale)
+        return self.point.weight, *_of(self.depthwise), *_of(self.scale)
 
     def merge(self, *weights: Tensor) -> Merged:
-        """The matrix (out, in), and the rows and the biases of the depthwise 3x3."""
-        point, rows, bias, scale, scale_bias = weights
-        return _plus_input(point), _with_centre(rows, scale + 1), bias + scale_bias
+        """The 1x1, and the kernels and the biases of the depthwise 3x3."""
+        point, depthwise, bias, scale, scale_bias = weights
+        first = _plus_input(_matrices(point))[:, :, None, None]
+        return first, _with_centre(depthwise, _matrices(scale) + 1), bias + scale_bias
 
     def convolve(self, x: Tensor, kernels: Merged) -> Tensor:
         """(B, in, H, W) -> (B, out, H, W), with two convolutions."""
-        point, rows, bias = kernels
-        y = F.conv2d(x, point[:, :, None, None])
-        return F.conv2d(y, _kernel(rows), bias, padding=1, groups=len(bias))
+        point, depthwise, bias = kernels
+        return F.conv2d(F.conv2d(x, point), depthwise, bias, padding=1, groups=len(bias))
 
     @torch.no_grad()
     def folded(self) -> nn.Sequential:
         """The plain blueprint convolution that computes the same, with a copy of the weights."""
-        [(point, rows, bias)] = merged([self])
+        [(point, depthwise, bias)] = merged([self])
         first = nn.Conv2d(point.shape[1], len(point), 1, bias=False, device="meta")
-        first.weight = nn.Parameter(point[:, :, None, None].clone())
-        return nn.Sequential(first, convolution3x3(_kernel(rows), bias, groups=len(bias)))
+        first.weight = nn.Parameter(point.clone(memory_format=torch.contiguous_format))
+        return nn.Sequential(first, convolution3x3(depthwise, bias, groups=len(bias)))
 
 
-def _rows(conv: nn.Conv2d) -> Tensor:
-    """(9 * out, in): the weights of a 3x3 convolution."""
-    return conv.weight.permute(0, 2, 3, 1).reshape(-1, conv.weight.shape[1])
-
-
-def _kernel(rows: Tensor) -> Tensor:
-    """(9 * out, in) -> (out, in, 3, 3)."""
-    return rows.view(-1, 3, 3, rows.shape[1]).permute(0, 3, 1, 2)
-
-
-def _matrix(point: nn.Conv2d) -> Tensor:
-    """(out, in): the weights of a 1x1 convolution."""
-    return point.weight.flatten(1)
-
-
-def _bias(conv: nn.Conv2d) -> Tensor:
-    """(out,)."""
+def _of(conv: nn.Conv2d) -> tuple[Tensor, Tensor]:
+    """Weights and biases."""
     assert conv.bias is not None
-    return conv.bias
+    return conv.weight, conv.bias
+
+
+def _matrices(points: Tensor) -> Tensor:
+    """(G, out, 1, 1, in) -> (G, out, in)."""
+    return points.flatten(1, 3)
 
 
 def _times(matrices: Tensor, vectors: Tensor) -> Tensor:
     """(G, out, in), (G, in) -> (G, out)."""
-    return (matrices @ vectors[:, :, None])[:, :, 0]
+    return torch.bmm(matrices, vectors.unsqueeze(2)).squeeze(2)
 
 
 def _plus_input(matrices: Tensor) -> Tensor:
@@ -428,25 +419,135 @@ def _plus_input(matrices: Tensor) -> Tensor:
     return matrices + torch.eye(in_channels, dtype=matrices.dtype, device=matrices.device)
 
 
-def _with_centre(rows: Tensor, matrices: Tensor) -> Tensor:
-    """Rows (G, 9 * out, in) with (G, out, in) added to the centres of the kernels."""
-    return rows + F.pad(matrices[:, :, None], (0, 0, 4, 4)).flatten(1, 2)
+def _with_centre(kernels: Tensor, matrices: Tensor) -> Tensor:
+    """3x3 kernels with (G, out, in) added to the centres."""
+    return kernels + F.pad(matrices[:, :, None, None], (0, 0, 1, 1, 1, 1))
 
 
-def _product(pair: Sequence[Tensor], after: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """3x3 convolutions after 1x1 convolutions, and before the matrices ``after`` (G, out, inner).
+class _Stack(torch.autograd.Function):
+    """Stacks each weight of ``count`` equal parts, given part by part.
 
-    Those of one convolution, if what the 3x3 sees beyond the border is the bias of the 1x1. That bias passes
-    through as one more input channel, whose taps are added up. ``pair``: rows and biases of the 3x3, matrices
-    and biases of the 1x1.
+    One node of the graph, where torch's own operations make several for each weight.
     """
-    rows, bias, matrices, start = pair
-    product = rows @ torch.cat([matrices, start[:, :, None]], dim=2)
-    if after is not None:
-        columns = product.shape[2]
-        product = (after @ product.view(*bias.shape, -1)).view(len(rows), -1, columns)
-        bias = _times(after, bias)
-    return product[..., :-1], product[..., -1].view(*bias.shape, 9).sum(2) + bias
+
+    @staticmethod
+    def forward(ctx: Any, count: int, *weights: Tensor) -> tuple[Tensor, ...]:
+        each = len(weights) // count
+        return tuple(_stack(weights[i::each]) for i in range(each))
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        apart = [_unstack(grad) for grad in _with_own_memory(grads)]
+        return None, *itertools.chain(*zip(*apart, strict=True))
+
+
+class _Unstack(torch.autograd.Function):
+    """The kernels and biases of each part: the first of all parts, the second of all parts, and so on."""
+
+    @staticmethod
+    def forward(ctx: Any, *stacked: Tensor) -> tuple[Tensor, ...]:
+        ctx.count = len(stacked[0])
+        return tuple(itertools.chain(*(_unstack(each.detach()) for each in stacked)))
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, ...]:
+        return tuple(_stack(grads[i : i + ctx.count]) for i in range(0, len(grads), ctx.count))
+
+
+def _stack(equal: Sequence[Tensor]) -> Tensor:
+    """Vectors and matrices as they are; kernels (out, in, height, width) as (G, out, height, width, in)."""
+    if equal[0].dim() == 4:
+        equal = [kernel.permute(0, 2, 3, 1) for kernel in equal]
+    return torch.stack(equal)  # type: ignore[arg-type]
+
+
+def _unstack(stacked: Tensor) -> Sequence[Tensor]:
+    """What :func:`_stack` was given, as views."""
+    return (stacked.permute(0, 1, 4, 2, 3) if stacked.dim() == 5 else stacked).unbind()
+
+
+def _with_own_memory(grads: Sequence[Tensor]) -> Iterator[Tensor]:
+    """Contiguous gradients of which no two share memory, as those of two summands do.
+
+    They become the gradients of parameters, which clipping changes in place. Autograd would copy what is not
+    contiguous for each part.
+    """
+    seen = set()
+    for grad in grads:
+        dense = grad.contiguous()
+        memory = dense.untyped_storage().data_ptr()
+        yield dense.clone() if memory in seen else dense
+        seen.add(memory)
+
+
+class _Chain(torch.autograd.Function):
+    """Kernels and biases of one convolution that equals 1x1 convolutions before 3x3 ones, and 1x1 after them.
+
+    What the 3x3 sees beyond the border is the bias of the first 1x1: it passes through as one more input
+    channel, whose taps are added up. The gradients are written by hand in the fastest forms of the products.
+
+    Args:
+        square: Kernels (G, mid, 3, 3, inner) of the 3x3.
+        square_bias: Their biases (G, mid).
+        widen: Kernels (G, inner, 1, 1, in) of the first 1x1.
+        start: Their biases (G, inner).
+        narrow: Matrices (G, out, mid) of the last 1x1; None leaves the 3x3 the last.
+        beside: Kernels (G, out, 3, 3, in) or (G, out, 1, 1, in) that are added.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        square: Tensor,
+        square_bias: Tensor,
+        widen: Tensor,
+        start: Tensor,
+        narrow: Tensor | None,
+        beside: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        count, mid, _, _, inner = square.shape
+        first = torch.cat([widen.flatten(1, 3), start.unsqueeze(2)], dim=2)
+        product = after_first = torch.bmm(square.view(count, -1, inner), first).view(count, mid, 3, 3, -1)
+        after_first[:, :, 1, 1, -1] += square_bias
+        if narrow is not None:
+            product = torch.bmm(narrow, after_first.flatten(2)).view(count, -1, 3, 3, first.shape[2])
+        ctx.save_for_backward(square, first, after_first, narrow)
+        ctx.side = beside.shape[2]
+        kernels = product[..., :-1].contiguous()
+        _middle(kernels, ctx.side).add_(beside)
+        return kernels, product[..., -1].sum((2, 3))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, of_kernels: Tensor, of_bias: Tensor) -> tuple[Tensor | None, ...]:
+        square, first, after_first, narrow = ctx.saved_tensors
+        count, inner = len(square), square.shape[4]
+        grad = of_kernels.new_empty(*of_kernels.shape[:4], first.shape[2])
+        grad[..., :-1] = of_kernels
+        grad[..., -1] = of_bias[:, :, None, None]
+        of_narrow = None
+        if narrow is not None:
+            taps = grad.flatten(2)
+            of_narrow = torch.bmm(after_first.flatten(2), taps.mT).mT  # faster than its transpose
+            grad = torch.bmm(narrow.mT, taps).view(after_first.shape)
+        rows = grad.view(count, -1, first.shape[2])
+        of_square = torch.bmm(rows, first.mT).view(square.shape)
+        of_first = torch.bmm(rows.mT, square.view(count, -1, inner)).mT
+        of_widen = of_first[:, :, None, None, :-1]
+        of_square_bias = grad[:, :, 1, 1, -1]
+        return (
+            of_square,
+            of_square_bias,
+            of_widen,
+            of_first[..., -1],
+            of_narrow,
+            _middle(of_kernels, ctx.side),
+        )
+
+
+def _middle(kernels: Tensor, side: int) -> Tensor:
+    """The middle of 3x3 kernels, ``side`` taps a side."""
+    return kernels if side == 3 else kernels[:, :, 1:2, 1:2]
 
 
 BRANCHES: dict[str, type[Branched] | None] = {

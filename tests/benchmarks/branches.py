@@ -3,7 +3,10 @@
 A step is the engine's (forward, L1, backward, fused Adam, averaged weights) on a batch that never changes,
 of a network of residual blocks. The ways take turns; each one's best turn counts.
 
-python tests/benchmarks/branches.py [--widths 16 32 64] [--batch 4] [--patch 24] [--threads 1]
+python tests/benchmarks/branches.py [--widths 16 32 64] [--batch 4] [--patch 24] [--threads 1] [--shares]
+
+--shares: what merging costs beyond the plain step: the products of weights, Adam and the average on more
+weights, and everything else, which is launching operations and copying.
 """
 
 from __future__ import annotations
@@ -60,6 +63,62 @@ def milliseconds(step: Callable[[], None], steps: int) -> float:
     return 1e3 * best
 
 
+class Shares:
+    """The fastest step, the fastest products and the fastest updates of weights within steps."""
+
+    def __init__(self, step: Callable[[], None]) -> None:
+        self._step, self._updating = step, 0.0
+        self._taken: list[tuple[float, float]] = []
+        self._products: list[float] = []
+        training: Any = step.__self__  # type: ignore[attr-defined]
+        training.optimizer.step = self._timed(training.optimizer.step)
+        training._move_average = self._timed(training._move_average)
+
+    def _timed(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        def timed(*args: Any, **options: Any) -> Any:
+            start = time.perf_counter()
+            try:
+                return function(*args, **options)
+            finally:
+                self._updating += time.perf_counter() - start
+
+        return timed
+
+    def take(self) -> None:
+        """A step by the clock, and one under the profiler, which is slower in all but the products."""
+        self._updating, start = 0.0, time.perf_counter()
+        self._step()
+        self._taken.append((time.perf_counter() - start, self._updating))
+        with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
+            self._step()
+        products = [event for event in profile.key_averages() if event.key == "aten::bmm"]
+        self._products.append(sum(event.self_cpu_time_total for event in products) / 1e6)
+
+    def milliseconds(self) -> tuple[float, float, float]:
+        """Of a step, of the products, of the updates."""
+        steps, updates = zip(*self._taken, strict=True)
+        step, products, updating = map(min, (steps, self._products, updates))
+        return 1e3 * step, 1e3 * products, 1e3 * updating
+
+
+def print_shares(given: argparse.Namespace) -> None:
+    """The parts of what merging costs beyond the plain step."""
+    print("milliseconds beyond the plain step (and as a share of it)")
+    print(f"{'width':>5}  {'branches':<14}{'all':>14}{'products':>14}{'updates':>14}{'the rest':>14}")
+    for width in given.widths:
+        names = [name for name in given.only if name != "blueprint-rep"]
+        every = {name: Shares(step_of(width, name, given)) for name in ["none", *names]}
+        for _ in range(given.rounds):
+            for shares in every.values():
+                shares.take()
+        plain, _, plain_update = every["none"].milliseconds()
+        for name in names:
+            step, products, update = every[name].milliseconds()
+            beyond, update = step - plain, update - plain_update
+            cells = (beyond, products, update, beyond - products - update)
+            print(f"{width:>5}  {name:<14}" + "".join(f"{c:>7.2f} ({c / plain:>4.0%})" for c in cells))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--widths", type=int, nargs="+", default=[16, 32, 64])
@@ -69,8 +128,12 @@ def main() -> None:
     parser.add_argument("--patch", type=int, default=24)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=60, help="each of four steps of every way")
+    parser.add_argument("--shares", action="store_true", help="what the time beyond the plain step is")
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
+    if given.shares:
+        print_shares(given)
+        return
     print("milliseconds of a step; ratio to the plain convolution of the same kernel shape")
     print(
         f"{'width':>5}  {'branches':<14}{'plain':>9}{'merged':>9}{'ratio':>7}{'one by one':>12}{'ratio':>7}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import pickle
 from collections.abc import Iterator
 
 import pytest
@@ -94,6 +95,66 @@ def test_parts_that_are_merged_together_have_the_same_outputs_and_gradients(name
     assert torch.equal(together(x), alone(x))
 
 
+@pytest.mark.parametrize("name", KINDS)
+def test_frozen_parameters_get_no_gradient_and_the_others_get_theirs(name: str) -> None:
+    together = network(name).double()
+    for number, parameter in enumerate(together.parameters()):
+        parameter.requires_grad_(number % 3 != 0)
+    alone = copy.deepcopy(together)
+    MergeTogether(together)
+    x = torch.randn(1, 3, 7, 9).double()
+    for model in (together, alone):
+        for part in model.modules():
+            if isinstance(part, Branched):
+                part.one_by_one = model is alone
+        model(x).square().sum().backward()
+    for mine, theirs in zip(together.parameters(), alone.parameters(), strict=True):
+        assert (mine.grad is not None) == mine.requires_grad
+        if mine.grad is not None:
+            expected = torch.zeros_like(mine) if theirs.grad is None else theirs.grad
+            torch.testing.assert_close(mine.grad, expected, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("memory", [torch.contiguous_format, torch.channels_last], ids=str)
+@pytest.mark.parametrize("name", KINDS)
+def test_every_parameter_has_a_gradient_with_memory_of_its_own(
+    name: str, memory: torch.memory_format
+) -> None:
+    model = network(name).to(memory_format=memory)  # type: ignore[call-overload]
+    MergeTogether(model)
+    model(torch.randn(1, 3, 7, 9)).sum().backward()
+    gradients = [parameter.grad for parameter in model.parameters()]
+    for number, gradient in enumerate(gradients):
+        assert gradient is not None
+        gradient.fill_(number)
+    assert all(bool((g == number).all()) for number, g in enumerate(gradients) if g is not None)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_network_is_copied_between_steps_and_trained_on(name: str) -> None:
+    x = torch.rand(2, 3, 8, 8)
+
+    def step(model: nn.Module) -> None:
+        model.zero_grad()
+        model(x).square().mean().backward()
+        with torch.no_grad():
+            for parameter in model.parameters():
+                assert parameter.grad is not None
+                parameter -= 0.01 * parameter.grad
+
+    model = network(name)
+    MergeTogether(model)
+    step(model)
+    copies = [copy.deepcopy(model), pickle.loads(pickle.dumps(model)), network(name)]
+    copies[-1].load_state_dict(model.state_dict())
+    for other in copies:
+        step(other)
+    step(model)
+    for other in copies[:2]:
+        assert largest(zip(other.parameters(), model.parameters(), strict=True)) == 0
+    assert largest(zip(copies[2].parameters(), model.parameters(), strict=True)) < 1e-6  # merged one by one
+
+
 @pytest.mark.parametrize("memory", [torch.contiguous_format, torch.channels_last], ids=str)
 @pytest.mark.parametrize("name", KINDS)
 def test_after_training_steps_the_folded_network_gives_the_same_image(
@@ -121,6 +182,11 @@ def test_the_kernels_keep_their_precision_under_autocast(name: str) -> None:
         y = part(torch.randn(1, 6, 5, 5))
     assert all(kernel.dtype == torch.float32 for kernel in kernels)
     assert y.dtype == torch.bfloat16
+    weights = [torch.randn_like(kernel) for kernel in kernels]
+    mine = torch.autograd.grad(kernels, list(part.parameters()), weights)
+    [kernels] = merged([part])
+    exact = torch.autograd.grad(kernels, list(part.parameters()), weights)
+    assert largest(zip(mine, exact, strict=True)) == 0
 
 
 TRAINED = {
