@@ -265,14 +265,13 @@ class BesideConv(BranchedConv):
 
     def weights(self) -> tuple[Tensor, ...]:
         """Of the pair, of the 3x3, and of the 1x1."""
-        pair = _rows(self.narrow), _bias(self.narrow), _matrix(self.widen), _bias(self.widen)
-        return *pair, _rows(self.square), _bias(self.square), _matrix(self.point), _bias(self.point)
+        return *_of(self.narrow), *_of(self.widen), *_of(self.square), *_of(self.point)
 
     def merge(self, *weights: Tensor) -> Merged:
         """The product of the pair and the 3x3, and the 1x1 added to the centre."""
         *pair, square, square_bias, point, point_bias = weights
-        rows, bias = _product(pair)
-        return _with_centre(rows + square, point), bias + square_bias + point_bias
+        kernels, bias = _Chain.apply(*pair, None, _with_centre(square, _matrices(point)))
+        return kernels, bias + square_bias + point_bias
 
 
 class WidenedConv(BranchedConv):

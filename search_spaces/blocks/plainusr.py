@@ -31,18 +31,18 @@ class GuidedInvertedConv(InvertedConv):
         return torch.cat([self.guide(y), y[:, 1:]], dim=1)
 
     def weights(self) -> tuple[Tensor, ...]:
-        """Those of the inverted convolution, then matrix (1, out) and bias (1,) of the 1x1."""
+        """Those of the inverted convolution, then of the 1x1."""
         assert self.guide.bias is not None
-        return *super().weights(), self.guide.weight.flatten(1), self.guide.bias
+        return *super().weights(), self.guide.weight, self.guide.bias
 
     def merge(self, *weights: Tensor) -> Merged:
         """The inverted convolution with the kernel of its first output replaced."""
         *inverted, guide, start = weights
-        rows, bias = super().merge(*inverted)
-        taps = rows.view(*bias.shape, -1)
-        first = torch.cat([guide @ taps, taps[:, 1:]], dim=1)
-        first_bias = (guide @ bias[:, :, None])[:, :, 0] + start
-        return first.view(rows.shape), torch.cat([first_bias, bias[:, 1:]], dim=1)
+        kernels, bias = super().merge(*inverted)
+        matrices = guide.flatten(1, 3)
+        first = torch.bmm(matrices, kernels.flatten(2)).view_as(kernels[:, :1])
+        first_bias = torch.bmm(matrices, bias.unsqueeze(2)).squeeze(2) + start
+        return torch.cat([first, kernels[:, 1:]], dim=1), torch.cat([first_bias, bias[:, 1:]], dim=1)
 
 
 class PlainBlock(CnnBlock):

@@ -11,12 +11,14 @@ import torch
 from torch import Tensor, nn
 
 from nas.cost.counting import cost_of, measure
-from search_spaces.blocks.branches import BRANCHES, Branched, MergeTogether, merged
+from search_spaces.blocks.branches import BRANCHES, BesideConv, Branched, MergeTogether, merged
 from search_spaces.blocks.convolutions import BlueprintConv
 from search_spaces.blocks.folding import fold, folds
+from search_spaces.blocks.plainusr import GuidedInvertedConv
 from search_spaces.lightweight import Lightweight
 
 KINDS = {name: kind for name, kind in BRANCHES.items() if kind is not None}
+MODULES = {**KINDS, "tail of lkdn-s": BesideConv, "repmb before lia": GuidedInvertedConv}
 SIZES = [(1, 1), (1, 7), (2, 3), (9, 13)]
 CHANNELS = [(6, 6), (5, 7), (8, 3)]
 
@@ -28,7 +30,7 @@ def seeded() -> None:
 
 def of(name: str, in_channels: int, out_channels: int) -> Branched:
     """Branches in float64 with weights of which none is at its first value."""
-    part = KINDS[name](in_channels, out_channels).double()
+    part = MODULES[name](in_channels, out_channels).double()
     with torch.no_grad():
         for parameter in part.parameters():
             parameter.mul_(0.3).add_(0.2 * torch.randn_like(parameter))
@@ -48,7 +50,7 @@ def largest(pairs: Iterator[tuple[Tensor, Tensor]]) -> float:
 
 
 @pytest.mark.parametrize("channels", CHANNELS, ids=str)
-@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("name", MODULES)
 def test_merged_branches_have_the_outputs_and_gradients_of_each_for_itself(
     name: str, channels: tuple[int, int]
 ) -> None:
@@ -66,17 +68,17 @@ def test_merged_branches_have_the_outputs_and_gradients_of_each_for_itself(
         assert float((fold(copy.deepcopy(part))(x) - y).detach().abs().max()) < 1e-12
 
 
-@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("name", MODULES)
 def test_they_fold_to_the_plain_convolution_of_their_kernel(name: str) -> None:
-    plain = {"3x3": nn.Conv2d(6, 6, 3), "blueprint": BlueprintConv(6, 6)}[KINDS[name].kernel]
-    folded = fold(KINDS[name](6, 6))
+    plain = {"3x3": nn.Conv2d(6, 6, 3), "blueprint": BlueprintConv(6, 6)}[MODULES[name].kernel]
+    folded = fold(MODULES[name](6, 6))
     shapes = [parameter.shape for parameter in folded.parameters()]
     assert shapes == [parameter.shape for parameter in plain.parameters()]
 
 
 def network(name: str, **choices: object) -> nn.Module:
     """A network whose blocks share weights: a part runs several times in one call."""
-    table = {"width": 16, "blocks": 4, "block": "residual", "kernel": KINDS[name].kernel, "branches": name}
+    table = {"width": 16, "blocks": 4, "block": "residual", "kernel": MODULES[name].kernel, "branches": name}
     return Lightweight(**table | choices).build(2)  # type: ignore[arg-type]
 
 
@@ -174,9 +176,9 @@ def test_after_training_steps_the_folded_network_gives_the_same_image(
     assert float((y - folded).abs().max()) <= 1e-5 * float(y.max() - y.min())
 
 
-@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("name", MODULES)
 def test_the_kernels_keep_their_precision_under_autocast(name: str) -> None:
-    part = KINDS[name](6, 6)
+    part = MODULES[name](6, 6)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         [kernels] = merged([part])
         y = part(torch.randn(1, 6, 5, 5))
@@ -198,16 +200,16 @@ TRAINED = {
 
 @pytest.mark.parametrize(("name", "width"), TRAINED)
 def test_they_have_the_parameters_of_the_released_code(name: str, width: int) -> None:
-    part = KINDS[name](width, width)
+    part = MODULES[name](width, width)
     assert sum(p.numel() for p in part.parameters()) == TRAINED[name, width][0]
     assert sum(p.numel() for p in fold(part).parameters()) == TRAINED[name, width][1]
 
 
 def test_they_start_as_released() -> None:
-    edges = KINDS["ecb"](64, 64)
+    edges = MODULES["ecb"](64, 64)
     for values in (edges.strengths, edges.filter_bias):
         assert isinstance(values, Tensor) and 5e-4 < float(values.detach().std()) < 2e-3
-    inverted = KINDS["repmb"](32, 32)
+    inverted = MODULES["repmb"](32, 32)
     gate = torch.sigmoid(inverted.excite @ nn.functional.silu(inverted.squeeze @ inverted.seed))  # type: ignore[operator]
     assert float(gate.detach().min()) > 0.999
 
@@ -262,9 +264,9 @@ def test_additive_branches_under_adam_are_one_convolution_whose_taps_have_learni
     assert largest(zip(folded.parameters(), plain.parameters(), strict=True)) < 1e-10
 
 
-@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("name", MODULES)
 def test_folding_draws_no_random_numbers(name: str) -> None:
-    part = KINDS[name](6, 6)
+    part = MODULES[name](6, 6)
     state = torch.get_rng_state()
     fold(part)
     assert torch.equal(torch.get_rng_state(), state)
