@@ -9,7 +9,7 @@ import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any, ClassVar, dataclass_transform
 
 import torch
 from torch import Tensor, nn
@@ -45,6 +45,7 @@ _SOME = {"transformers": range(1, MOST_TRANSFORMERS + 1)}
 _SEVERAL_BLOCKS = {"blocks": range(2, MOST_BLOCKS + 1)}
 
 
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(choice, span))
 @dataclass(frozen=True, kw_only=True)
 class Lightweight(Genotype):
     """Stem, CNN blocks, their aggregation, transformer blocks, reconstruction, at one width.
