@@ -1,21 +1,27 @@
 """What can be built: genotypes, the composed space and the published networks.
 
 A space of one's own needs no registration, but only a person may name it: ``load_space("my_lab.my_space",
-trust=True)`` imports it. A name that was read from a file or a database imports no code.
+trust=True)`` imports it, from Python's path or from the current folder. A name that was read from a file or a
+database imports no code.
 """
 
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import re
-import sys
-from collections.abc import Callable, Iterable
 
 from search_spaces.axes import Axis, Chooser, Option, choice, span
 from search_spaces.errors import SpaceError, UntrustedSpaceError, unknown
 from search_spaces.genotype import Genotype
 from search_spaces.space import Space
+from search_spaces.trusted import (
+    TrustedModule,
+    is_known,
+    is_trusted,
+    trust_module,
+    trusted_spaces,
+    use_stored_trust,
+)
 
 SPACES: dict[str, str] = {
     "lightweight": "search_spaces.lightweight:Lightweight",
@@ -43,9 +49,6 @@ OWN_MODULES = (
 SPACE_NAME = re.compile(r"(?=.{1,200}\Z)[A-Za-z_]\w*(\.[A-Za-z_]\w*)*(:[A-Za-z_]\w*)?", re.ASCII)
 """What a space may be called: ``word``, ``module`` or ``module:Class``, with at most 200 characters."""
 
-_trusted: set[str] = set()
-_stored_trust: list[Callable[[], Iterable[str]]] = []
-
 
 def load_space(name: str, *, trust: bool = False, named_by: str = "") -> type[Genotype]:
     """The genotype class of a space.
@@ -67,19 +70,17 @@ def load_space(name: str, *, trust: bool = False, named_by: str = "") -> type[Ge
     target = SPACES.get(_checked(name), name)
     module_name, _, class_name = target.partition(":")
     module_name = MOVED.get(module_name, module_name)
-    if name not in SPACES and "." not in module_name and not class_name:
-        try:
-            known = importlib.util.find_spec(module_name) is not None  # runs no code: it has no parent
-        except ValueError:
-            known = False
-        if not known:
-            raise unknown("space", name, [*SPACES, "module", "module:Class"])
+    if name not in SPACES and "." not in module_name and not class_name and not is_known(module_name):
+        raise unknown("space", name, [*SPACES, "module", "module:Class"])
     if module_name not in OWN_MODULES:
         _require_trust(module_name, name, named_by)
     try:
         module = importlib.import_module(module_name)
-    except ImportError as error:
+    except (ImportError, SpaceError) as error:
         raise SpaceError(f"space {name!r} cannot be imported: {error}") from error
+    except Exception as error:  # a module of one's own raises what it likes
+        reason = f"{type(error).__name__}: {error}"
+        raise SpaceError(f"space {name!r} cannot be imported: {reason}") from error
     found = [
         value
         for key, value in vars(module).items()
@@ -97,22 +98,14 @@ def load_space(name: str, *, trust: bool = False, named_by: str = "") -> type[Ge
 def trust_space(*names: str) -> None:
     """Allow this process to import the modules of spaces that a person named.
 
-    Never call it with a name that was read from a file or a database. Trust belongs to the module: with
-    ``my_lab.my_space:Chain`` all spaces of ``my_lab.my_space`` can be loaded. Raises SpaceError for a text
-    that is no name of a space.
+    A module that is not on Python's path is looked for in the current folder, and is imported from that
+    folder from then on, here and in worker processes. Never call this with a name that was read from a file
+    or a database. Trust belongs to the module: with ``my_lab.my_space:Chain`` all spaces of
+    ``my_lab.my_space`` can be loaded. Raises SpaceError for a text that is no name of a space.
     """
-    _trusted.update(name.partition(":")[0] for name in names if _checked(name) not in SPACES)
-
-
-def trusted_spaces() -> tuple[str, ...]:
-    """The modules outside this project that this process may import as spaces, for its worker processes."""
-    return tuple(sorted(_trusted))
-
-
-def use_stored_trust(read: Callable[[], Iterable[str]]) -> None:
-    """Ask ``read`` for further trusted modules, each time before a space is refused."""
-    if read not in _stored_trust:
-        _stored_trust.append(read)
+    for name in names:
+        if _checked(name) not in SPACES:
+            trust_module(name.partition(":")[0])
 
 
 def _checked(name: str) -> str:
@@ -124,10 +117,7 @@ def _checked(name: str) -> str:
 
 
 def _require_trust(module_name: str, name: str, named_by: str) -> None:
-    if module_name in _trusted:
-        return
-    if sys.modules.get(module_name) is not None or any(module_name in read() for read in _stored_trust):
-        _trusted.add(module_name)  # worker processes have not imported it yet
+    if is_trusted(module_name):
         return
     source = f", named by {named_by}" if named_by else ""
     raise UntrustedSpaceError(
@@ -147,6 +137,7 @@ __all__ = [
     "Option",
     "Space",
     "SpaceError",
+    "TrustedModule",
     "UntrustedSpaceError",
     "choice",
     "load_space",

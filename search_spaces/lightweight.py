@@ -5,10 +5,11 @@ An option of an axis is one line in the table of its file under ``blocks/``; a f
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any, ClassVar, dataclass_transform
 
 import torch
 from torch import Tensor, nn
@@ -17,14 +18,15 @@ from search_spaces.axes import choice, span
 from search_spaces.blocks.activations import ACTIVATIONS
 from search_spaces.blocks.aggregation import AGGREGATIONS, LATER_AGGREGATIONS, mean_of
 from search_spaces.blocks.attention import ATTENTIONS, LATER_ATTENTIONS
-from search_spaces.blocks.branches import BRANCHED_KERNELS, BRANCHES, other_kernels
+from search_spaces.blocks.branches import BRANCHES, branched_kernels, same_branches
 from search_spaces.blocks.convolutions import CONVOLUTIONS
-from search_spaces.blocks.distillation import DISTILLERS, LATER_BLOCKS, blocks_that
+from search_spaces.blocks.distillation import DISTILLERS, LATER_BLOCKS, blocks_with
 from search_spaces.blocks.sharing import SHARINGS, same_sharing
 from search_spaces.blocks.stems import STEMS
 from search_spaces.blocks.tails import LATER_TAILS, SKIPS, TAILS, Tail
 from search_spaces.blocks.transformers import TRANSFORMERS
 from search_spaces.errors import require_scale
+from search_spaces.extending import extend
 from search_spaces.genotype import Genotype, Part
 
 MOST_BLOCKS = 24
@@ -43,12 +45,17 @@ _SOME = {"transformers": range(1, MOST_TRANSFORMERS + 1)}
 _SEVERAL_BLOCKS = {"blocks": range(2, MOST_BLOCKS + 1)}
 
 
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(choice, span))
 @dataclass(frozen=True, kw_only=True)
 class Lightweight(Genotype):
-    """Stem, CNN blocks, their aggregation, transformer blocks, reconstruction, at one width."""
+    """Stem, CNN blocks, their aggregation, transformer blocks, reconstruction, at one width.
+
+    A subclass may add options, each under the name of its axis: ``class MyLab(Lightweight, block={"mine":
+    MyBlock})``. Such a class is a frozen dataclass without a decorator, and may declare further axes.
+    """
 
     space: ClassVar[str] = "lightweight"
-    tables: ClassVar[Mapping[str, Mapping[str, object]]] = {
+    tables: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "stem": STEMS,
         "block": DISTILLERS,
         "attention": ATTENTIONS,
@@ -62,7 +69,7 @@ class Lightweight(Genotype):
         "tail": TAILS,
         "skip": SKIPS,
     }
-    """The table of each axis that has one, for documentation."""
+    """The options of each axis that has a table: what builds them, or what they mean."""
 
     width: int = span(16, 64, step=2, doc="channels of the features")
     stem: str = choice(*STEMS, doc="shallow extraction")
@@ -73,31 +80,31 @@ class Lightweight(Genotype):
         doc="blocks of the CNN part",
     )
     block: str = choice(*DISTILLERS, later=LATER_BLOCKS, doc="what a CNN block is")
-    depth: int = span(1, 4, when={"block": blocks_that("distils", "repeats")}, doc="steps in a block")
+    depth: int = span(1, 4, when={"block": blocks_with("depth")}, doc="steps in a block")
     share: float = choice(
-        0.25, 0.5, when={"block": blocks_that("distils")}, doc="share of the channels set aside a step"
+        0.25, 0.5, when={"block": blocks_with("share")}, doc="share of the channels set aside a step"
     )
     attention: str = choice(
         *ATTENTIONS,
-        when={"block": blocks_that("attends")},
+        when={"block": blocks_with("attention")},
         later=LATER_ATTENTIONS,
         doc="attention of a block",
     )
     kernel: str = choice(
         *CONVOLUTIONS,
-        when={"block": blocks_that("convolves")},
+        when={"block": blocks_with("kernel")},
         former={"asymmetric": (1, {"kernel": "3x3", "branches": "asymmetric"})},
         doc="kernel shape of a block's convolutions",
     )
     branches: str = choice(
         *BRANCHES,
-        when={"kernel": BRANCHED_KERNELS},
-        same={name: ("none", {"kernel": other_kernels(name)}) for name in BRANCHES if other_kernels(name)},
+        when={"kernel": branched_kernels()},
+        same=same_branches(),
         since=1,
         doc="training-time branches of these convolutions, folded for use: part of the training",
     )
     activation: str = choice(
-        *ACTIVATIONS, when={"block": blocks_that("activates")}, doc="activation of a block"
+        *ACTIVATIONS, when={"block": blocks_with("activation")}, doc="activation of a block"
     )
     sharing: str = choice(
         *SHARINGS, when=_SEVERAL_BLOCKS, same=same_sharing(MOST_BLOCKS), doc="which CNN blocks share weights"
@@ -130,6 +137,12 @@ class Lightweight(Genotype):
     )
     skip: str = choice(*SKIPS, doc="interpolated input added to the output")
 
+    def __init_subclass__(cls, **options: Mapping[str, Any]) -> None:
+        """Add options to axes: axis -> {option: what builds it}. Raises SpaceError for what cannot be one."""
+        super().__init_subclass__()
+        if options:
+            extend(cls, options)
+
     def build(self, scale: int) -> nn.Module:
         """The network at x2, x3 or x4, with fresh weights. Raises SpaceError for another scale."""
         return LightweightNetwork(self, scale)
@@ -142,9 +155,9 @@ class Lightweight(Genotype):
         """The parts under the names by which the network uses them. Raises SpaceError for another scale."""
         require_scale(scale)
         width, blocks = self.width, self.blocks
-        stem = partial(STEMS[self.stem], width)
+        stem = partial(self.tables["stem"][self.stem], width)
         parts = {"stem": Part(("stem", self.stem, width), stem, 3), "block": self._block_part()}
-        aggregation = AGGREGATIONS[self.aggregation]
+        aggregation = self.tables["aggregation"][self.aggregation]
         if aggregation.end is not None:
             channels = blocks * width if aggregation.collects else width
             key = ("end", self.aggregation, channels, width)
@@ -155,19 +168,20 @@ class Lightweight(Genotype):
         ):
             if count:
                 parts[role] = self._transformer_part(shifted, count)
-        tail = Part(("tail", self.tail, width, scale), partial(TAILS[self.tail], width, scale), width)
-        parts["tail"] = tail
+        tail = partial(self.tables["tail"][self.tail], width, scale)
+        parts["tail"] = Part(("tail", self.tail, width, scale), tail, width)
         if self.shallow_tail:
-            parts["shallow_tail"] = tail
+            parts["shallow_tail"] = parts["tail"]
         return parts
 
     def weights_of_blocks(self) -> list[int]:
         """Which set of weights each CNN block uses."""
-        return SHARINGS[self.sharing or "none"](self.blocks)
+        weights: list[int] = self.tables["sharing"][self.sharing or "none"](self.blocks)
+        return weights
 
     def wiring(self) -> Wiring:
         """How the network joins its parts."""
-        aggregation = AGGREGATIONS[self.aggregation]
+        aggregation = self.tables["aggregation"][self.aggregation]
         return Wiring(
             dense=aggregation.dense,
             collects=aggregation.collects,
@@ -175,19 +189,25 @@ class Lightweight(Genotype):
             places=_places(self.blocks, self.transformers),
         )
 
-    def _block_part(self) -> Part:
+    def block_settings(self) -> dict[str, Any]:
+        """The keywords of a CNN block's constructor; those that are None are not given."""
         settings: dict[str, Any] = {"depth": self.depth, "share": self.share}
         if self.kernel is not None:
-            settings["conv"] = BRANCHES[self.branches or "none"] or CONVOLUTIONS[self.kernel]
+            branches = self.tables["branches"][self.branches or "none"]
+            settings["conv"] = branches or self.tables["kernel"][self.kernel]
         if self.attention is not None:
-            settings["attention"] = ATTENTIONS[self.attention]
+            settings["attention"] = self.tables["attention"][self.attention]
         if self.activation is not None:
-            settings["activation"] = ACTIVATIONS[self.activation]
-        taken = {name: value for name, value in settings.items() if value is not None}
+            settings["activation"] = self.tables["activation"][self.activation]
+        return settings
+
+    def _block_part(self) -> Part:
+        taken = {name: value for name, value in self.block_settings().items() if value is not None}
         key = ("block", self.width, self.block, self.depth, self.share, self.attention, self.kernel)
+        further = tuple(getattr(self, name) for name in _further_axes(type(self)))  # type: ignore[arg-type]
         return Part(
-            (*key, self.activation),
-            partial(DISTILLERS[self.block], self.width, **taken),
+            (*key, self.activation, *further),
+            partial(self.tables["block"][self.block], self.width, **taken),
             self.width,
             copies=max(self.weights_of_blocks()) + 1,
             uses=self.blocks,
@@ -195,9 +215,15 @@ class Lightweight(Genotype):
 
     def _transformer_part(self, shifted: bool, count: int) -> Part:
         settings = {"heads": self.heads, "mlp_ratio": self.mlp_ratio, "shifted": shifted}
-        build = partial(TRANSFORMERS[self.transformer], self.width, **settings)
+        build = partial(self.tables["transformer"][self.transformer], self.width, **settings)
         key = ("transformer", self.transformer, self.width, self.heads, self.mlp_ratio)
         return Part(key, build, self.width, copies=count, uses=count)
+
+
+@functools.cache
+def _further_axes(genotype: type[Lightweight]) -> tuple[str, ...]:
+    """The axes that a subclass declares beside those of the composed space."""
+    return tuple(field.name for field in fields(genotype) if field.name not in Lightweight.__annotations__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -230,7 +256,7 @@ class LightweightNetwork(nn.Module):
         )
         self.tail = parts["tail"].build()
         self.shallow_tail = parts["shallow_tail"].build() if "shallow_tail" in parts else None
-        self.skip = SKIPS[genotype.skip]
+        self.skip = genotype.tables["skip"][genotype.skip]
         if self.skip is not None:
             for tail in (self.tail, self.shallow_tail):
                 if tail is not None:

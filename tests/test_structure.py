@@ -57,14 +57,17 @@ MAY_IMPORT = {
     "nas.cli": "leaderboard.page leaderboard.site leaderboard.sources leaderboard.store leaderboard.tables "
     f"leaderboard.views {TRAINED} nas.calibration nas.compression nas.evaluation nas.export nas.imaging "
     "nas.measuring nas.metrics nas.networks nas.recipes nas.retraining nas.search nas.simulation nas.upscale",
-    "search_spaces": "search_spaces.axes search_spaces.genotype search_spaces.space",
+    "search_spaces": "search_spaces.axes search_spaces.genotype search_spaces.space search_spaces.trusted",
+    "search_spaces.trusted": "",
+    "search_spaces.extending": "search_spaces.axes search_spaces.blocks",
     "search_spaces.blocks": "",
     "search_spaces.axes": "",
     "search_spaces.genotype": "search_spaces.axes",
     "search_spaces.space": "search_spaces.axes search_spaces.genotype",
     "search_spaces.compressed": "search_spaces search_spaces.axes search_spaces.blocks "
     "search_spaces.genotype",
-    "search_spaces.lightweight": "search_spaces.axes search_spaces.blocks search_spaces.genotype",
+    "search_spaces.lightweight": "search_spaces.axes search_spaces.blocks search_spaces.extending "
+    "search_spaces.genotype",
     "search_spaces.networks": "search_spaces.axes search_spaces.blocks search_spaces.genotype",
     "search_spaces.published": "search_spaces.genotype search_spaces.lightweight search_spaces.networks",
     "search_spaces.named": "search_spaces.axes search_spaces.genotype search_spaces.published",

@@ -7,13 +7,13 @@ from pathlib import Path
 
 from nas.core.files import cache_folder, write_text
 from nas.errors import RecipeError
-from search_spaces import SPACE_NAME
+from search_spaces import SPACE_NAME, TrustedModule
 
 FILE = "trusted-spaces.txt"
-"""The file in the cache folder: one module a line."""
+"""The file in the cache folder: one module a line, and behind a tab the folder of its file."""
 
 
-def read_trusted() -> list[str]:
+def read_trusted() -> list[TrustedModule]:
     """The modules of the list; none where there is no list, or where others may have written it."""
     folder = cache_folder()
     if folder is None:
@@ -23,16 +23,17 @@ def read_trusted() -> list[str]:
         with path.open(encoding="utf-8") as file:
             if not _private(os.fstat(file.fileno())):
                 return []
-            lines = file.read().split()
+            lines = [line.partition("\t") for line in file.read().splitlines()]
     except (OSError, ValueError):
         return []
-    return sorted({line for line in lines if SPACE_NAME.fullmatch(line)})
+    return sorted({TrustedModule(name, folder) for name, _, folder in lines if SPACE_NAME.fullmatch(name)})
 
 
-def write_trusted(modules: list[str]) -> None:
+def write_trusted(modules: list[TrustedModule]) -> None:
     """Replace the list. Raises RecipeError as :func:`trusted_file` does."""
     path = trusted_file()
-    write_text(path, "".join(f"{module}\n" for module in sorted(set(modules))))
+    lines = (f"{module.name}\t{module.folder}".rstrip("\t") for module in sorted(set(modules)))
+    write_text(path, "".join(f"{line}\n" for line in lines))
     path.chmod(0o600)
 
 

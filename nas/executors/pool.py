@@ -13,7 +13,8 @@ import torch
 from nas.core.device import cpu_threads, free_memory, pick_device, usable_cores
 from nas.errors import NasError, RecipeError
 from nas.training import Job, Outcome, Progress
-from search_spaces import trust_space, trusted_spaces
+from search_spaces import TrustedModule, trusted_spaces
+from search_spaces.trusted import adopt
 
 WORKERS_PER_CORE, LEAST_WORKERS = 4, 4
 """More processes than this many for each core, or than four in all, only take time from each other."""
@@ -98,17 +99,17 @@ class Pool:
 class Place:
     """Where one worker trains: its device (None: the job's own), its CPU threads, its part of the GPU.
 
-    ``spaces`` are the modules that the parent process trusts as spaces.
+    ``spaces`` are the modules that the parent process trusts as spaces, with their folders.
     """
 
     device: str | None
     threads: int
     memory_share: float | None = None
-    spaces: tuple[str, ...] = ()
+    spaces: tuple[TrustedModule, ...] = ()
 
     def settle(self) -> None:
         """Hold this process to the place."""
-        trust_space(*self.spaces)
+        adopt(self.spaces)
         torch.set_num_threads(self.threads)
         if self.device is not None and self.device.startswith("cuda"):
             torch.cuda.set_device(self.device)

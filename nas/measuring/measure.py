@@ -10,6 +10,7 @@ import copy
 import importlib.util
 import multiprocessing
 import os
+import pickle
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -31,8 +32,9 @@ from nas.data import Patches, load_data
 from nas.errors import NasError, RecipeError, unknown
 from nas.export.onnx import OnnxNetwork, write_onnx
 from nas.export.onnx_int8 import quantise_onnx
-from search_spaces import Genotype
+from search_spaces import Genotype, TrustedModule, trusted_spaces
 from search_spaces.blocks.folding import fold
+from search_spaces.trusted import adopt
 
 RUNS = 10
 
@@ -313,7 +315,8 @@ def _peak_of_a_process(network: nn.Module, x: Tensor, threads: int) -> int | Non
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
     try:
-        child = context.Process(target=_report_peak, args=(sender, what, tuple(x.shape), x.dtype, threads))
+        job = trusted_spaces(), pickle.dumps(what), tuple(x.shape), x.dtype, threads
+        child = context.Process(target=_report_peak, args=(sender, *job))
         child.start()
     except Exception:  # a network that cannot be pickled: anybody's
         return None
@@ -326,8 +329,17 @@ def _peak_of_a_process(network: nn.Module, x: Tensor, threads: int) -> int | Non
     return peak
 
 
-def _report_peak(sender: Any, what: Any, shape: tuple[int, ...], dtype: torch.dtype, threads: int) -> None:
+def _report_peak(
+    sender: Any,
+    spaces: Sequence[TrustedModule],
+    pickled: bytes,
+    shape: tuple[int, ...],
+    dtype: torch.dtype,
+    threads: int,
+) -> None:
     torch.set_num_threads(threads)
+    adopt(spaces)  # before the network is read, whose blocks may be in a file of one's own
+    what = pickle.loads(pickled)  # noqa: S301  (from our own parent)
     is_file = isinstance(what, Path)
     weights = 0 if is_file else sum(tensor.nbytes for tensor in (*what.parameters(), *what.buffers()))
 

@@ -29,7 +29,8 @@ from nas.simulation.simulation import SimulationPlan, full_seconds, simulate
 from nas.simulation.synthetic_landscape import surface_of
 from nas.simulation.table import read_table
 from nas.simulation.tabular_objective import TabularObjective
-from search_spaces import trust_space, trusted_spaces
+from search_spaces import TrustedModule, trusted_spaces
+from search_spaces.trusted import adopt
 
 SHIPPED = Path(__file__).parents[1] / "tables"
 """Tables that are part of the package."""
@@ -262,10 +263,10 @@ def _run(tasks: Sequence[Task], processes: int) -> Iterator[Curve]:
         yield from pool.imap_unordered(run_task, tasks)
 
 
-def _begin_process(spaces: Sequence[str]) -> None:
+def _begin_process(spaces: Sequence[TrustedModule]) -> None:
     """Use one thread in a process of the pool, and trust the parent's spaces there."""
     torch.set_num_threads(1)
-    trust_space(*spaces)
+    adopt(spaces)
 
 
 @contextmanager

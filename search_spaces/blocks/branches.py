@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import itertools
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -559,11 +559,20 @@ BRANCHES: dict[str, type[Branched] | None] = {
     "blueprint-rep": BranchedBlueprintConv,
 }
 
-BRANCHED_KERNELS = tuple(dict.fromkeys(branches.kernel for branches in BRANCHES.values() if branches))
-"""The kernel shapes that have branches."""
+
+def branched_kernels(table: Mapping[str, type[Branched] | None] = BRANCHES) -> tuple[str, ...]:
+    """The kernel shapes that have branches."""
+    return tuple(dict.fromkeys(branches.kernel for branches in table.values() if branches))
 
 
-def other_kernels(name: str) -> tuple[str, ...]:
-    """The kernel shapes that have branches, but not these."""
-    branches = BRANCHES[name]
-    return tuple(kernel for kernel in BRANCHED_KERNELS if branches is not None and kernel != branches.kernel)
+def same_branches(
+    table: Mapping[str, type[Branched] | None] = BRANCHES,
+) -> dict[str, tuple[str, dict[str, tuple[str, ...]]]]:
+    """Branches are "none" on the other kernel shapes that have branches: name -> ("none", on which)."""
+    kernels = branched_kernels(table)
+    others = {
+        name: tuple(kernel for kernel in kernels if kernel != branches.kernel)
+        for name, branches in table.items()
+        if branches is not None
+    }
+    return {name: ("none", {"kernel": kernels}) for name, kernels in others.items() if kernels}

@@ -6,6 +6,8 @@ it says it takes (see :class:`CnnBlock`). To add one, write the class and put it
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -400,10 +402,20 @@ LATER_BLOCKS = {"fmb": 2, "lkdb": 2, "vab": 2, "spab": 2, "plainusr": 2}
 """Options that were added -> the version of the space that has them first."""
 
 
-def blocks_that(*abilities: str) -> tuple[str, ...]:
-    """The blocks with at least one of ``abilities`` (names of CnnBlock's class attributes)."""
+ABILITIES: dict[str, tuple[str, ...]] = {
+    "depth": ("distils", "repeats"),
+    "share": ("distils",),
+    "attention": ("attends",),
+    "kernel": ("convolves",),
+    "activation": ("activates",),
+}
+"""Axis -> the class attributes of CnnBlock, one of which a block needs for the axis to apply."""
+
+
+def blocks_with(axis: str, table: Mapping[str, type[nn.Module]] = DISTILLERS) -> tuple[str, ...]:
+    """The blocks of ``table`` to which an axis of ABILITIES applies."""
     return tuple(
         name
-        for name, block in DISTILLERS.items()
-        if any(getattr(block, ability, False) for ability in abilities)
+        for name, block in table.items()
+        if any(getattr(block, ability, False) for ability in ABILITIES[axis])
     )

@@ -6,7 +6,9 @@ first use, and put it in the table.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+
+Sharing = Callable[[int], list[int]]
 
 
 def separate(blocks: int) -> list[int]:
@@ -29,7 +31,7 @@ def together(blocks: int) -> list[int]:
     return [0] * blocks
 
 
-SHARINGS: dict[str, Callable[[int], list[int]]] = {
+SHARINGS: dict[str, Sharing] = {
     "none": separate,
     "interval": interval,
     "pairwise": pairwise,
@@ -37,17 +39,19 @@ SHARINGS: dict[str, Callable[[int], list[int]]] = {
 }
 
 
-def same_sharing(most_blocks: int) -> dict[str, tuple[str, dict[str, list[int]]]]:
+def same_sharing(
+    most_blocks: int, table: Mapping[str, Sharing] = SHARINGS
+) -> dict[str, tuple[str, dict[str, list[int]]]]:
     """Which options are another option under another name: name -> (the earlier one, at which ``blocks``).
 
     With two blocks, for example, "interval" is "none" and "pairwise" is "all".
     """
     same: dict[str, tuple[str, dict[str, list[int]]]] = {}
     # "all" is the plain word for one set of weights, so it stands before the patterns that become it.
-    names = sorted(SHARINGS, key=lambda name: name not in ("none", "all"))
+    names = sorted(table, key=lambda name: name not in ("none", "all"))
     for place, name in enumerate(names):
         for earlier in names[:place]:
-            counts = [n for n in range(2, most_blocks + 1) if SHARINGS[name](n) == SHARINGS[earlier](n)]
+            counts = [n for n in range(2, most_blocks + 1) if table[name](n) == table[earlier](n)]
             if counts:
                 same[name] = (earlier, {"blocks": counts})
                 break

@@ -22,6 +22,7 @@ from search_spaces import (
     load_space,
     span,
     trust_space,
+    trusted,
 )
 from search_spaces.lightweight import Lightweight
 
@@ -197,7 +198,8 @@ def test_spaces_are_found_by_word_and_by_module() -> None:
 
 
 def test_a_module_that_nobody_named_is_not_imported(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(search_spaces, "_trusted", set())
+    monkeypatch.setattr(trusted, "_trusted", {})
+    monkeypatch.setattr(trusted, "_folders", {})
     for name in ("antigravity", "antigravity:Space", "xml.dom.pulldom", "nas.__main__"):
         monkeypatch.delitem(sys.modules, name, raising=False)
         with pytest.raises(UntrustedSpaceError, match=f"'{name}' is code outside ParetoSR, named by a file"):

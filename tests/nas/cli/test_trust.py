@@ -34,7 +34,7 @@ from nas.simulation.replays import shipped_tables
 from nas.simulation.table import METADATA
 from nas.training import Outcome
 from nas.training.checkpoint import save_weights
-from search_spaces import UntrustedSpaceError, trust_space
+from search_spaces import UntrustedSpaceError, trust_space, trusted
 from search_spaces.compressed import Compressed
 
 Make = Callable[..., Recipe]
@@ -122,7 +122,8 @@ def command(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Iterator[Command]:
     """Runs the command in this process: status, standard output, standard error."""
-    monkeypatch.setattr(search_spaces, "_trusted", set())
+    monkeypatch.setattr(trusted, "_trusted", {})
+    monkeypatch.setattr(trusted, "_folders", {})
     monkeypatch.syspath_prepend(folder)
 
     def run(*words: str) -> tuple[int, str, str]:
@@ -223,7 +224,7 @@ def test_a_list_keeps_what_a_person_trusts(command: Command, folder: Path) -> No
     assert command("trust-space")[1].startswith("No space is trusted")
     assert command("trust-space", "evilmod:Own")[0] == 0
     assert not (folder / "imported").exists()
-    assert command("trust-space")[1] == "evilmod\n"
+    assert command("trust-space")[1] == f"evilmod  {folder}\n"
     assert command("trust-space", "--remove", "evilmod")[0] == 0
     assert command("cost", "wrapped.json")[0] == 2
     assert command("trust-space", "evilmod")[0] == 0
@@ -258,7 +259,7 @@ def test_without_a_cache_nothing_is_kept(command: Command, monkeypatch: pytest.M
 def test_a_list_that_others_may_write_counts_for_nothing(command: Command, folder: Path) -> None:
     (folder / "cache").mkdir(exist_ok=True)
     listed = folder / "cache" / "trusted-spaces.txt"
-    listed.write_text("evilmod\n", encoding="utf-8")
+    listed.write_text(f"evilmod\t{folder}\n", encoding="utf-8")
     listed.chmod(0o666)
     assert command("cost", "own.json")[0] == 2
     listed.chmod(0o600)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
+import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -31,6 +33,7 @@ from nas.recipes.recipe import Recipe
 from nas.search.session import SearchSession
 from nas.training import Job, Outcome, Progress, train
 from nas.training.checkpoint import STATE, WEIGHTS, load_weights
+from search_spaces import load_space, trusted
 
 # Ray reads it when it is imported; without it a cluster listens on an address that others can reach.
 os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
@@ -182,6 +185,34 @@ def test_a_search_on_one_worker_makes_the_same_trials_as_inline(
     assert trials("ray") == trials("inline")
     assert ray.is_initialized()
     ray.shutdown()
+
+
+MY_LAB = re.findall(
+    r"```python\n(.*?)```",
+    (Path(__file__).parents[3] / "docs" / "extending.md").read_text(encoding="utf-8"),
+    flags=re.DOTALL,
+)[0]
+"""A block from one's own file."""
+
+
+@pytest.mark.thorough
+def test_a_block_from_a_file_of_the_current_folder_is_trained(
+    join: Join, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "my_ray_lab.py").write_text(MY_LAB, encoding="utf-8")
+    monkeypatch.setattr(trusted, "_trusted", {})
+    monkeypatch.setattr(trusted, "_folders", {})
+    with monkeypatch.context() as there:
+        there.chdir(tmp_path)
+        space = load_space("my_ray_lab", trust=True)
+    assert str(tmp_path) not in sys.path
+    genotypes = [space(width=width, blocks=1, block="twice", attention="esa") for width in (16, 18)]  # type: ignore[call-arg]
+    executor = join(workers=2)
+    jobs = [replace(job_of(genotype, images), seed=seed) for seed, genotype in enumerate(genotypes)]
+    for done in results_of(executor, jobs):
+        assert isinstance(done.result, Outcome), done.result
+        assert_equal(done.result, train(jobs[done.key]))
+    sys.modules.pop("my_ray_lab")
 
 
 @pytest.mark.thorough
