@@ -92,6 +92,7 @@ def benchmarks(store: Store, show: Show) -> pd.DataFrame:
     papers = papers.assign(origin="reported", metric="as reported")
     both = [part for part in (here, papers) if len(part)]
     frame = pd.concat(both, ignore_index=True) if both else here
+    frame = frame.reindex(columns=list(dict.fromkeys([*here.columns, *papers.columns])))
     texts = (
         "genotype",
         "name",

@@ -95,7 +95,7 @@ def test_the_command_retrains_the_named_networks_and_no_other(
         "nas: run 'small' has no network 'nonesuch'"
     )
     for words in (("--ids", ids[0], "--queued"), ("--top", "2", "--queued"), ("--ids", ids[0], "--top", "1")):
-        said = "nas: --top, --knee, --ids, --best-under and --queued: one of them\n"
+        said = "nas: --top, --knee, --ids, --best-under, --init-from and --queued: one of them\n"
         assert nas("retrain", "small", *words) == (2, said)
     assert nas("retrain", "small", "--ids", " ,") == (2, "nas: --ids ' ,' names no network\n")
 

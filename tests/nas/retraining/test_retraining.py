@@ -227,7 +227,10 @@ def test_any_field_of_the_plan_can_be_set(ids: list[str], retrain: Nas, tmp_path
             ("--best-under", "params=3"),
             "no trained network of run 'small' is within params = 3; the cheapest",
         ),
-        (("--knee", "--top", "2"), "--top, --knee, --ids, --best-under and --queued: one of them"),
+        (
+            ("--knee", "--top", "2"),
+            "--top, --knee, --ids, --best-under, --init-from and --queued: one of them",
+        ),
         (("--executor", "inline", "--workers", "2"), "workers = 2 needs executor = 'processes' or 'ray'"),
         (("--data-dir", "nowhere"), "data folder 'nowhere' (--data-dir) is no folder"),
     ],
