@@ -69,6 +69,73 @@ def plainusr_forward(state: State, x: Tensor) -> Tensor:
     return F.pixel_shuffle(conv(state, "tail.0", features), 4)
 
 
+def bsrn_s_state(width: int, blocks: int, scale: int) -> State:
+    """Random tensors in the layout of BSRN-S; linear layers have matrices."""
+    torch.manual_seed(0)
+    half, quarter = width // 2, width // 4
+    state: State = {}
+
+    def add(name: str, *shape: int, bias: bool = True) -> None:
+        state[f"{name}.weight"] = torch.randn(shape) / (shape[1] * torch.tensor(shape[2:]).prod()) ** 0.5
+        if bias:
+            state[f"{name}.bias"] = 0.1 * torch.randn(shape[0])
+
+    def blueprint(name: str, inputs: int, outputs: int) -> None:
+        add(f"{name}.pw", outputs, inputs, 1, 1, bias=False)
+        add(f"{name}.dw", outputs, 1, 3, 3)
+
+    blueprint("fea_conv", 12, width)
+    for block in (f"B{number + 1}" for number in range(blocks)):
+        state[f"{block}.cw"] = 1 + 0.2 * torch.randn(1, width)
+        for step in (1, 2, 3):
+            add(f"{block}.c{step}_d", half, width)
+            blueprint(f"{block}.c{step}_r", width, width)
+        blueprint(f"{block}.c4", width, half)
+        add(f"{block}.c5", width, 4 * half)
+        add(f"{block}.esa.conv1", quarter, width)
+        add(f"{block}.esa.conv_f", quarter, quarter)
+        for name in ("conv_max", "conv3", "conv3_"):
+            blueprint(f"{block}.esa.{name}", quarter, quarter)
+        add(f"{block}.esa.conv2", quarter, quarter, 3, 3)
+        add(f"{block}.esa.conv4", width, quarter)
+        add(f"{block}.conv_out", width, width)
+    add("c1", width, blocks * width)
+    blueprint("c2", width, width)
+    add("upsampler.upsampleOneStep.0", 3 * scale**2, width, 3, 3)
+    return state
+
+
+def bsrn_s_forward(state: State, x: Tensor) -> Tensor:
+    def linear(name: str, x: Tensor) -> Tensor:
+        return F.conv2d(x, state[f"{name}.weight"][:, :, None, None], state[f"{name}.bias"])
+
+    def blueprint(name: str, x: Tensor) -> Tensor:
+        y = conv(state, f"{name}.pw", x)
+        return conv(state, f"{name}.dw", y, groups=y.shape[1])
+
+    def attention(name: str, x: Tensor) -> Tensor:
+        squeezed = linear(f"{name}.conv1", x)
+        y = F.max_pool2d(conv(state, f"{name}.conv2", squeezed, stride=2, padding=0), 7, 3)
+        y = F.gelu(blueprint(f"{name}.conv3", F.gelu(blueprint(f"{name}.conv_max", y))))
+        y = F.interpolate(blueprint(f"{name}.conv3_", y), x.shape[-2:], mode="bilinear", align_corners=False)
+        return x * torch.sigmoid(linear(f"{name}.conv4", y + linear(f"{name}.conv_f", squeezed)))
+
+    features = shallow = blueprint("fea_conv", x.repeat(1, 4, 1, 1))
+    outputs: list[Tensor] = []
+    while f"B{len(outputs) + 1}.cw" in state:
+        block, kept, rest = f"B{len(outputs) + 1}", [], features
+        for step in (1, 2, 3):
+            kept.append(F.gelu(linear(f"{block}.c{step}_d", rest)))
+            rest = F.gelu(blueprint(f"{block}.c{step}_r", rest) + rest)
+        kept.append(F.gelu(blueprint(f"{block}.c4", rest)))
+        fused = attention(f"{block}.esa", linear(f"{block}.c5", torch.cat(kept, dim=1)))
+        features = features + linear(f"{block}.conv_out", fused * state[f"{block}.cw"][:, :, None, None])
+        outputs.append(features)
+    deep = blueprint("c2", F.gelu(linear("c1", torch.cat(outputs, dim=1)))) + shallow
+    last = conv(state, "upsampler.upsampleOneStep.0", deep)
+    return F.pixel_shuffle(last, int((last.shape[1] // 3) ** 0.5))
+
+
 def safmnpp_forward(state: State, x: Tensor) -> Tensor:
     features = conv(state, "to_feat", x)
     height, width = x.shape[-2:]

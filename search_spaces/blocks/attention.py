@@ -133,6 +133,22 @@ class BlueprintChannelSpatialAttention(nn.Sequential):
         super().__init__(BlueprintSpatialAttention(channels), ContrastChannelAttention(channels))
 
 
+class ProjectedSpatialAttention(nn.Sequential):
+    """BSRN-S's attention: blueprint ESA whose strided 3x3 is a plain one, then 1x1.
+
+    (BSRN, arXiv 2205.05996, released code of its challenge entry, where a learned weight for each channel
+    stands before the 1x1; it is part of the 1x1 here.)
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(_PlainlyStridedAttention(channels), pointwise(channels, channels))
+
+
+class _PlainlyStridedAttention(BlueprintSpatialAttention):
+    def _stride(self, hidden: int) -> nn.Module:
+        return nn.Conv2d(hidden, hidden, 3, stride=2)
+
+
 class SlimSpatialAttention(EnhancedSpatialAttention):
     """ESA with one convolution left at the pooled size (RLFN, arXiv 2205.07514, released code).
 
@@ -307,7 +323,8 @@ ATTENTIONS: dict[str, AttentionFactory] = {
     "lka-5": SmallerLargeKernelAttention,
     "smfa": SelfModulation,
     "lia": LocalImportanceAttention,
+    "esa-point": ProjectedSpatialAttention,
 }
 
-LATER_ATTENTIONS = {"lka-5": 2, "smfa": 2, "lia": 2}
+LATER_ATTENTIONS = {"lka-5": 2, "smfa": 2, "lia": 2, "esa-point": 2}
 """Options that were added -> the version of the space that has them first."""

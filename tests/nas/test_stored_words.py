@@ -106,7 +106,7 @@ def test_the_words_of_the_address_of_the_page() -> None:
 @pytest.mark.parametrize(
     ("word", "digest"),
     [
-        ("lightweight", "f5be68543b7ba749"),
+        ("lightweight", "75008b932c7cdefe"),
         ("published", "edc96d38c525711b"),
         ("compressed", "f3cbf4c9a3d4b349"),
         ("search_spaces.networks.efrdn:Efrdn", "5892217989051fe2"),

@@ -75,6 +75,7 @@ def test_fourier_transforms_which_no_counter_sees_can_be_recognised() -> None:
     assert uncounted_operations(lambda: PUBLISHED["f2srgan"].build(2), 2)
     assert uncounted_operations(lambda: Lightweight(block="ffc").build(2), 2)
     assert not uncounted_operations(lambda: PUBLISHED["f2srgan-student"].build(2), 2)
+    assert not uncounted_operations(lambda: PUBLISHED["smfanet"].build(2), 2)  # norms are element-wise
 
 
 @pytest.mark.parametrize("name", PUBLISHED)

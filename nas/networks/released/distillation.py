@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nas.networks.released.layout import Held, LayoutError, Names, Shapes, numbered
+from nas.networks.released.layout import Held, Names, Shapes, numbered
 from search_spaces.lightweight import Lightweight
 
 
@@ -73,13 +73,27 @@ def _distillation(blocks: int, block: Names) -> Names:
 
 def bsrn(shapes: Shapes) -> Held:
     """BSRN (arXiv 2205.05996)."""
-    blocks = shapes.count("B{}", 1)
-    esa = {"conv1": "squeeze", "conv_f": "skip", **_blueprint("conv_max", "body.0")}
-    esa |= {**_blueprint("conv2", "stride"), **_blueprint("conv3", "body.2")}
-    esa |= {**_blueprint("conv3_", "body.4"), "conv4": "expand"}
-    block = {f"esa.{name}": f"attention.0.{own}" for name, own in esa.items()}
+    block = {f"esa.{name}": f"attention.0.{own}" for name, own in _blueprint_esa().items()}
+    block |= {f"esa.{name}": f"attention.0.{own}" for name, own in _blueprint("conv2", "stride").items()}
     block |= {f"cca.conv_du.{place}": f"attention.1.gate.{place}" for place in (0, 2)}
-    tail = "upsampler.upsampleOneStep.0"
+    return _of_bsrn(shapes, "esa-cca", block)
+
+
+def bsrn_s(shapes: Shapes) -> Held:
+    """BSRN-S, BSRN's entry to NTIRE 2022, its weights of the channels folded."""
+    block = {f"esa.{name}": f"attention.0.{own}" for name, own in _blueprint_esa().items()}
+    block |= {"esa.conv2": "attention.0.stride", "conv_out": "attention.1"}
+    return _of_bsrn(shapes, "esa-point", block)
+
+
+def _blueprint_esa() -> Names:
+    """ESA of blueprint convolutions, without the strided one."""
+    esa = {"conv1": "squeeze", "conv_f": "skip", **_blueprint("conv_max", "body.0"), "conv4": "expand"}
+    return {**esa, **_blueprint("conv3", "body.2"), **_blueprint("conv3_", "body.4")}
+
+
+def _of_bsrn(shapes: Shapes, attention: str, block: Names) -> Held:
+    blocks, tail = shapes.count("B{}", 1), "upsampler.upsampleOneStep.0"
     genotype = Lightweight(
         width=shapes.size("fea_conv.pw.weight"),
         stem="blueprint",
@@ -87,7 +101,7 @@ def bsrn(shapes: Shapes) -> Held:
         block="esdb",
         depth=3,
         share=0.5,
-        attention="esa-cca",
+        attention=attention,
         kernel="blueprint",
         activation="gelu",
         sharing="none",
@@ -95,15 +109,6 @@ def bsrn(shapes: Shapes) -> Held:
     )
     names = {**_distillation(blocks, block), tail: "tail.0"}
     return Held(genotype=genotype, scale=shapes.scale(f"{tail}.weight"), names=names)
-
-
-def bsrn_s(shapes: Shapes) -> Held:
-    """BSRN-S, BSRN's entry to NTIRE 2022: known, and not expressible."""
-    width, blocks = shapes.size("fea_conv.pw.weight"), shapes.count("B{}", 1)
-    raise LayoutError(
-        f"its blocks ({blocks} of {width} channels) end in weights of the channels and a "
-        "1x1 convolution after ESA; no network here has them (BSRN itself is known)"
-    )
 
 
 def rlfn(shapes: Shapes) -> Held:

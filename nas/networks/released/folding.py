@@ -60,6 +60,15 @@ def without(weights: Weights, *modules: str) -> Weights:
     return {name: tensor for name, tensor in weights.items() if not name.startswith(modules)}
 
 
+def fold_bsrn_s(weights: Weights) -> Weights:
+    """BSRN-S: the weights of the channels, multiplied into the 1x1 convolution after them."""
+    folded = dict(weights)
+    for name in names_before(weights, "cw"):
+        channels, point = folded.pop(f"{name}.cw").flatten(), f"{name}.conv_out.weight"
+        folded[point] = (weights[point].double().flatten(1) * channels.double()).float()
+    return folded
+
+
 def fold_lkdn_s(weights: Weights) -> Weights:
     """LKDN-S: inputs added to the 1x1 and the depthwise 3x3, a depthwise 1x1, a tail of three branches."""
     folded = dict(weights)

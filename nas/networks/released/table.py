@@ -8,7 +8,7 @@ from nas.networks.released.layout import Layout
 LAYOUTS: tuple[Layout, ...] = (
     Layout("IMDN", "arXiv 1909.11856", ("IMDB1.c1.weight",), distillation.imdn),
     Layout("RFDN", "arXiv 2009.11551", ("B1.esa.conv_max.weight",), distillation.rfdn, peak=255),
-    Layout("BSRN-S", "arXiv 2205.05996", ("B1.cw",), distillation.bsrn_s),
+    Layout("BSRN-S", "arXiv 2205.05996", ("B1.conv_out.weight",), distillation.bsrn_s, folding.fold_bsrn_s),
     Layout("BSRN", "arXiv 2205.05996", ("B1.cca.conv_du.0.weight",), distillation.bsrn),
     Layout(
         "LKDN", "arXiv 2407.14340", ("B1.atten.pointwise.weight",), distillation.lkdn, folding.fold_lkdn_s

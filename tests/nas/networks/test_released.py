@@ -16,7 +16,7 @@ import pytest
 import torch
 from authors_layouts import authors_ecbsr, authors_names, authors_plainusr
 from levels import mostly_thorough
-from released_forwards import FORWARDS, State
+from released_forwards import FORWARDS, State, bsrn_s_forward, bsrn_s_state
 from torch import Tensor, nn
 
 from nas.cost.counting import cost_of
@@ -478,12 +478,15 @@ def test_reasons_name_what_is_wrong(tmp_path: Path) -> None:
         assert reason.lower() in str(error.value).lower(), name
 
 
-def test_bsrn_s_is_refused_by_its_name(tmp_path: Path) -> None:
-    state = authors_names("bsrn", _lightweight("bsrn").build(4).state_dict())
-    state |= {"B1.cw": torch.ones(1, 64), "B1.conv_out.weight": torch.zeros(64, 64)}
-    path = save(tmp_path / "x.pth", state)
-    with pytest.raises(CheckpointError, match="looks like BSRN-S, but"):
-        read_released(path)
+@pytest.mark.parametrize("scale", [2, 4])
+def test_bsrn_s_computes_what_a_second_reading_of_its_code_does(scale: int, tmp_path: Path) -> None:
+    state = bsrn_s_state(width=24, blocks=3, scale=scale)
+    found = read_released(save(tmp_path / "x.pth", {"params": state}))
+    assert isinstance(found.genotype, Lightweight)
+    assert (found.genotype.width, found.genotype.blocks, found.genotype.attention) == (24, 3, "esa-point")
+    assert (found.family, found.name, found.scale) == ("BSRN-S", None, scale)
+    x = image(20, 28)
+    torch.testing.assert_close(out(found.build(), x), bsrn_s_forward(state, x), rtol=1e-4, atol=1e-5)
 
 
 def test_a_wrong_mean_colour_is_no_man(tmp_path: Path) -> None:
