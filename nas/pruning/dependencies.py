@@ -50,6 +50,10 @@ class Group:
     units: tuple[Unit, ...]
 
 
+MOST_STEPS = 100_000
+"""Steps of Torch-Pruning through one graph: it counts them as depth; its 500 are too few for 24 blocks."""
+
+
 def groups_of(network: nn.Module) -> list[Group]:
     """The groups of channels of ``network`` that can be pruned, in the order of its layers.
 
@@ -129,7 +133,7 @@ def _traced(network: nn.Module) -> tuple[DependencyGraph, Watch, dict[nn.Module,
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            from torch_pruning.dependency import DependencyGraph
+            from torch_pruning.dependency import DependencyGraph, constants
     except ImportError:
         raise CompressError("pruning needs Torch-Pruning: pip install 'paretosr[compress]'") from None
     twin = copy.deepcopy(network).cpu().float().eval()
@@ -145,6 +149,7 @@ def _traced(network: nn.Module) -> tuple[DependencyGraph, Watch, dict[nn.Module,
         if type(module) in ENCLOSED:
             enclose(module, ENCLOSED[type(module)], watch)
     graph = DependencyGraph()
+    constants.MAX_RECURSION_DEPTH = MOST_STEPS
     try:
         with watch, torch.enable_grad():
             graph.build_dependency(twin, watch.image(*TRACED), verbose=False)

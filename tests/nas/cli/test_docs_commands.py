@@ -90,7 +90,8 @@ def test_every_command_of_the_page_on_retraining_works(
     assert "  Set5 " in printed["nas retrain small --data-dir sets"]
     assert "2 at once (processes)" in printed["nas retrain small --top 2 --set steps=10 --workers 2"]
     table = printed["nas evaluate small --table"]
-    assert "measured, y_float" in table and "EFRDN" in table
+    assert "measured, y_float" in table and "reported rows" in table and "EFRDN" not in table
+    assert "EFRDN" in printed["nas evaluate small --table --near all --format csv"]
     assert "bicubic" in printed[next(command for command in commands if "bicubic" in command)]
     assert r"\begin{tabular}" in printed["nas evaluate --table --scale 2 --format latex"]
     assert "mean of 8 flips and turns" in printed[commands[-1]]

@@ -32,6 +32,7 @@ from search_spaces.blocks.convolutions import CONVOLUTIONS
 from search_spaces.blocks.distillation import DISTILLERS
 from search_spaces.blocks.folding import deployed, fold, folds
 from search_spaces.blocks.sharing import SHARINGS
+from search_spaces.blocks.smfanet import SelfModulation
 from search_spaces.blocks.transformers import TRANSFORMERS
 from search_spaces.lightweight import Lightweight
 from search_spaces.named import Named, genotype_of
@@ -83,7 +84,8 @@ def trained(name: str, scale: int = 4) -> nn.Module:
 def mixed_across_channels(group: Group, network: nn.Module) -> bool:
     """Whether something looks at all channels of a group at once without weights: then none is ever unseen.
 
-    These are layer normalisation, a map of the channels' mean and maximum, and attention between channels.
+    These are the normalisation of each pixel, with weights of its own or in SMFANet's block, a map of the
+    channels' mean and maximum, and attention between channels.
     """
     layers = dict(network.named_modules())
     for name, _ in group.sides:
@@ -92,6 +94,8 @@ def mixed_across_channels(group: Group, network: nn.Module) -> bool:
         if isinstance(layers[name], nn.LayerNorm) or above[0] == "ChannelAttention":
             return True
         if {"SelfCalibratedSpatial", "DualAttentionBlock"} & set(above[:1]):
+            return True
+        if above[1] == "FeatureModulationBlock" and name.endswith(".enter"):
             return True
     return False
 
@@ -435,8 +439,10 @@ def test_any_architecture_of_the_space_can_lose_half_and_no_layer_of_it_is_left_
     genotype = Lightweight.suggest(Dice(seed, most=32))
     torch.manual_seed(seed)
     network = deployed(genotype.build(2).eval())
-    groups = groups_of(network)
-    assert len(prunable_groups(network, 2)) == len(groups)
+    prunable, layers = prunable_groups(network, 2), dict(network.named_modules())
+    for group in groups_of(network):  # SMFA's depthwise convolution to twice the channels stays as it is
+        parts = [layers[name.partition(".local")[0]] for name, _ in group.sides]
+        assert group in prunable or any(isinstance(part, SelfModulation) for part in parts)
     name = sorted(IMPORTANCES)[seed % len(IMPORTANCES)]
     pruned = prune(network, 2, Target(params=0.5), importance=name, seed=seed)
     built = describe(pruned, genotype, 2).build(2).eval()

@@ -301,7 +301,7 @@ def test_who_lacks_a_rung_is_left_out_and_too_few_are_refused(table: Table) -> N
 @pytest.mark.thorough
 def test_a_model_answers_elsewhere_when_it_was_asked_for_and_every_answer_is_counted() -> None:
     only = {"block": ("imdb", "gpdb"), "transformers": (0,), "attention": ("none", "cca")}
-    space = Space(Lightweight, only)
+    space = Space(Lightweight, only, version=0)
     about = card(
         space_digest=space.digest, only={name: list(options) for name, options in space.only.items()}
     )
