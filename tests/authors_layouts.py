@@ -1,4 +1,4 @@
-"""The authors' names for the tensors of networks here: files that nobody has at hand, made for tests.
+"""The authors' names for the tensors of networks here: makes files in their layouts for tests.
 
 Each layout is a list of substitutions from the names here, written from descriptions of the released code and
 independently of the package, which goes the other way. Numbers that begin at 1 in a layout are counted up.

@@ -20,6 +20,7 @@ from search_spaces.blocks.esrt import ChunkedAttention
 from search_spaces.blocks.folding import fold
 from search_spaces.blocks.fourier import FourierUnit, SpectralTransform
 from search_spaces.blocks.smfanet import SelfModulation
+from search_spaces.networks.safmnpp import SimpleModulation
 
 
 def exportable(module: nn.Module, *, fourier_as_matrices: bool = True) -> nn.Module:
@@ -172,6 +173,14 @@ class GatheredSelfModulation(SelfModulation):
         return _nearest(coarse, (height, width))
 
 
+class GatheredSimpleModulation(SimpleModulation):
+    """SimpleSAFM whose adaptive pooling gathers rows and columns."""
+
+    def _pooled(self, x: Tensor) -> Tensor:
+        height, width = x.shape[-2:]
+        return _max_pooled(x, (height // self.factor, width // self.factor), self.factor)
+
+
 def _max_pooled(x: Tensor, size: tuple[int, int], factor: int) -> Tensor:
     """Adaptive max pooling to ``size``, which is at least a part of 2 * ``factor`` of each side."""
     for dim, out in ((2, size[0]), (3, size[1])):
@@ -203,4 +212,5 @@ REWRITES: dict[type[nn.Module], type[nn.Module]] = {
     MultiScaleModulation: GatheredModulation,
     GradientPooling: GatheredGradientPooling,
     SelfModulation: GatheredSelfModulation,
+    SimpleModulation: GatheredSimpleModulation,
 }

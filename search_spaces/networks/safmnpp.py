@@ -72,9 +72,13 @@ class SimpleModulation(nn.Module):
         entered = self.enter(x)
         part = channels_into(self.coarse)
         first, rest = entered.split([part, entered.shape[1] - part], dim=1)
-        coarse = self.coarse(_largest_of_cells(first, self.factor))
+        coarse = self.coarse(self._pooled(first))
         gate = F.gelu(F.interpolate(coarse, first.shape[-2:], mode="bilinear", align_corners=False))
         return self.leave(F.gelu(torch.cat([rest, gate * first], dim=1)))
+
+    def _pooled(self, x: Tensor) -> Tensor:
+        """The largest value in each of the cells of a coarse map."""
+        return F.adaptive_max_pool2d(x, [max(1, side // self.factor) for side in x.shape[-2:]])
 
 
 class SimpleModulationBlock(nn.Module):
@@ -120,23 +124,3 @@ class SafmnPlusNetwork(nn.Module):
 
 def _square(in_channels: int, out_channels: int) -> nn.Conv2d:
     return nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=False)
-
-
-def _largest_of_cells(x: Tensor, factor: int) -> Tensor:
-    """Adaptive max pooling to height // factor x width // factor cells, at least one.
-
-    Exporters have no adaptive pooling to a size that is free: for them rows and columns are gathered. Images
-    of at least 2 * factor pixels are assumed there.
-    """
-    if not torch.compiler.is_exporting():
-        return F.adaptive_max_pool2d(x, [max(1, side // factor) for side in x.shape[-2:]])
-    for dim in (2, 3):
-        length = x.shape[dim]
-        cells, most = length // factor, 2 * factor + 1
-        # Cell i is [floor(i * length / cells), ceil((i + 1) * length / cells)); its last place fills it up.
-        place = torch.arange(cells * most, device=x.device)
-        cell = place // most
-        first, end = cell * length // cells, ((cell + 1) * length + cells - 1) // cells
-        index = torch.minimum(first + place % most, end - 1)
-        x = x.index_select(dim, index).unflatten(dim, (cells, most)).amax(dim + 1)
-    return x

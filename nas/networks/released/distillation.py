@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nas.networks.released.layout import Held, Names, Shapes, numbered
-from search_spaces.lightweight import Lightweight
+from nas.networks.released.naming import sized
 
 
 def imdn(shapes: Shapes) -> Held:
@@ -14,18 +14,7 @@ def imdn(shapes: Shapes) -> Held:
     block |= {"cca.conv_du.2": "attention.gate.2"}
     names = {"fea_conv": "stem", **numbered(block, blocks, 1, "IMDB{}", "blocks.{}")}
     names |= {"c.0": "end.0", "LR_conv": "end.2", "upsampler.0": "tail.0"}
-    genotype = Lightweight(
-        width=width,
-        blocks=blocks,
-        block="imdb",
-        depth=3,
-        share=0.25,
-        attention="cca",
-        kernel="3x3",
-        activation="lrelu",
-        sharing="none",
-        aggregation="fuse",
-    )
+    genotype = sized("imdn", width, blocks)
     return Held(genotype=genotype, scale=shapes.scale("upsampler.0.weight"), names=names)
 
 
@@ -40,18 +29,7 @@ def rfdn(shapes: Shapes) -> Held:
     block |= {f"esa.{name}": f"attention.{own}" for name, own in esa.items()}
     names = {"fea_conv": "stem", **numbered(block, blocks, 1, "B{}", "blocks.{}")}
     names |= {"c.0": "end.0", "LR_conv": "end.2", "upsampler.0": "tail.0"}
-    genotype = Lightweight(
-        width=width,
-        blocks=blocks,
-        block="rfdb",
-        depth=3,
-        share=0.5,
-        attention="esa",
-        kernel="3x3",
-        activation="lrelu",
-        sharing="none",
-        aggregation="fuse",
-    )
+    genotype = sized("rfdn", width, blocks)
     return Held(genotype=genotype, scale=shapes.scale("upsampler.0.weight"), names=names)
 
 
@@ -94,19 +72,7 @@ def _blueprint_esa() -> Names:
 
 def _of_bsrn(shapes: Shapes, attention: str, block: Names) -> Held:
     blocks, tail = shapes.count("B{}", 1), "upsampler.upsampleOneStep.0"
-    genotype = Lightweight(
-        width=shapes.size("fea_conv.pw.weight"),
-        stem="blueprint",
-        blocks=blocks,
-        block="esdb",
-        depth=3,
-        share=0.5,
-        attention=attention,
-        kernel="blueprint",
-        activation="gelu",
-        sharing="none",
-        aggregation="fuse-blueprint",
-    )
+    genotype = sized("bsrn", shapes.size("fea_conv.pw.weight"), blocks, attention=attention)
     names = {**_distillation(blocks, block), tail: "tail.0"}
     return Held(genotype=genotype, scale=shapes.scale(f"{tail}.weight"), names=names)
 
@@ -123,17 +89,7 @@ def rlfn(shapes: Shapes) -> Held:
     block |= {f"esa.{name}": f"attention.{own}" for name, own in esa.items()}
     names = {"conv_1": "stem", **numbered(block, blocks, 1, "block_{}", "blocks.{}")}
     names |= {"conv_2": "end", "upsampler.0": "tail.0"}
-    genotype = Lightweight(
-        width=max(width, inner),
-        blocks=blocks,
-        block="rlfb",
-        depth=3,
-        attention="esa-slim",
-        kernel="3x3",
-        activation="lrelu",
-        sharing="none",
-        aggregation="conv",
-    )
+    genotype = sized("rlfn", max(width, inner), blocks)
     scale = shapes.scale("upsampler.0.weight")
     return Held(genotype=genotype, scale=scale, names=names, narrower=width != inner)
 
@@ -144,18 +100,6 @@ def lkdn(shapes: Shapes) -> Held:
     kernels = {"pointwise": 0, "depthwise": 1, "depthwise_dilated": 2}
     block = {f"atten.{name}": f"attention.weight.{place}" for name, place in kernels.items()}
     block |= {"c6": "project", "pixel_norm": "norm.norm"}
-    genotype = Lightweight(
-        width=shapes.size("fea_conv.pw.weight"),
-        stem="blueprint",
-        blocks=blocks,
-        block="lkdb",
-        depth=3,
-        share=0.5,
-        attention="lka-5",
-        kernel="blueprint",
-        activation="gelu",
-        sharing="none",
-        aggregation="fuse-blueprint",
-    )
+    genotype = sized("lkdn", shapes.size("fea_conv.pw.weight"), blocks)
     names = {**_distillation(blocks, block), "upsampler.0": "tail.0"}
     return Held(genotype=genotype, scale=shapes.scale("upsampler.0.weight"), names=names)

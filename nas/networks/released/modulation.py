@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 
 from nas.networks.released.layout import Held, LayoutError, Names, Shapes, numbered
+from nas.networks.released.naming import sized
 from search_spaces.genotype import Genotype
-from search_spaces.lightweight import Lightweight
 from search_spaces.networks.man import Man
 from search_spaces.networks.means import Div2kMean
 from search_spaces.networks.safmnpp import SafmnPlus
@@ -26,10 +26,7 @@ def safmn(shapes: Shapes) -> Held:
     block = {"norm1": "norm1.norm", "norm2": "norm2.norm"}
     block |= {f"safm.mfr.{level}": f"modulation.seen.{level}" for level in range(4)}
     block |= {"safm.aggr": "modulation.fuse", "ccm.ccm.0": "mixer.0", "ccm.ccm.2": "mixer.2"}
-    genotype = Lightweight(
-        width=width, blocks=blocks, block="safm", kernel="3x3", sharing="none", aggregation="plain"
-    )
-    return _held(shapes, block, genotype)
+    return _held(shapes, block, sized("safmn", width, blocks))
 
 
 def gpdn(shapes: Shapes) -> Held:
@@ -40,11 +37,7 @@ def gpdn(shapes: Shapes) -> Held:
     block |= {"feat_mix.mfr4": "pooling.seen.3", "feat_mix.aggr": "pooling.fuse"}
     block |= {f"cab.cab.{place}": f"attention.body.{place}" for place in (0, 2)}
     block |= {f"cab.cab.3.attention.{place}": f"attention.gate.1.{place - 1}" for place in (1, 3)}
-    genotype, other = (
-        Lightweight(width=width, blocks=blocks, block="gpdb", sharing="none", aggregation="plain", skip=skip)
-        for skip in ("bicubic", "none")
-    )
-    return _held(shapes, block, genotype, other)
+    return _held(shapes, block, *(sized("gpdn", width, blocks, skip=skip) for skip in ("bicubic", "none")))
 
 
 def smfanet(shapes: Shapes) -> Held:
@@ -56,8 +49,7 @@ def smfanet(shapes: Shapes) -> Held:
     block |= {"smfa.lde.conv_0.0": "modulation.local.0", "smfa.lde.conv_0.1": "modulation.local.1"}
     block |= {"smfa.lde.conv_1": "modulation.local.3", "pcfn.conv_0": "mixer.enter"}
     block |= {"pcfn.conv_1": "mixer.partial", "pcfn.conv_2": "mixer.leave"}
-    genotype = Lightweight(width=width, blocks=blocks, block="fmb", sharing="none", aggregation="plain")
-    return _held(shapes, block, genotype)
+    return _held(shapes, block, sized("smfanet", width, blocks))
 
 
 def vapsr(shapes: Shapes) -> Held:
@@ -70,15 +62,7 @@ def vapsr(shapes: Shapes) -> Held:
     last = 3 if "upsampler.3.weight" in shapes else 2
     names |= {f"upsampler.{place}": f"tail.{place}" for place in (0, last)}
     grouped = shapes.size("conv_body.weight", 1) < width
-    genotype = Lightweight(
-        width=width,
-        blocks=blocks,
-        block="vab",
-        attention="lka-5",
-        sharing="none",
-        aggregation="conv-grouped" if grouped else "conv",
-        tail="two-step",
-    )
+    genotype = sized("vapsr-s" if grouped else "vapsr", width, blocks)
     scale = 4 if last == 3 else shapes.scale("upsampler.2.weight")
     return Held(genotype=genotype, scale=scale, names=names)
 

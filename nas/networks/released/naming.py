@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import nn
@@ -24,6 +25,12 @@ def plain_form(genotype: Genotype) -> Genotype:
         if option is not None and (option in folded or "*" in folded):
             changes[axis] = folded.get(option, folded.get("*"))
     return dataclasses.replace(genotype, **changes) if changes else genotype
+
+
+def sized(name: str, width: int, blocks: int, **choices: str) -> Genotype:
+    """The published network ``name`` without training-time branches, at another size and with ``choices``."""
+    genotype: Any = PUBLISHED[name].genotype
+    return plain_form(dataclasses.replace(genotype, width=width, blocks=blocks, **choices))
 
 
 def plain_name(genotype: Genotype, scale: int) -> str | None:

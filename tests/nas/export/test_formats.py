@@ -109,7 +109,9 @@ def test_what_is_rewritten_for_tracing_computes_the_same(name: str) -> None:
 
 @pytest.mark.parametrize("part", REWRITES, ids=lambda part: part.__name__)
 def test_every_rewritten_part_is_in_a_network_that_is_tried(part: type[nn.Module]) -> None:
-    networks = (PUBLISHED[name].build(2) for name in ("safmn", "smfanet", "gpdn", "f2srgan", "esrt"))
+    networks = (
+        PUBLISHED[name].build(2) for name in ("safmn", "safmn-pp", "smfanet", "gpdn", "f2srgan", "esrt")
+    )
     assert any(type(module) is part for network in networks for module in network.modules())
 
 
