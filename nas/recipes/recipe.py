@@ -231,8 +231,8 @@ class Recipe(_Section):
             raise RecipeError(f"rungs = {self.rungs}: growing numbers of steps are needed")
         if not plan.can_go_on:
             raise RecipeError(
-                f"rungs need a proxy plan that a longer training can go on from (schedule = 'constant' or "
-                f"'drops'), and {self.proxy.get('plan', PROXY)!r} has {plan.schedule!r}; "
+                f"rungs need a proxy plan whose training a longer one can continue (schedule = 'wsd', "
+                f"'constant' or 'drops'), and {self.proxy.get('plan', PROXY)!r} has {plan.schedule!r}; "
                 "'short' and 'steady' are such"
             )
         return [replace(plan, steps=steps) for steps in self.rungs]

@@ -25,6 +25,8 @@ from search_spaces.errors import SCALES
 
 WEIGHTS = "weights.safetensors"
 STATE = "state.pt"
+TRUNK = "trunk.pt"
+"""The state from which a longer training resumes, until the training that keeps it has ended."""
 
 MOST_HEADER_BYTES = 4 * 2**20
 """Of the header of a file of weights: names, shapes and the description of its network."""

@@ -16,7 +16,7 @@ from nas.core.device import device_name, out_of_memory
 from nas.data import Patches, load_data
 from nas.errors import CheckpointError, Interrupted, OutOfMemoryError, TrainingError
 from nas.training import ranks
-from nas.training.checkpoint import STATE, WEIGHTS, load_state, save_state, save_weights
+from nas.training.checkpoint import STATE, TRUNK, WEIGHTS, load_state, save_state, save_weights
 from nas.training.crops import Album, open_album
 from nas.training.curve import LossCurve
 from nas.training.events import Events
@@ -133,12 +133,13 @@ class _Run:
                 if validating and self.step < plan.steps:
                     with clock.stopped():
                         self._measure_on_the_way()
+                self.seconds = clock.seconds
                 if logging or (self.device.type == "cpu" and ranks.world() == 1):
-                    self.seconds = clock.seconds
                     now = self._progress(clock)
                     if events is not None and logging:
                         events.add(now)
                     self._tell(report, now)
+                self._keep_trunk()
                 if job.folder is not None and time.perf_counter() - saved > SAVE_SECONDS:
                     self.save()
                     saved = time.perf_counter()
@@ -196,9 +197,7 @@ class _Run:
 
     def outcome(self) -> Outcome:
         """Measure the network, and leave its weights and some pictures where the job has a folder."""
-        job = self.job
-        if job.keep_state:
-            self.save()
+        job, keeps = self.job, self.job.keep_state and self.job.plan.can_go_on
         self._use_average()
         album = None
         if job.folder is not None and ranks.rank() == 0:
@@ -217,7 +216,9 @@ class _Run:
                 save_weights(weights, self.network.state_dict(), about)
                 if album is not None:
                     album.save(job.folder)
-                if not job.keep_state:
+                if keeps:
+                    (job.folder / TRUNK).replace(state)
+                else:
                     state.unlink(missing_ok=True)
         return Outcome(
             psnr_db=psnr_db,
@@ -228,14 +229,14 @@ class _Run:
             device=device_name(self.device),
             torch_version=torch.__version__,
             weights=weights,
-            state=state if job.keep_state else None,
+            state=state if keeps else None,
             accumulate=self.work.accumulate,
             engine=self.engine,
         )
 
     # Stopping and going on
 
-    def save(self) -> None:
+    def save(self, name: str = STATE) -> None:
         """Write the state, where the job has a folder."""
         if self.job.folder is None or ranks.rank():
             return
@@ -249,7 +250,12 @@ class _Run:
             "work": self.work.state(),
             "patches": self.feed.state,
         }
-        save_state(self.job.folder / STATE, state)
+        save_state(self.job.folder / name, state)
+
+    def _keep_trunk(self) -> None:
+        """Keep the state from which a longer training resumes, where the job asks for it."""
+        if self.job.keep_state and self.step == self.job.plan.trunk_steps:
+            self.save(TRUNK)
 
     def resume(self) -> None:
         """Take over the state of an interrupted attempt, or of the training that this one goes on from."""
@@ -274,6 +280,7 @@ class _Run:
         self.feed.state = state["patches"]
         self.step, self.seconds = state["step"], state["seconds"]
         self.curve.load([(step, loss, psnr) for step, loss, psnr in state["curve"]])
+        self._keep_trunk()
 
 
 class _Clock:

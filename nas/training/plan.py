@@ -8,7 +8,7 @@ options of the command line.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Annotated, Any, get_args, get_type_hints
 
@@ -42,11 +42,25 @@ def _drops(plan: Plan, step: int) -> float:
     return plan.lr * plan.drop_factor ** (step // plan.drop_every)
 
 
+def _linear(plan: Plan, step: int) -> float:
+    left = (plan.steps - step) / max(1, plan.steps - plan.warmup_steps)
+    return plan.lr_end + (plan.lr - plan.lr_end) * left
+
+
+def _wsd(plan: Plan, step: int) -> float:
+    left = (plan.steps - step) / max(1, plan.steps - plan.trunk_steps)
+    return plan.lr_end + (plan.lr - plan.lr_end) * min(1.0, left)
+
+
 SCHEDULES: dict[str, Callable[[Plan, int], float]] = {
     "cosine": _cosine,
     "constant": _constant,
     "drops": _drops,
+    "linear": _linear,
+    "wsd": _wsd,
 }
+"""Name -> function. ``wsd`` is warm-up, stable, decay (Hu et al., arXiv 2404.06395, sec. 4): a constant rate,
+then a linear fall over the last ``decay_share`` of the steps."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +76,9 @@ class Plan:
     batch: Annotated[int, Help("Patches of a step.", low=1, high=65_536)] = 16
     lr_patch: Annotated[int, Help("Side of a patch, in LR pixels.", low=8, high=4096)] = 48
     lr: Annotated[float, Help("Learning rate, reached after `warmup_steps`.", low=0, high=1)] = 2e-4
-    lr_end: Annotated[float, Help("Where a cosine ends.", low=0, high=1)] = 6.25e-6
+    lr_end: Annotated[float, Help("Rate at the end of `cosine`, `linear` and `wsd`.", low=0, high=1)] = (
+        6.25e-6
+    )
     schedule: Annotated[str, Help("Learning rate over the steps", words=tuple(SCHEDULES))] = "cosine"
     warmup_steps: Annotated[int, Help("Steps in which the rate rises linearly to `lr`.", low=0)] = 0
     ema: Annotated[
@@ -82,10 +98,14 @@ class Plan:
     loss: Annotated[str, Help("Loss", words=("l1", "mse", "charbonnier", "l1_fft"))] = "l1"
     fft_weight: Annotated[float, Help("Weight of the spectra in `l1_fft`.", low=0, high=1e3)] = 0.05
     optimizer: Annotated[str, Help("Optimiser", words=("adam", "adamw"))] = "adam"
+    beta1: Annotated[float, Help("First decay of Adam.", low=0, high=MOST)] = 0.9
     beta2: Annotated[float, Help("Second decay of Adam.", low=0, high=MOST)] = 0.999
     weight_decay: Annotated[float, Help("Weight decay.", low=0, high=1)] = 0.0
     drop_every: Annotated[int, Help("Steps between two drops of the rate, with `drops`.", low=1)] = 200_000
     drop_factor: Annotated[float, Help("Factor of a drop.", low=0, high=1)] = 0.5
+    decay_share: Annotated[
+        float, Help("Share of the steps at the end in which the rate falls, with `wsd`.", low=0.01, high=1)
+    ] = 1 / 3
     distil: Annotated[
         str,
         Help(
@@ -161,9 +181,17 @@ class Plan:
         return 1 - min(self.ema, (1 + step) / (10 + step))
 
     @property
+    def trunk_steps(self) -> int:
+        """Steps at the beginning that a longer training of the same plan has, too; 0 for none."""
+        if self.schedule in ("cosine", "linear"):
+            return 0
+        decay = round(self.steps * self.decay_share) if self.schedule == "wsd" else 0
+        return self.steps - decay
+
+    @property
     def can_go_on(self) -> bool:
-        """Whether a longer training of the same plan begins with the same steps."""
-        return self.schedule != "cosine"
+        """Whether a longer training of the same plan can resume from the state after ``trunk_steps``."""
+        return self.trunk_steps > 0
 
     def require_precision(self) -> None:
         """Raise RecipeError for ``auto``, which names no arithmetic that a number could be compared by."""
@@ -222,6 +250,17 @@ def named_plan(name: str, /, **changes: Any) -> Plan:
         if key not in allowed:
             raise unknown("plan field", key, allowed)
     return replace(PLANS[name], **changes)
+
+
+def trunk_share(stored: Mapping[str, Any]) -> float:
+    """Share of the steps of a stored plan from which a longer one continues, 0 to 1.
+
+    Args:
+        stored: Fields of the plan by name, as a protocol has them. Raises RecipeError for impossible values.
+    """
+    names = ("steps", "schedule", "decay_share")
+    plan = Plan(**{name: stored[name] for name in names if name in stored})
+    return plan.trunk_steps / plan.steps
 
 
 def parse_changes(words: Sequence[str]) -> dict[str, Any]:

@@ -238,7 +238,7 @@ def _optimizer(
     return kind(
         parameters,
         lr=rate,
-        betas=(0.9, plan.beta2),
+        betas=(plan.beta1, plan.beta2),
         weight_decay=plan.weight_decay,
         fused=True,
         capturable=device.type == "cuda",

@@ -14,7 +14,7 @@ from torch import nn
 from nas.data import Patches, load_data
 from nas.errors import CheckpointError, DivergedError, Interrupted, OutOfMemoryError, RecipeError
 from nas.training import PLANS, Job, Outcome, Plan, Progress, bicubic_baseline, named_plan, train
-from nas.training.checkpoint import STATE, WEIGHTS, load_weights, save_weights
+from nas.training.checkpoint import STATE, TRUNK, WEIGHTS, load_state, load_weights, save_weights
 from nas.training.feed import ResidentFeed, make_feed
 from nas.training.loop import _Run
 from nas.training.losses import LOSSES
@@ -187,11 +187,43 @@ def test_a_longer_training_goes_on_from_a_shorter_one_as_if_there_had_been_no_st
     assert outcome.state is None
 
 
-def test_a_cosine_cannot_be_gone_on_with_nor_a_state_that_is_further(images: Path, tmp_path: Path) -> None:
-    cosine = train(replace(job_of(images, tmp_path / "a"), keep_state=True))
-    with pytest.raises(CheckpointError, match=r"another training \(plan was"):
-        train(replace(job_of(images, tmp_path / "b", steps=20), begin=cosine.state))
+@pytest.mark.parametrize("killed_at", [None, 40, 60])
+def test_a_decaying_rung_leaves_the_state_of_its_stable_part(
+    images: Path, tmp_path: Path, killed_at: int | None
+) -> None:
+    wsd = {"schedule": "wsd", "decay_share": 0.25, "warmup_steps": 10, "ema": 0.99}
+    whole = train(job_of(images, tmp_path / "whole", steps=90, **wsd))
+    first = replace(job_of(images, tmp_path / "first", steps=70, **wsd), keep_state=True)
+    if killed_at is not None:
+
+        def stop(progress: Progress) -> None:
+            if progress.step == killed_at:
+                raise Interrupted("stop")
+
+        with pytest.raises(Interrupted):
+            train(first, stop)
+    short = train(first)
+    assert short.state is not None
+    assert load_state(short.state)["step"] == 52 == first.plan.trunk_steps  # 70 less a quarter, rounded
+    assert not (tmp_path / "first" / TRUNK).exists()
+    seen: list[int] = []
+    second = replace(job_of(images, tmp_path / "second", steps=90, **wsd), begin=short.state)
+    outcome = train(second, lambda progress: seen.append(progress.step))
+    assert seen[0] == 53
+    assert outcome.psnr_db == whole.psnr_db
+    a, b = weights_of(tmp_path / "whole"), weights_of(tmp_path / "second")
+    assert all(torch.equal(a[name], b[name]) for name in a)
+    again = train(first)  # a second attempt of a training that has ended ends alike, and keeps the state
+    assert (again.psnr_db, load_state(short.state)["step"]) == (short.psnr_db, 52)
+
+
+def test_a_cosine_leaves_no_state_to_resume_nor_resumes_one_that_is_further(
+    images: Path, tmp_path: Path
+) -> None:
+    assert train(replace(job_of(images, tmp_path / "a"), keep_state=True)).state is None
     constant = train(replace(job_of(images, tmp_path / "c", schedule="constant"), keep_state=True))
+    with pytest.raises(CheckpointError, match=r"another training \(plan was"):
+        train(replace(job_of(images, tmp_path / "b", steps=20), begin=constant.state))
     with pytest.raises(CheckpointError, match="is of step 8, and this training ends at 4"):
         train(replace(job_of(images, tmp_path / "d", schedule="constant", steps=4), begin=constant.state))
 
@@ -355,7 +387,7 @@ def test_a_plan_is_known_by_what_it_changes() -> None:
         {"steps": 1.5},
         {"lr": math.nan},
         {"lr": -1},
-        {"schedule": "linear"},
+        {"schedule": "exponential"},
         {"ema": 1.0},
         {"loss": "l2"},
         {"precision": "int8"},

@@ -45,3 +45,25 @@ def test_a_field_that_is_given_twice_is_refused() -> None:
 
 def test_efrdns_schedule_has_two_names() -> None:
     assert PLANS["efrdn-full"] == PLANS["full"]
+
+
+def test_linear_and_wsd_fall_to_their_end_and_wsd_shares_its_beginning_with_longer_ones() -> None:
+    linear = Plan(steps=100, lr=1e-3, lr_end=1e-5, schedule="linear", warmup_steps=20)
+    assert linear.learning_rate(19) == pytest.approx(1e-3)
+    assert linear.learning_rate(20) == pytest.approx(1e-3)
+    assert linear.learning_rate(60) == pytest.approx((1e-3 + 1e-5) / 2)
+    assert linear.learning_rate(99) == pytest.approx(1e-5 + (1e-3 - 1e-5) / 80)
+    assert not linear.can_go_on
+    short, long = (
+        Plan(steps=steps, lr=1e-3, lr_end=0, schedule="wsd", decay_share=0.25, warmup_steps=10)
+        for steps in (100, 300)
+    )
+    assert (short.trunk_steps, long.trunk_steps) == (75, 225)
+    assert short.can_go_on
+    assert [short.learning_rate(step) for step in range(75)] == [
+        long.learning_rate(step) for step in range(75)
+    ]
+    assert short.learning_rate(75) == pytest.approx(1e-3)
+    assert short.learning_rate(85) == pytest.approx(1e-3 * 15 / 25)
+    assert short.learning_rate(99) == pytest.approx(1e-3 / 25)
+    assert Plan(steps=1, schedule="wsd").learning_rate(0) == pytest.approx(2e-4)
