@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -60,6 +60,7 @@ class Frames(Database):
         | bicubic_psnr_db | what bicubic upscaling reaches under the protocol, dB |
         | psnr_db, ssim | what the network reaches: dB; 0 to 1 |
         | train_seconds | wall time of the training, seconds |
+        | trunk_share | share of the training from which a longer one of its plan continues, 0 to 1 |
         | device, worker | where it was trained; by whom |
         | code_version, torch_version | of the program that trained it, and its torch |
         | owner | who trains it or ended it |
@@ -84,10 +85,13 @@ class Frames(Database):
             if not set(COSTS).isdisjoint(wanted):
                 require_use(session, self._where, ids)
             rows = session.connection().execute(query).all()  # plain rows, without the mapper's work
-            if "folder" not in wanted:
-                return list(rows)
-            place = wanted.index("folder")
-            return [(*row[:place], _folder(row[place]), *row[place + 1 :]) for row in rows]
+            if "folder" in wanted:
+                rows = _mapped(rows, wanted.index("folder"), _folder)
+            if "trunk_share" in wanted:
+                plans = session.execute(select(ProtocolRow.id, ProtocolRow.plan)).all()
+                shares: dict[str | None, float] = {protocol: _trunk_share(plan) for protocol, plan in plans}
+                rows = _mapped(rows, wanted.index("trunk_share"), shares.get)
+            return list(rows)
 
         return framed(self._read(work), {name: _FRAME[name][0] for name in wanted})
 
@@ -180,6 +184,7 @@ _FRAME: dict[str, tuple[str, Any]] = {  # the dtype of each column, and where it
     **{name: (TEXT, getattr(ProtocolRow, name)) for name in ("data", "data_digest", "metric")},
     "bicubic_psnr_db": (NUMBER, ProtocolRow.bicubic_psnr_db),
     **{name: (NUMBER, getattr(EvaluationRow, name)) for name in ("psnr_db", "ssim", "train_seconds")},
+    "trunk_share": (NUMBER, ProtocolRow.id),
     **{name: (TEXT, getattr(EvaluationRow, name)) for name in ("device", "code_version", "torch_version")},
     **{"worker": (TEXT, TrialRow.worker), "owner": (TEXT, TrialRow.owner)},
     **{"checkpoint": (TEXT, EvaluationRow.checkpoint), "folder": (TEXT, EvaluationRow.checkpoint)},
@@ -195,6 +200,17 @@ _EVENTS = {
     **{"genotype": TEXT, "seed": NUMBER, "rung": NUMBER, "params": NUMBER, "multi_adds": NUMBER},
     **{"psnr_db": NUMBER, "train_seconds": NUMBER, "worker": TEXT, "device": TEXT, "details": TEXT},
 }
+
+
+def _mapped(rows: Sequence[Any], place: int, change: Callable[[Any], Any]) -> list[Any]:
+    """The rows with one column changed."""
+    return [(*row[:place], change(row[place]), *row[place + 1 :]) for row in rows]
+
+
+def _trunk_share(plan: Mapping[str, Any]) -> float:
+    """Share of a plan's steps that a longer plan has, too, by the words of ``nas.training.plan.Plan``."""
+    kinds = {"cosine": 0.0, "linear": 0.0, "wsd": 1.0 - float(plan.get("decay_share", 1 / 3))}
+    return kinds.get(str(plan.get("schedule", "cosine")), 1.0)
 
 
 def _folder(checkpoint: str | None) -> str | None:

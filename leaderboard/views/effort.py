@@ -91,15 +91,16 @@ def effort_info(frame: pd.DataFrame, show: Show) -> EffortInfo:
 def own_seconds(rows: pd.DataFrame) -> pd.Series:
     """Seconds of all trainings of one study that ended up to and with each row's, by the rows' index.
 
-    A training that went on from a lower rung counts the seconds since then: its `train_seconds` holds those
-    of the rung below as well.
+    A training that continues a lower rung counts the seconds since then: its `train_seconds` holds those of
+    the `trunk_share` of the rung below as well.
     """
     done = rows[(rows["state"] == "finished") & rows["train_seconds"].notna()]
     done = done.sort_values(["finished_at", "number"])
     by_rung = done.sort_values("rung", kind="stable").groupby(["genotype", "seed", "plan"], sort=False)
-    below = by_rung[["rung", "train_seconds"]].shift(1).reindex(done.index)
-    went_on = (below["rung"] < done["rung"]) & (below["train_seconds"] <= done["train_seconds"])
-    return (done["train_seconds"] - below["train_seconds"].where(went_on, 0.0)).cumsum()
+    below = by_rung[["rung", "train_seconds", "trunk_share"]].shift(1).reindex(done.index)
+    shared = below["train_seconds"] * below["trunk_share"]
+    continued = (below["rung"] < done["rung"]) & (shared <= done["train_seconds"])
+    return (done["train_seconds"] - shared.where(continued, 0.0)).cumsum()
 
 
 def _bands(frame: pd.DataFrame, paths: Mapping[str, pd.DataFrame]) -> dict[tuple[str, ...], pd.DataFrame]:

@@ -124,7 +124,7 @@ class SweepSession:
     def steps(self) -> int:
         """Steps of training per architecture, over all fidelities and seeds."""
         return sum(
-            fidelity.plan.steps - (self.fidelities[below].plan.steps if below is not None else 0)
+            fidelity.plan.steps - (self.fidelities[below].plan.trunk_steps if below is not None else 0)
             for place, fidelity in enumerate(self.fidelities)
             for offset in range(fidelity.seeds)
             for below in [self._below(place, self.recipe.seed + offset)]

@@ -22,8 +22,8 @@ class Objective(ABC):
     """Answers for every genotype that ``space`` gives.
 
     ``shares``: which part of the longest training each rung is, growing, the last one 1. ``goes_on``: a
-    longer training goes on from the shorter one, so that a promotion pays only the difference. ``floor_db``
-    and ``cost_limit`` (Multi-Adds) are the corner up to which hypervolume counts.
+    longer training continues ``trunk_share`` of the shorter one, and a promotion pays only the rest.
+    ``floor_db`` and ``cost_limit`` (Multi-Adds) are the corner up to which hypervolume counts.
     """
 
     name: str
@@ -31,6 +31,7 @@ class Objective(ABC):
     budget: Budget
     shares: tuple[float, ...]
     goes_on: bool = True
+    trunk_share: float = 1.0
     floor_db: float
     cost_limit: float
 
@@ -71,7 +72,7 @@ class Objective(ABC):
         whole = self.seconds(genotype, rung)
         if before is None or not self.goes_on:
             return whole
-        return max(0.0, whole - self.seconds(genotype, before))
+        return max(0.0, whole - self.trunk_share * self.seconds(genotype, before))
 
     @functools.cached_property
     def best(self) -> float:

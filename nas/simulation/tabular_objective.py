@@ -26,7 +26,7 @@ from nas.samplers.encoding import Encoding
 from nas.samplers.process import Prediction, Process
 from nas.simulation.objective import Objective
 from nas.simulation.table import Table
-from nas.simulation.validate_table import COSTS, TableError
+from nas.simulation.validate_table import COSTS, TableError, trunk_share_of
 from search_spaces import Genotype
 
 FLOOR_QUANTILE = 0.1
@@ -69,6 +69,7 @@ class TabularObjective(Objective):
         steps = [about["steps"] for about in table.rungs]
         self.shares = tuple(one / steps[-1] for one in steps)
         self.goes_on = bool(table.card["goes_on"])
+        self.trunk_share = trunk_share_of(table.card)
         self._rows: dict[str, list[list[tuple[int, float, float]]]] = {}
         columns = table.frame[["genotype_id", "rung", "seed", "psnr_db", "seconds"]]
         for name, rung, seed, psnr, seconds in columns.itertuples(index=False):

@@ -13,7 +13,8 @@ from leaderboard.names import shortened
 from leaderboard.store.cost_forms import COST_FORMS, form_of_unmarked
 from leaderboard.untrusted import UntrustedError, parse_json
 from nas.cost.counting import cost_of
-from nas.errors import NasError
+from nas.errors import NasError, RecipeError
+from nas.training.plan import trunk_share
 from search_spaces import Genotype, Space, SpaceError, UntrustedSpaceError, load_space
 
 VERSION = 1
@@ -72,6 +73,10 @@ def checked_card(card: Any, where: str) -> dict[str, Any]:
         raise TableError(
             f"{where}: its data card has rungs of {shortened(repr(steps))} steps; growing ones are needed"
         )
+    try:
+        trunk_share_of(card)
+    except RecipeError as error:
+        raise TableError(f"{where}: its data card has an impossible plan: {line_of(error)}") from None
     limits = card["budget"].values()
     if not all(isinstance(limit, int | float) and limit > 0 for limit in limits):
         raise TableError(f"{where}: its data card has the budget {shortened(repr(card['budget']))}")
@@ -100,9 +105,14 @@ def checked_frame(frame: pd.DataFrame, card: dict[str, Any], where: str) -> pd.D
     card["counts"] = {
         "rows": rows,
         "architectures": int(frame["genotype_id"].nunique()),
-        "seconds": round(_paid(frame, card["goes_on"]), 3),
+        "seconds": round(_paid(frame, trunk_share_of(card) if card["goes_on"] else 0.0), 3),
     }
     return frame
+
+
+def trunk_share_of(card: Mapping[str, Any]) -> float:
+    """Share of a shorter training that a longer one of the card's plan continues. Raises RecipeError."""
+    return trunk_share(card["rungs"][0]["plan"])
 
 
 def _column(values: pd.Series, name: str, kind: str, where: str) -> pd.Series:
@@ -208,11 +218,15 @@ def space_class(name: str, where: str) -> type[Genotype]:
         raise TableError(f"{where}: {line_of(error)}") from None
 
 
-def _paid(frame: pd.DataFrame, goes_on: bool) -> float:
-    """Seconds of devices that the rows took: where longer rungs go on, the longest of each seed."""
-    if not goes_on:
-        return float(frame["seconds"].sum())
-    return float(frame.groupby(["genotype_id", "seed"])["seconds"].max().sum())
+def _paid(frame: pd.DataFrame, continued: float) -> float:
+    """Seconds of devices that the rows took.
+
+    Args:
+        frame: The rows, sorted by architecture, rung and seed.
+        continued: Share of a shorter training that a longer one continues; 0 where it starts anew.
+    """
+    below = frame.groupby(["genotype_id", "seed"])["seconds"].shift(1).fillna(0.0)
+    return float((frame["seconds"] - continued * below).sum())
 
 
 def line_of(error: BaseException) -> str:

@@ -566,7 +566,10 @@ def table_value() -> dict[str, Any]:
     from nas.cost.counting import cost_of
     from search_spaces import Space
 
-    rungs = [{"steps": steps, "protocol": f"p{steps}", "plan": {"steps": steps}} for steps in (10, 30)]
+    rungs = [
+        {"steps": steps, "protocol": f"p{steps}", "plan": {"steps": steps, "schedule": "constant"}}
+        for steps in (10, 30)
+    ]
     card = {
         **{"version": 1, "name": "made", "space": "lightweight", "only": {}},
         **{"space_digest": Space(Lightweight).digest, "scale": 4, "metric": "y_float", "data": "photos"},

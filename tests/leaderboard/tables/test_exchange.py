@@ -181,7 +181,7 @@ def test_trials_go_through_a_file_and_come_back_the_same(
     done = frame[~frame["state"].isin(("waiting", "running"))]
     ours = store.frame().sort_values(["study", "stage", "number"], ignore_index=True)
     pd.testing.assert_frame_equal(ours, done.sort_values(["study", "stage", "number"], ignore_index=True))
-    assert {*frame.columns} - {"folder"} <= {*COLUMNS}
+    assert {*frame.columns} - {"folder", "trunk_share"} <= {*COLUMNS}
 
 
 def test_nested_columns_of_a_file_are_json(filled: Path, tmp_path: Path) -> None:

@@ -68,6 +68,7 @@ def trial(number: int, psnr: float | None, cost: float, **changes: Any) -> dict[
         "psnr_db": math.nan if psnr is None else psnr,
         "ssim": math.nan if psnr is None else 0.8 + (psnr - 28.0) / 100,
         "train_seconds": 10.0,
+        "trunk_share": 1.0,
         "device": "cpu",
         "excess": {},
         "choices": {"block": "a"},
@@ -123,6 +124,14 @@ def test_effort_counts_each_second_once_though_rungs_go_on() -> None:
     path = info.paths["s"]
     assert list(path["seconds"]) == [25.0, 46.0]  # of the longest rung, after all that was spent
     assert list(path["hypervolume"]) == [pytest.approx(9.0), pytest.approx(7 * 1.9)]
+
+
+def test_effort_counts_the_falls_of_decaying_rungs_on_top_of_their_common_trunk() -> None:
+    rows = frame_of(
+        trial(0, 29.0, 4.0, train_seconds=12.0, trunk_share=0.75),
+        trial(1, 29.5, 4.0, genotype="g0", rung=1, protocol="q", train_seconds=36.0, trunk_share=0.75),
+    )
+    assert list(own_seconds(rows)) == [12.0, 39.0]  # 9 of the second training's seconds were spent before
 
 
 def test_studies_that_differ_by_seed_share_a_band_of_quartiles() -> None:

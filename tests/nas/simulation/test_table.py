@@ -38,7 +38,10 @@ SPACE = Space(Lightweight, version=0)
 
 
 def card(**changes: Any) -> dict[str, Any]:
-    rungs = [{"steps": steps, "protocol": f"p{steps}", "plan": {"steps": steps}} for steps in (10, 30)]
+    rungs = [
+        {"steps": steps, "protocol": f"p{steps}", "plan": {"steps": steps, "schedule": "constant"}}
+        for steps in (10, 30)
+    ]
     return {
         **{"version": 1, "name": "made", "space": "lightweight", "only": {}, "space_digest": SPACE.digest},
         **{"scale": 4, "metric": "y_float", "data": "photos", "data_digest": "d", "bicubic_psnr_db": 27.0},
