@@ -154,10 +154,10 @@ def convert(path: Path, weights: Weights) -> Released:
             raise CheckpointError(f"{path}: {shortened(name)} is of {tensor.dtype}; save weights in float32")
     try:
         _require_small(weights)
-        shapes = _folded_shapes(layout, weights)
+        folded = weights if layout.fold is None else layout.fold(weights)
+        shapes = Shapes.of(folded)
         held = layout.read(shapes)
         genotype = _fitting(held, shapes)
-        folded = weights if layout.fold is None else layout.fold(weights)
         converted = _converted(held, folded, genotype)
     except (LayoutError, SpaceError) as error:
         raise CheckpointError(f"{path}: looks like {layout.family}, but {shortened(error, 400)}") from None
@@ -189,14 +189,6 @@ def _require_small(weights: Weights) -> None:
             raise LayoutError(
                 f"{shortened(name)} has the shape {tuple(tensor.shape)} (no side above {MOST_SIDE:,} is read)"
             )
-
-
-def _folded_shapes(layout: Layout, weights: Weights) -> Shapes:
-    """The shapes after the fold, computed without any number."""
-    if layout.fold is None:
-        return Shapes.of(weights)
-    with torch.device("meta"):
-        return Shapes.of(layout.fold({name: tensor.to("meta") for name, tensor in weights.items()}))
 
 
 def _fitting(held: Held, shapes: Shapes) -> Genotype:

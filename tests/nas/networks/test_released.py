@@ -555,8 +555,8 @@ def bombs() -> dict[str, State]:
         "many products": {
             "block_1.c1_r.eval_conv.weight": zeros(1),
             **{
-                f"{x}.{part}.weight": zeros([1000 if side == n else side for side in shape])
-                for x in range(40)
+                f"{x}.{part}.weight": zeros([500 if side == n else side for side in shape])
+                for x in range(120)
                 for part, shape in chain.items()
             },
         },
@@ -571,10 +571,10 @@ def bombs() -> dict[str, State]:
 def test_a_small_file_cannot_take_much_memory_or_time(name: str, tmp_path: Path) -> None:
     path = save(tmp_path / "x.pth", bombs()[name])
     assert path.stat().st_size < 3_000_000
-    began, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    began, before = time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(CheckpointError, match=r"looks like [A-Z-]+, but"):
         read_released(path)
-    assert time.perf_counter() - began < 5
+    assert time.process_time() - began < 5
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300_000  # KiB
 
 
