@@ -21,7 +21,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from authors_layouts import authors_names
 from hostile_values import Raw, json_of, toml_of
+from released_forwards import bsrn_s_forward, bsrn_s_state
 from torch import nn
 
 from leaderboard.store import Store
@@ -29,12 +31,14 @@ from leaderboard.store.schema import TableBase
 from leaderboard.tables.exchange import import_results
 from leaderboard.tables.trials import COLUMNS, COSTS, NESTED, NUMBERS, STAMPS, WHOLE, trials_frame
 from nas.compression.stages import STAGE, TRAINING, load_stage, load_training
-from nas.networks.loading import load_network
+from nas.networks.loading import Network, load_network
+from nas.networks.released.naming import sized
 from nas.networks.resolving import read_genotype
 from nas.recipes.recipe import load_recipe
 from nas.recipes.stored import stored_recipe
+from nas.retraining.selection import choose_file
 from nas.simulation.table import METADATA, read_table
-from nas.training.checkpoint import WEIGHTS
+from nas.training.checkpoint import WEIGHTS, load_described, load_weights
 from nas.training.features import read_features
 from search_spaces import Genotype
 from search_spaces.lightweight import Lightweight
@@ -183,6 +187,7 @@ def safetensors_value() -> dict[str, Any]:
         "scale": 2,
         "psnr_db": 30.1,
         "data": "photos",
+        "origin": {"family": "RLFN", "source": "a paper", "sha256": "ab" * 32, "folded": False},
     }
     return {"about": about, "tensors": _weights()[0]}
 
@@ -217,6 +222,35 @@ def _safetensors_agrees(network: Any, path: Path) -> bool:
         and network.genotype.to_dict() == about["choices"]
         and network.genotype.space == about.get("space", "lightweight")
         and header.keys() == state.keys()
+        and network.origin == (about["origin"] if isinstance(about.get("origin"), dict) else {})
+    )
+
+
+@cache
+def _run_to_retrain() -> Any:
+    from nas.recipes.recipe import make_recipe
+
+    return make_recipe({"name": "mine", "scale": 2})
+
+
+def _described_agrees(network: Network, path: Path) -> bool:
+    """The network is for the run's scale, and of its space, besides."""
+    return network.scale == 2 and _safetensors_agrees(network, path)
+
+
+def _start_from(path: Path) -> Network:
+    """The file of ``nas retrain --init-from``."""
+    chosen = choose_file(_run_to_retrain(), path)
+    genotype, scale, module = load_described(path)
+    assert genotype.id == chosen.genotype.id
+    origin = load_weights(path)[1].get("origin")
+    return Network(
+        name=chosen.name,
+        source=str(path),
+        scale=scale,
+        module=module,
+        genotype=genotype,
+        origin=origin if isinstance(origin, dict) else {},
     )
 
 
@@ -233,7 +267,7 @@ def _tensors(value: Any) -> Any:
         kind = getattr(torch, dtype, None) if isinstance(dtype, str) else None
         sound = isinstance(shape, list) and all(type(n) is int and 0 <= n < 1000 for n in shape)
         if isinstance(kind, torch.dtype) and sound:
-            return (torch.arange(float(np.prod(shape))) / 1000).reshape(shape).to(kind)
+            return (torch.arange(float(np.prod(shape))) % 1013 / 1000 - 0.5).reshape(shape).to(kind)
     return value.text if isinstance(value, Raw) else value
 
 
@@ -255,6 +289,49 @@ def _pth_agrees(network: Any, path: Path) -> bool:
         torch.equal(state[key.removeprefix("module.")], each) and each.dtype == torch.float32
         for key, each in held.items()
     )
+
+
+def released_value() -> dict[str, Any]:
+    """A small SAFMN by its authors' names."""
+    named = authors_names("safmn", sized("safmn", 16, 2).build(2).state_dict())
+    return {"params_ema": {name: ["float32", list(tensor.shape)] for name, tensor in named.items()}}
+
+
+def training_form_value() -> dict[str, Any]:
+    """A small BSRN-S by its authors' names, with the weights of channels that are folded."""
+    state = bsrn_s_state(width=16, blocks=1, scale=2)
+    return {"params": {name: ["float32", list(tensor.shape)] for name, tensor in state.items()}}
+
+
+def _load_released(path: Path) -> Network:
+    return load_network(str(path), scale=None, weights=None, runs=path.parent, open_store=None)
+
+
+def _held_released(path: Path) -> dict[str, torch.Tensor]:
+    """The tensors of the outer or of the only level of wrappers."""
+    held = torch.load(path, weights_only=True)
+    for _ in range(4):
+        held = next((held[key] for key in ("params_ema", "params") if isinstance(held.get(key), dict)), held)
+    return dict(held)
+
+
+def _released_agrees(network: Network, path: Path) -> bool:
+    """Written back by the authors' names, the network is the file."""
+    held, state = _held_released(path), authors_names("safmn", network.module.state_dict())
+    return held.keys() == state.keys() and all(
+        each.dtype == torch.float32
+        and torch.equal(each.flatten(), state[name].flatten())
+        and [side for side in each.shape if side > 1] == [side for side in state[name].shape if side > 1]
+        for name, each in held.items()
+    )
+
+
+def _training_form_agrees(network: Network, path: Path) -> bool:
+    """A second reading of the authors' code computes the same."""
+    x = torch.linspace(0, 1, 3 * 24 * 28).reshape(1, 3, 24, 28)
+    with torch.no_grad():
+        ours, theirs = network.module.eval()(x), bsrn_s_forward(_held_released(path), x)
+    return bool(torch.allclose(ours, theirs, rtol=1e-4, atol=1e-3 * float(theirs.abs().max())))
 
 
 def features_value() -> dict[str, Any]:
@@ -735,6 +812,11 @@ ENTRIES: dict[str, Entry] = {
         _pth_agrees,
         ("export", "hostile_entries:network", "--scale", "2", "--weights", "FILE", "--format", "safetensors"),
     ),
+    "weights to start from": Entry(
+        ".safetensors", safetensors_value, _safetensors, _start_from, _described_agrees
+    ),
+    "released weights": Entry(".pth", released_value, _pth, _load_released, _released_agrees),
+    "released training form": Entry(".pth", training_form_value, _pth, _load_released, _training_form_agrees),
     "feature network": Entry(".pth", features_value, _pth, read_features, lambda *_: False),
     "results in CSV": Entry(".csv", rows_value, _csv, _import, _csv_agrees, ("import-results", "FILE")),
     "results in JSON lines": Entry(

@@ -2,6 +2,9 @@
 
 Each 1x1 before a 3x3 sees zero padding of its own input, or the 3x3 is padded with the bias of the 1x1, which
 is the same; so the folds are exact at the borders, too. Computed in float64 and rounded once.
+
+Sizes are compared before they meet: torch would repeat a tensor of one channel for all. No folded tensor has
+more numbers than the largest of those it is made from. All raise LayoutError.
 """
 
 from __future__ import annotations
@@ -10,25 +13,60 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-Weights = dict[str, Tensor]
+from nas.networks.released.layout import LayoutError, Weights
+
 Kernel = tuple[Tensor, Tensor]
 """(out, in, 3, 3) or (out, in, 1, 1), and (out,); in float64."""
 
 
+MOST_SIDE = 512
+"""Channels of a convolution with branches; the widest of the known spaces has 384."""
+
+
 def kernel(weights: Weights, name: str) -> Kernel:
-    """Weight and bias of a convolution, which need not have one."""
-    weight = weights[f"{name}.weight"].double()
-    bias = weights.get(f"{name}.bias")
-    return weight, torch.zeros(len(weight), dtype=torch.float64) if bias is None else bias.double()
+    """Weight and bias of a convolution, which need not have a bias."""
+    return convolution(f"{name}.weight", weights[f"{name}.weight"], weights.get(f"{name}.bias"))
 
 
-def after(first: Kernel, second: Kernel) -> Kernel:
-    """``second`` applied to what ``first`` gives; at least one of them is a 1x1 convolution."""
+def convolution(name: str, weight: Tensor, bias: Tensor | None = None) -> Kernel:
+    """Tensors as a convolution of 1x1 or 3x3; ``name`` is for messages."""
+    if weight.dim() != 4 or tuple(weight.shape[2:]) not in ((1, 1), (3, 3)):
+        raise LayoutError(f"{name} has the shape {tuple(weight.shape)}, not that of a 1x1 or 3x3 convolution")
+    if max(weight.shape) > MOST_SIDE:
+        raise LayoutError(
+            f"{name} has the shape {tuple(weight.shape)} (at most {MOST_SIDE} channels are read)"
+        )
+    if bias is not None:
+        require_shape(f"the bias of {name}", bias, len(weight))
+    weight = weight.double()
+    return weight, weight.new_zeros(len(weight)) if bias is None else bias.double()
+
+
+def require_shape(name: str, tensor: Tensor, *shape: int) -> None:
+    """Raise LayoutError unless the tensor has exactly this shape."""
+    if tuple(tensor.shape) != shape:
+        raise LayoutError(f"{name} has the shape {tuple(tensor.shape)}, not {shape}")
+
+
+def after(first: Kernel, second: Kernel, beside: Kernel | None = None) -> Kernel:
+    """``second`` applied to what ``first`` gives; at least one of them is a 1x1 convolution.
+
+    The result has as many inputs and outputs as ``beside``; without it, no more numbers than the larger one.
+    """
     (inner, start), (outer, bias) = first, second
+    outputs, inputs, size = len(outer), inner.shape[1], max(inner.shape[-1], outer.shape[-1])
+    if inner.shape[0] != outer.shape[1]:
+        raise LayoutError(f"a convolution to {len(inner)} channels is followed by one of {outer.shape[1]}")
+    if beside is not None:
+        require_shape("a convolution beside others", beside[0], outputs, inputs, *beside[0].shape[2:])
+    elif outputs * inputs * size**2 > max(inner.numel(), outer.numel()):
+        raise LayoutError(f"convolutions in a row from {inputs} to {outputs} channels are narrower between")
     if outer.shape[-1] == 1:
         product = torch.einsum("om,mikl->oikl", outer[:, :, 0, 0], inner)
-    else:
+    elif inner.shape[-1] == 1:
         product = torch.einsum("omkl,mi->oikl", outer, inner[:, :, 0, 0])
+    else:
+        raise LayoutError("a 3x3 convolution follows another, where a 1x1 is needed")
     return product, outer.sum((2, 3)) @ start + bias
 
 
@@ -36,7 +74,11 @@ def added(*kernels: Kernel) -> Kernel:
     """The sum; 1x1 convolutions are added to the centre."""
     size = max(weight.shape[-1] for weight, _ in kernels)
     padded = [F.pad(weight, [(size - weight.shape[-1]) // 2] * 4) for weight, _ in kernels]
-    return torch.stack(padded).sum(0), torch.stack([bias for _, bias in kernels]).sum(0)
+    weight, bias = padded[0], kernels[0][1]
+    for other, (_, shift) in zip(padded[1:], kernels[1:], strict=True):
+        require_shape("a convolution beside another", other, *weight.shape)
+        weight, bias = weight + other, bias + shift
+    return weight, bias
 
 
 def identity(channels: int, *, depthwise: bool = False) -> Kernel:
@@ -65,7 +107,9 @@ def fold_bsrn_s(weights: Weights) -> Weights:
     folded = dict(weights)
     for name in names_before(weights, "cw"):
         channels, point = folded.pop(f"{name}.cw").flatten(), f"{name}.conv_out.weight"
-        folded[point] = (weights[point].double().flatten(1) * channels.double()).float()
+        matrix = weights[point].double().flatten(1)
+        require_shape(f"{name}.cw", channels, matrix.shape[1])
+        folded[point] = (matrix * channels.double()).float()
     return folded
 
 
@@ -73,8 +117,9 @@ def fold_lkdn_s(weights: Weights) -> Weights:
     """LKDN-S: inputs added to the 1x1 and the depthwise 3x3, a depthwise 1x1, a tail of three branches."""
     folded = dict(weights)
     for name in names_before(weights, "rep1x1.weight"):
-        point = weights[f"{name}.pw.weight"].double()
-        with_input = added((point, point.new_zeros(len(point))), identity(len(point)))
+        point = convolution(f"{name}.pw.weight", weights[f"{name}.pw.weight"])
+        require_shape(f"{name}.pw.weight", point[0], len(point[0]), len(point[0]), 1, 1)
+        with_input = added(point, identity(len(point[0])))
         folded[f"{name}.pw.weight"] = with_input[0].float()
         deep = kernel(weights, f"{name}.dw")
         beside = kernel(weights, f"{name}.rep1x1")
@@ -82,7 +127,7 @@ def fold_lkdn_s(weights: Weights) -> Weights:
         folded = without(folded, f"{name}.rep1x1.")
     if "upsampler.conv3x3.weight" in weights:
         branches = [kernel(weights, f"upsampler.{name}") for name in ("conv1", "conv3", "conv1x1", "conv3x3")]
-        put(folded, "upsampler.0", added(branches[0], branches[1], after(branches[2], branches[3])))
+        put(folded, "upsampler.0", added(*branches[:2], after(branches[2], branches[3], branches[1])))
         folded = without(folded, *(f"upsampler.{name}." for name in ("conv1", "conv3", "conv1x1", "conv3x3")))
     return folded
 
@@ -95,6 +140,9 @@ def fold_span(weights: Weights) -> Weights:
         product = after(after(chain[0], chain[1]), chain[2])
         folded = without(folded, f"{name}.conv.", f"{name}.sk.")
         put(folded, f"{name}.eval_conv", added(product, kernel(weights, f"{name}.sk")))
+        for copy in (f"{name}.eval_conv.weight", f"{name}.eval_conv.bias"):
+            if copy in weights:
+                require_shape(copy, weights[copy], *folded[copy].shape)
     return folded
 
 
@@ -104,8 +152,11 @@ def fold_plainusr(weights: Weights) -> Weights:
     for name in names_before(weights, "expand_conv.weight"):
         seed = weights[f"{name}.se.tensor"].double().flatten()
         squeeze, excite = (weights[f"{name}.se.se.{place}.weight"].double() for place in (1, 3))
-        gate = torch.sigmoid(excite @ F.silu(squeeze @ seed))
         square, bias = kernel(weights, f"{name}.fea_conv")
+        require_shape(f"{name}.se.se.1.weight", squeeze, len(squeeze), len(seed))
+        require_shape(f"{name}.se.se.3.weight", excite, len(square), len(squeeze))
+        gate = torch.sigmoid(excite @ F.silu(squeeze @ seed))
+        require_shape(f"{name}.fea_conv.weight", square, len(square), len(square), 3, 3)
         middle = added((square * gate[:, None, None, None], bias * gate), identity(len(gate)))
         first, last = (kernel(weights, f"{name}.{end}_conv") for end in ("expand", "reduce"))
         product = after(after(first, middle), last)
@@ -136,16 +187,26 @@ def fold_ecbsr(weights: Weights) -> Weights:
     folded = dict(weights)
     for name in names_before(weights, "conv1x1_sbx.k0"):
         branch = f"{name}.conv1x1_3x3"
-        tensors = [weights[f"{branch}.{key}"].double() for key in ("k0", "b0", "k1", "b1")]
-        pair = after((tensors[0], tensors[1]), (tensors[2], tensors[3]))
-        parts = [kernel(weights, f"{name}.conv3x3"), pair]
-        for edge in ("sbx", "sby", "lpl"):
-            branch = f"{name}.conv1x1_{edge}"
-            point, start, scale, mask, bias = (
-                weights[f"{branch}.{key}"].double() for key in ("k0", "b0", "scale", "mask", "bias")
-            )
-            filters = scale * mask  # (out, 1, 3, 3): each output of the 1x1 has its own
-            parts.append((filters * point, filters.sum((1, 2, 3)) * start + bias))
+        first, second = (
+            convolution(f"{branch}.k{step}", weights[f"{branch}.k{step}"], weights[f"{branch}.b{step}"])
+            for step in (0, 1)
+        )
+        whole = kernel(weights, f"{name}.conv3x3")
+        parts = [whole, after(first, second, whole)]
+        parts += [_edges(weights, f"{name}.conv1x1_{edge}", whole) for edge in ("sbx", "sby", "lpl")]
         folded = without(folded, f"{name}.conv1x1_")
         put(folded, f"{name}.conv3x3", added(*parts))
     return folded
+
+
+def _edges(weights: Weights, branch: str, whole: Kernel) -> Kernel:
+    """ECB's 1x1 convolution and the scaled fixed filter that each of its outputs has."""
+    point, start = convolution(f"{branch}.k0", weights[f"{branch}.k0"], weights[f"{branch}.b0"])
+    outputs, inputs = whole[0].shape[:2]
+    scale, mask, bias = (weights[f"{branch}.{key}"].double() for key in ("scale", "mask", "bias"))
+    require_shape(f"{branch}.k0", point, outputs, inputs, 1, 1)
+    require_shape(f"{branch}.scale", scale, outputs, 1, 1, 1)
+    require_shape(f"{branch}.mask", mask, outputs, 1, 3, 3)
+    require_shape(f"{branch}.bias", bias, outputs)
+    filters = scale * mask
+    return filters * point, filters.sum((1, 2, 3)) * start + bias

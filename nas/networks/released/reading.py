@@ -33,6 +33,15 @@ MOST_WRAPPERS = 4
 MOST_TENSORS = 10_000
 MOST_BYTES = 2**28
 
+MOST_LAYOUT_TENSORS = 2_000
+"""Of a released network; MAN with the most blocks has 1,294, and SPAN's training form about 1,000."""
+
+MOST_DIMENSIONS = 4
+"""Of a tensor of a released network: those of a convolution's weight."""
+
+MOST_SIDE = 1536
+"""Of a tensor of a released network: BSRN's fusion of the most blocks at the largest width."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Released:
@@ -144,9 +153,12 @@ def convert(path: Path, weights: Weights) -> Released:
         if tensor.dtype != torch.float32:
             raise CheckpointError(f"{path}: {shortened(name)} is of {tensor.dtype}; save weights in float32")
     try:
+        _require_small(weights)
         folded = weights if layout.fold is None else layout.fold(weights)
-        held = layout.read(Shapes.of(folded))
-        genotype, converted = _converted(held, folded)
+        shapes = Shapes.of(folded)
+        held = layout.read(shapes)
+        genotype = _fitting(held, shapes)
+        converted = _converted(held, folded, genotype)
     except (LayoutError, SpaceError) as error:
         raise CheckpointError(f"{path}: looks like {layout.family}, but {shortened(error, 400)}") from None
     except (RuntimeError, LookupError, ValueError) as error:  # of a fold: shapes that do not fit each other
@@ -165,27 +177,47 @@ def convert(path: Path, weights: Weights) -> Released:
     )
 
 
-def _converted(held: Held, weights: Weights) -> tuple[Genotype, Weights]:
-    """The genotype, and the tensors by their names here. Raises LayoutError where the file has others."""
-    own = {name: _own_name(name, held) for name in weights}
-    for name, value in held.constants.items():
-        given = weights.get(name, value)
-        if given.shape != value.shape or not torch.allclose(given, value, atol=1e-6):
-            raise LayoutError(f"{name} is not {value.flatten().tolist()}, which is fixed here")
-    found = {name: weights[theirs] for theirs, name in own.items() if name is not None}
+def _require_small(weights: Weights) -> None:
+    """Raise LayoutError for more or larger tensors than any released network has.
+
+    The sides of two tensors of a few kilobytes decide how large their product is.
+    """
+    if len(weights) > MOST_LAYOUT_TENSORS:
+        raise LayoutError(f"it has {len(weights):,} tensors (at most {MOST_LAYOUT_TENSORS:,} are read)")
+    for name, tensor in weights.items():
+        if max(tensor.shape, default=0) > MOST_SIDE:
+            raise LayoutError(
+                f"{shortened(name)} has the shape {tuple(tensor.shape)} (no side above {MOST_SIDE:,} is read)"
+            )
+
+
+def _fitting(held: Held, shapes: Shapes) -> Genotype:
+    """The genotype whose network has tensors of these shapes. Raises LayoutError where none has."""
+    own = {name: _own_name(name, held) for name in shapes}
+    found = {ours: shapes[name] for name, ours in own.items() if ours is not None}
     genotype = held.genotype
     if held.narrower:
-        genotype = narrowed(genotype, held.scale, {name: tensor.shape for name, tensor in found.items()})
-    expected = genotype.build(held.scale).state_dict()
+        genotype = narrowed(genotype, held.scale, found)
+    expected = Shapes.of(genotype.build(held.scale).state_dict())
     strange = [name for name, ours in own.items() if ours not in expected and name not in held.constants]
     _require_none("is not known", strange)
     back = {ours: theirs for theirs, ours in held.names.items()}
     _require_none("is missing", [_their_name(name, back) for name in expected if name not in found])
-    for name, tensor in found.items():
-        if _squeezed(tensor.shape) != _squeezed(expected[name].shape):
-            needed = tuple(expected[name].shape)
-            raise LayoutError(f"{_their_name(name, back)} has the shape {tuple(tensor.shape)}, not {needed}")
-    return genotype, {name: found[name].reshape(expected[name].shape).clone() for name in expected}
+    for name, shape in found.items():
+        if not _same_sides(shape, expected[name]):
+            raise LayoutError(f"{_their_name(name, back)} has the shape {shape}, not {expected[name]}")
+    return genotype
+
+
+def _converted(held: Held, weights: Weights, genotype: Genotype) -> Weights:
+    """The tensors by their names here. Raises LayoutError where constants differ from those here."""
+    for name, value in held.constants.items():
+        given = weights.get(name, value)
+        if given.shape != value.shape or not torch.allclose(given, value, atol=1e-6):
+            raise LayoutError(f"{name} is not {value.flatten().tolist()}, which is fixed here")
+    found = {_own_name(name, held): tensor for name, tensor in weights.items()}
+    expected = genotype.build(held.scale).state_dict()
+    return {name: found[name].reshape(expected[name].shape).clone() for name in expected}
 
 
 def _own_name(name: str, held: Held) -> str | None:
@@ -208,8 +240,11 @@ def _require_none(what: str, names: Iterable[str]) -> None:
         raise LayoutError(f"{shortened(listed[0])} {what}{more}")
 
 
-def _squeezed(shape: Iterable[int]) -> tuple[int, ...]:
-    return tuple(side for side in shape if side != 1)
+def _same_sides(shape: tuple[int, ...], expected: tuple[int, ...]) -> bool:
+    """Equal, or equal but for sides of 1 where the last is 1: a matrix stands for a 1x1 convolution, say."""
+    if shape == expected or expected[-1:] != (1,) or len(shape) > MOST_DIMENSIONS:
+        return shape == expected
+    return [side for side in shape if side != 1] == [side for side in expected if side != 1]
 
 
 def _at_peak_one(layout: Layout, weights: Weights) -> Weights:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
+import resource
 import shutil
 import subprocess
+import time
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
@@ -476,6 +479,103 @@ def test_reasons_name_what_is_wrong(tmp_path: Path) -> None:
         with pytest.raises(CheckpointError) as error:
             read_released(written(name, tmp_path))
         assert reason.lower() in str(error.value).lower(), name
+
+
+def training_forms() -> dict[str, Callable[[], State]]:
+    """Name -> a file with training-time branches, one of each layout that has any."""
+
+    def span_28() -> State:
+        state = authors_names("span", shuffled(_genotype("span-28"), 4).state_dict())
+        for key in [key for key in state if key.endswith("sk.weight")]:
+            head = key.removesuffix("sk.weight")
+            state[f"{head}eval_conv.weight"] = torch.randn(*state[key].shape[:2], 3, 3)
+            state[f"{head}eval_conv.bias"] = torch.randn(len(state[key]))
+        return state
+
+    def plainusr_t() -> State:
+        network = shuffled(_genotype("plainusr-t"), 4)
+        return authors_plainusr(network.state_dict(), len(list(network.get_submodule("blocks").children())))
+
+    def ecbsr(colour: str) -> State:
+        genotype = Ecbsr(width=8, blocks=1, colour=colour)
+        return authors_ecbsr(shuffled(genotype, 2).state_dict(), genotype.blocks)
+
+    return {
+        "bsrn-s": lambda: bsrn_s_state(width=16, blocks=1, scale=2),
+        "lkdn-s": lambda: authors_names("lkdn", shuffled(_genotype("lkdn-s"), 4).state_dict()),
+        "span-28": span_28,
+        "plainusr-t": plainusr_t,
+        "ecbsr": lambda: ecbsr("y"),
+        "ecbsr in colour": lambda: ecbsr("rgb"),
+    }
+
+
+def _genotype(name: str) -> Genotype:
+    genotype = PUBLISHED[name].genotype
+    assert genotype is not None
+    return genotype
+
+
+@pytest.mark.parametrize("name", mostly_thorough(training_forms(), {"bsrn-s", "ecbsr"}))
+def test_a_training_form_with_a_tensor_of_another_size_is_refused(name: str, tmp_path: Path) -> None:
+    """Torch repeats a tensor of one channel for all, so that a fold of it has the right shape."""
+    state = training_forms()[name]()
+    assert read_released(save(tmp_path / "x.pth", state)).folded
+    accepted, roles = [], set()
+    for key, tensor in state.items():
+        role = re.sub(r"\d+", "N", key, count=1)
+        if role in roles:  # one block stands for all
+            continue
+        roles.add(role)
+        sides = [axis for axis, side in enumerate(tensor.shape) if side > 1]
+        for smaller in [tensor.narrow(axis, 0, 1).clone() for axis in sides]:
+            try:
+                read_released(save(tmp_path / "x.pth", {**state, key: smaller}))
+            except CheckpointError:
+                continue
+            accepted.append((key, tuple(tensor.shape), tuple(smaller.shape)))
+    assert accepted == [] and len(roles) > 10
+
+
+def bombs() -> dict[str, State]:
+    """Files of at most 3 MB whose folds would take gigabytes or minutes."""
+    n, zeros = 30_000, torch.zeros
+    chain = {"conv.0": (1, n, 1, 1), "conv.1": (n, 1, 3, 3), "conv.2": (n, 1, 1, 1), "sk": (1, 1, 1, 1)}
+    cell = {"rep1x1": (1, 1, 1, 1), "pw": (1, 1, 1, 1), "dw": (1, 1, 3, 3)}
+    return {
+        "an identity": {
+            **{"B1.atten.pointwise.weight": zeros(1), "x.rep1x1.weight": zeros(1, 1, 1, 1)},
+            "x.pw.weight": zeros(n, 1, 1, 1),
+        },
+        "a product": {
+            "block_1.c1_r.eval_conv.weight": zeros(1),
+            **{f"x.{part}.weight": zeros(shape) for part, shape in chain.items()},
+        },
+        "a matrix of two vectors": {"B1.conv_out.weight": zeros(n, 1), "B1.cw": zeros(n)},
+        "many products": {
+            "block_1.c1_r.eval_conv.weight": zeros(1),
+            **{
+                f"{x}.{part}.weight": zeros([500 if side == n else side for side in shape])
+                for x in range(120)
+                for part, shape in chain.items()
+            },
+        },
+        "many small ones": {
+            "B1.atten.pointwise.weight": zeros(1),
+            **{f"{x}.{part}.weight": zeros(shape) for x in range(2499) for part, shape in cell.items()},
+        },
+    }
+
+
+@pytest.mark.parametrize("name", bombs())
+def test_a_small_file_cannot_take_much_memory_or_time(name: str, tmp_path: Path) -> None:
+    path = save(tmp_path / "x.pth", bombs()[name])
+    assert path.stat().st_size < 3_000_000
+    began, before = time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(CheckpointError, match=r"looks like [A-Z-]+, but"):
+        read_released(path)
+    assert time.process_time() - began < 5
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300_000  # KiB
 
 
 @pytest.mark.parametrize("scale", [2, 4])
