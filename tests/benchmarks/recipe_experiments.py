@@ -136,6 +136,22 @@ def _clip_units(parameters: list[nn.Parameter], bound: float) -> None:
         parameter.grad.mul_((allowed / norm).clamp_(max=1.0))
 
 
+class _ClipByHistory:
+    """Bound the gradient's norm by ``factor`` times its running mean (as AutoClip does with a percentile)."""
+
+    def __init__(self, parameters: list[nn.Parameter], factor: float) -> None:
+        self._parameters, self._factor = parameters, factor
+        self._mean: Tensor | None = None
+
+    def __call__(self, *_: object) -> None:
+        gradients = [p.grad for p in self._parameters if p.grad is not None]
+        norm = nn.utils.get_total_norm(gradients)
+        mean = norm if self._mean is None else self._mean
+        factor = (self._factor * mean / (norm + 1e-12)).clamp(max=1.0)
+        torch._foreach_mul_(gradients, factor)
+        self._mean = torch.lerp(mean, norm * factor, 0.05)
+
+
 def _scale_blocks(network: nn.Module, factor: float) -> None:
     """Multiply the last convolution of each block, outside its attention, by ``factor``."""
     for block in network.blocks:  # type: ignore[union-attr]
@@ -155,6 +171,7 @@ def active(
     optimizer: str | None = None,
     fan_in_power: float = 0.0,
     unit_clip: float = 0.0,
+    history_clip: float = 0.0,
     block_scale: float | None = None,
 ) -> Any:
     """Within the block, trainings have the given changes; ``optimizer`` is ``adan`` or ``muon``."""
@@ -173,6 +190,8 @@ def active(
             made = usual(plan, weights, rate, device)
         if unit_clip:
             made.register_step_pre_hook(lambda *_: _clip_units(weights, unit_clip))
+        if history_clip:
+            made.register_step_pre_hook(_ClipByHistory(weights, history_clip))
         return made
 
     def begun(job: Job, device: torch.device) -> InitialState:

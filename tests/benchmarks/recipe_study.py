@@ -92,6 +92,7 @@ class Stage:
 _SHORT: Changes = {"steps": 800, "batch": 4}
 _CLIPPED: Changes = {**_SHORT, "clip_norm": 0.5, "warmup_steps": 100}
 _MIDDLE: Changes = {**_CLIPPED, "lr": 4e-3}
+_STABLE: Changes = {**_MIDDLE, "schedule": "wsd"}
 _LONGER: Changes = {"steps": 2400, "batch": 8, "lr": 2e-3}
 _ROBUST: Changes = {"lr": 4e-3, "clip_norm": 0.5, "warmup_steps": 100}
 
@@ -121,6 +122,17 @@ STAGES: dict[str, Stage] = {
             ({**_MIDDLE, "batch": 9, "lr_patch": 16}, {}),
         ],
         families=FOUR,
+    ),
+    "stable": Stage(
+        settings=[
+            (_STABLE, {}),
+            ({**_STABLE, "clip_norm": 0.1}, {}),
+            ({**_STABLE, "clip_norm": 0.0}, {"history_clip": 1.5}),
+            ({**_STABLE, "clip_norm": 0.0}, {"unit_clip": 0.05}),
+            ({**_STABLE, "lr": 3e-3}, {}),
+            ({**_STABLE, "beta2": 0.99}, {}),
+        ],
+        families=("sdan-inspired-like", "imdn-filling", "lmswn-inspired-like", "bsrn-like"),
     ),
     "confirm": Stage(settings=[(_LONGER, {}), ({**_LONGER, **_ROBUST}, {})], seeds=(0, 1, 2)),
 }
