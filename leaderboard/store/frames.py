@@ -65,6 +65,7 @@ class Frames(Database):
         | owner | who trains it or ended it |
         | checkpoint, folder | file of the weights, and its folder, relative to the runs folder |
         | checkpoint_sha256 | of that file |
+        | halvings | list: where the training diverged, `[step, resumed, factor]`; None where it did not |
         | excess | dict: limit to the fraction over it, empty when within budget |
         | failure, reason | kind of the failure; why, in one line |
         | choices | dict: the choices that build the network |
@@ -184,6 +185,7 @@ _FRAME: dict[str, tuple[str, Any]] = {  # the dtype of each column, and where it
     **{"worker": (TEXT, TrialRow.worker), "owner": (TEXT, TrialRow.owner)},
     **{"checkpoint": (TEXT, EvaluationRow.checkpoint), "folder": (TEXT, EvaluationRow.checkpoint)},
     "checkpoint_sha256": (TEXT, EvaluationRow.checkpoint_sha256),
+    "halvings": (TEXT, EvaluationRow.halvings),
     **{name: (TEXT, getattr(TrialRow, name)) for name in ("excess", "failure", "reason")},
     "choices": (TEXT, GenotypeRow.choices),
     **{name: (STAMP, getattr(TrialRow, name)) for name in ("created_at", "finished_at")},
