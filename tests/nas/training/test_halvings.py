@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import os
 import pickle
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -277,3 +280,50 @@ def test_no_state_is_good_that_the_loss_rose_after() -> None:
     assert back["weights"].tolist() == [200.0] * 3
     back["weights"].fill_(7)  # what is resumed from is a copy, since it may be needed once more
     assert good.last_good()["weights"].tolist() == [200.0] * 3
+
+
+TOGETHER = """
+import sys
+from pathlib import Path
+
+from nas.errors import Interrupted
+from nas.training import ranks, train
+from test_halvings import Cut, job_of
+
+images, folder, cut = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
+with ranks.joined() as rank:
+    try:
+        stop = Cut(cut, lambda: Interrupted("enough")) if cut and not rank else None
+        outcome = train(job_of(images, folder), stop)
+        print(f"process {rank}: {outcome.halvings} {outcome.curve} {outcome.psnr_db}", flush=True)
+    except Interrupted:
+        print(f"process {rank}: stopped", flush=True)
+"""
+
+
+@pytest.mark.thorough
+def test_two_processes_go_back_together_also_when_they_were_cut_off(images: Path, tmp_path: Path) -> None:
+    script = tmp_path / "together.py"
+    script.write_text(TOGETHER)
+    alone = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    paths = [str(Path(__file__).parent), *sys.path]
+
+    def run(folder: str, cut: int) -> list[str]:
+        command = [*alone, str(script), str(images), str(tmp_path / folder), str(cut)]
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=240, check=False, env=environment
+        )
+        assert done.returncode == 0, done.stderr
+        said = dict(line.split(": ", 1) for line in done.stdout.splitlines() if line.startswith("process"))
+        return [said["process 0"], said["process 1"]]
+
+    whole = run("whole", 0)
+    assert whole[0] == whole[1]
+    assert whole[0].startswith("[(")
+    state = tmp_path / "cut" / STATE
+    for cut in (4, 4):
+        assert run("cut", cut) == ["stopped", "stopped"]
+    assert load_state(state)["halvings"]
+    assert run("cut", 0) == whole
+    assert same(weights_of(tmp_path / "cut"), weights_of(tmp_path / "whole"))
