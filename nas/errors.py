@@ -49,9 +49,13 @@ class TrainingError(NasError):
 
 
 class DivergedError(TrainingError):
-    """A loss that is no number, or far above what it was."""
+    """A loss that is no number, or far above what it was; ``step`` is where that was seen."""
 
     failure = "diverged"
+
+    def __init__(self, message: str = "", *, step: int = 0) -> None:
+        super().__init__(message)
+        self.step = step
 
 
 class OutOfMemoryError(TrainingError):

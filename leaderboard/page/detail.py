@@ -13,7 +13,7 @@ from leaderboard.page.diagram import diagram
 from leaderboard.page.network_data import NetworkData, again_command
 from leaderboard.page.parts import aria, facts, table
 from leaderboard.store.measurements import MARK
-from leaderboard.store.records import Calibration, Protocol
+from leaderboard.store.records import Calibration, Protocol, halvings_text
 from leaderboard.tables.front import COST_NAMES, amount, count_of, words
 
 METRICS: dict[str, str] = {
@@ -201,6 +201,7 @@ def provenance(network: NetworkData, options: str = "") -> html.Div:
 
 def _training(row: Mapping[Any, Any], network: NetworkData, options: str, *, first: bool) -> html.Details:
     protocol = network.protocols[row["protocol"]]
+    duration = f"{row['train_seconds']:.1f} s"
     told = facts(
         {
             "Study": row["study"],
@@ -211,7 +212,7 @@ def _training(row: Mapping[Any, Any], network: NetworkData, options: str, *, fir
             "Worker": row["worker"] or NOT_KEPT,
             "Proposed": _moment(row["created_at"]),
             "Ended": _moment(row["finished_at"]),
-            "Training": f"{row['train_seconds']:.1f} s",
+            "Training": ", ".join(text for text in (duration, halvings_text(row["halvings"] or [])) if text),
             "Weights": row["checkpoint"] or NOT_KEPT,
             "SHA-256": row["checkpoint_sha256"] or NOT_KEPT,
             "To run it again": _again(row, protocol, options),

@@ -66,6 +66,7 @@ class Frames(Database):
         | owner | who trains it or ended it |
         | checkpoint, folder | file of the weights, and its folder, relative to the runs folder |
         | checkpoint_sha256 | of that file |
+        | halvings | list: where the training diverged, `[step, resumed, factor]`; None where it did not |
         | excess | dict: limit to the fraction over it, empty when within budget |
         | failure, reason | kind of the failure; why, in one line |
         | choices | dict: the choices that build the network |
@@ -85,13 +86,7 @@ class Frames(Database):
             if not set(COSTS).isdisjoint(wanted):
                 require_use(session, self._where, ids)
             rows = session.connection().execute(query).all()  # plain rows, without the mapper's work
-            if "folder" in wanted:
-                rows = _mapped(rows, wanted.index("folder"), _folder)
-            if "trunk_share" in wanted:
-                plans = session.execute(select(ProtocolRow.id, ProtocolRow.plan)).all()
-                shares: dict[str | None, float] = {protocol: _trunk_share(plan) for protocol, plan in plans}
-                rows = _mapped(rows, wanted.index("trunk_share"), shares.get)
-            return list(rows)
+            return _computed(session, wanted, rows)
 
         return framed(self._read(work), {name: _FRAME[name][0] for name in wanted})
 
@@ -189,6 +184,7 @@ _FRAME: dict[str, tuple[str, Any]] = {  # the dtype of each column, and where it
     **{"worker": (TEXT, TrialRow.worker), "owner": (TEXT, TrialRow.owner)},
     **{"checkpoint": (TEXT, EvaluationRow.checkpoint), "folder": (TEXT, EvaluationRow.checkpoint)},
     "checkpoint_sha256": (TEXT, EvaluationRow.checkpoint_sha256),
+    "halvings": (TEXT, EvaluationRow.halvings),
     **{name: (TEXT, getattr(TrialRow, name)) for name in ("excess", "failure", "reason")},
     "choices": (TEXT, GenotypeRow.choices),
     **{name: (STAMP, getattr(TrialRow, name)) for name in ("created_at", "finished_at")},
@@ -200,6 +196,17 @@ _EVENTS = {
     **{"genotype": TEXT, "seed": NUMBER, "rung": NUMBER, "params": NUMBER, "multi_adds": NUMBER},
     **{"psnr_db": NUMBER, "train_seconds": NUMBER, "worker": TEXT, "device": TEXT, "details": TEXT},
 }
+
+
+def _computed(session: Session, wanted: Sequence[str], rows: Sequence[Any]) -> list[Any]:
+    """The rows, with the columns that are computed from what was read in their place."""
+    if "folder" in wanted:
+        rows = _mapped(rows, wanted.index("folder"), _folder)
+    if "trunk_share" in wanted:
+        plans = session.execute(select(ProtocolRow.id, ProtocolRow.plan)).all()
+        shares: dict[str | None, float] = {protocol: _trunk_share(plan) for protocol, plan in plans}
+        rows = _mapped(rows, wanted.index("trunk_share"), shares.get)
+    return list(rows)
 
 
 def _mapped(rows: Sequence[Any], place: int, change: Callable[[Any], Any]) -> list[Any]:

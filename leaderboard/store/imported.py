@@ -69,6 +69,11 @@ Ssim = Annotated[float, Field(ge=-1, le=1, allow_inf_nan=False)]
 Seconds = Annotated[float, Field(ge=0, le=1e10, allow_inf_nan=False)]
 Milliseconds = Annotated[float, Field(gt=0, le=1e10, allow_inf_nan=False)]
 Curve = list[Annotated[list[Number | None], Field(min_length=3, max_length=3)]]
+Halvings = list[
+    Annotated[
+        tuple[Count, Count, Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]], Field(strict=False)
+    ]
+]
 PerImage = dict[Line, Annotated[list[Number | None], Field(min_length=2, max_length=2)]]
 
 
@@ -155,6 +160,7 @@ class EvaluationModel(_Provenance):
     checkpoint_sha256: Sha256 | None
     curve: Curve
     per_image: PerImage
+    halvings: Halvings | None
 
 
 class TrialModel(_Row):

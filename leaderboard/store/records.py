@@ -130,6 +130,8 @@ class NewEvaluation:
         checkpoint_sha256: SHA-256 of that file, 64 hexadecimal digits.
         curve: `[step, loss, psnr_db or None]` for each recorded step.
         per_image: `[psnr_db, ssim]` by the image's name.
+        halvings: `[step, resumed, factor]` for each step at which the training diverged: it resumed from an
+            earlier one, and the factor multiplies all later learning rates.
     """
 
     genotype_id: str
@@ -145,6 +147,7 @@ class NewEvaluation:
     checkpoint_sha256: str | None = None
     curve: Sequence[Sequence[float | None]] = field(repr=False)
     per_image: Mapping[str, Sequence[float | None]] = field(repr=False)
+    halvings: Sequence[Sequence[float]] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,7 +156,7 @@ class Evaluation:
 
     `curve` holds `[step, loss, psnr_db or None]`, `per_image` maps a name to `[psnr_db, ssim]`; a number
     that is not finite is None in both. `checkpoint` is relative to the runs folder, and its SHA-256 is there
-    where it is known.
+    where it is known. `halvings` are as in `NewEvaluation`; None where the training never diverged.
     """
 
     id: int
@@ -171,6 +174,20 @@ class Evaluation:
     per_image: dict[str, list[float | None]] = field(repr=False)
     created_at: datetime
     checkpoint_sha256: str | None = None
+    halvings: list[list[float]] | None = None
+
+
+def halvings_text(halvings: Sequence[Sequence[float]]) -> str:
+    """`rate halved at step 350 (resumed from 250, rate x 0.5)`, for each halving; empty without any.
+
+    Args:
+        halvings: Step where the training diverged, step that it resumed from, and the factor of all later
+            learning rates.
+    """
+    return ", ".join(
+        f"rate halved at step {step:,.0f} (resumed from {resumed:,.0f}, rate x {factor:g})"
+        for step, resumed, factor in halvings
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

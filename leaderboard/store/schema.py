@@ -24,7 +24,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from leaderboard.store.column_types import StoredJson, UtcDateTime
 
-SCHEMA_VERSION = "0005"
+SCHEMA_VERSION = "0006"
 """The revision id of the newest migration: what a database written by this version carries."""
 
 STAGES = ("search", "seeds", "retrain")
@@ -138,7 +138,8 @@ class ProtocolRow(TableBase):
 class EvaluationRow(TableBase):
     """One trained and measured network, with where the number comes from.
 
-    `checkpoint_sha256` is that of the file `checkpoint`, in hexadecimal digits.
+    `checkpoint_sha256` is that of the file `checkpoint`, in hexadecimal digits. `halvings` is NULL for a
+    training that never diverged.
     """
 
     __tablename__ = "evaluation"
@@ -158,6 +159,7 @@ class EvaluationRow(TableBase):
     checkpoint_sha256: Mapped[str | None]
     curve: Mapped[list[Any]]
     per_image: Mapped[dict[str, Any]]
+    halvings: Mapped[list[Any] | None] = mapped_column(StoredJson(list, optional=True))
     created_at: Mapped[datetime]
 
 

@@ -282,7 +282,8 @@ def _columns_of(new: NewEvaluation, trial_id: int) -> dict[str, Any]:
     require_sha256(new.checkpoint_sha256, f"trial {trial_id}")
     values = fields(new, NewEvaluation)
     numbers = {name: float(values[name]) for name in ("psnr_db", "ssim", "train_seconds")}
-    return values | numbers | {name: plain(values[name]) for name in ("curve", "per_image")}
+    nested = {name: plain(values[name]) for name in ("curve", "per_image", "halvings")}
+    return values | numbers | nested | {"halvings": nested["halvings"] or None}
 
 
 PART = ("part", "copies", "uses", *COSTS)

@@ -23,7 +23,7 @@ Values = dict[str, Any]
 Reader = Callable[[Path, Sequence[str]], Iterator[Values]]
 """From a file and the columns that it must have, its rows: with these columns at least."""
 
-OPTIONAL = ("cost_form",)
+OPTIONAL = ("cost_form", "halvings")
 """Columns that files of older versions lack, and that are read where they are there."""
 
 

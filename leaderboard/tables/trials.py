@@ -27,7 +27,17 @@ if TYPE_CHECKING:
 
 WHOLE = ("number", "seed", "rung", "attempt", "scale", *COSTS)
 NUMBERS = ("bicubic_psnr_db", "bicubic_ssim", "psnr_db", "ssim", "train_seconds")
-NESTED = ("excess", "measured", "choices", "recipe", "plan_settings", "parts", "curve", "per_image")
+NESTED = (
+    "excess",
+    "measured",
+    "choices",
+    "recipe",
+    "plan_settings",
+    "parts",
+    "curve",
+    "per_image",
+    "halvings",
+)
 STAMPS = ("created_at", "finished_at", "evaluated_at", "study_created_at")
 WORDS = {"stage": STAGES, "state": STATES, "failure": FAILURES, "cost_form": COST_FORMS}
 _OF_STUDY = ("recipe", "space_digest", "study_code_version", "study_created_at")
@@ -38,7 +48,7 @@ _OF_TRIAL = (
 )
 _OF_RESULT = (
     *("psnr_db", "ssim", "train_seconds", "device", "torch_version", "code_version", "checkpoint"),
-    *("checkpoint_sha256", "curve", "per_image"),
+    *("checkpoint_sha256", "curve", "per_image", "halvings"),
 )
 _OF_NETWORK = ("genotype", "name", "space", "choices")
 COLUMNS = (
@@ -255,7 +265,7 @@ def _protocol(row: Row, where: str) -> Row:
 
 def _result(row: Row, where: str) -> Row:
     for name in ("protocol", *_OF_RESULT):
-        if row[name] is None and not name.startswith("checkpoint"):
+        if row[name] is None and not name.startswith("checkpoint") and name != "halvings":
             raise LeaderboardError(f"{where}: column {name!r} is empty, and the trial is {row['state']}")
     about = {"genotype_id": row["genotype"], "protocol_id": row["protocol"], "seed": row["seed"]}
     made = {"created_at": row["evaluated_at"] or row["finished_at"] or row["created_at"]}

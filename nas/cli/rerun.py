@@ -31,6 +31,7 @@ def rerun(
 
     On the same kind of CPU with the same torch the result is the same to the last bit.
     """
+    from leaderboard.store.records import halvings_text
     from nas.cli.display import TrainingDisplay
     from nas.cli.signals import watch_signals
     from nas.core.device import pick_device
@@ -54,6 +55,8 @@ def rerun(
         except Interrupted:
             display.say("Stopped. Nothing was kept.")
             raise typer.Exit(stop.status) from None
+    if outcome.halvings:
+        typer.echo(halvings_text(outcome.halvings).capitalize())
     difference = outcome.psnr_db - recorded.psnr_db
     where = f"{recorded.device}, torch {recorded.torch_version}"
     typer.echo(f"recorded  {recorded.psnr_db:.6f} dB, SSIM {recorded.ssim:.6f}  ({where})")

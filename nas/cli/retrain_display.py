@@ -7,6 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from leaderboard.store.records import halvings_text
 from nas.cli.display import TrainingDisplay
 from nas.cli.failures import message_of
 from nas.cli.signals import StopSignal
@@ -139,6 +140,8 @@ class RetrainDisplay:
             + f"{format_count(chosen.cost.params)} params  "
             f"{format_count(chosen.cost.multi_adds)} Multi-Adds" + ("  known already" if done.known else "")
         )
+        if done.evaluation.halvings:
+            self.say(f"  {halvings_text(done.evaluation.halvings)}")
         if done.evaluation.checkpoint:
             self.say(f"  weights: {self.runs / done.evaluation.checkpoint}")
         # The other processes of a group would run into their timeout.

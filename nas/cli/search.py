@@ -174,7 +174,8 @@ def _report(recipe: Recipe, search: SearchSession, runs: Path, db: str | None) -
     typer.echo(
         f"\n{len(progress.results)} candidates measured, {progress.rejected} rejected before training"
         + (f" ({limits})" if limits else "")
-        + f", {progress.repeated} known already, {progress.failed} failed."
+        + f", {progress.repeated} known already, {progress.failed} failed"
+        + (f", {progress.diverged} diverged." if progress.diverged else ".")
     )
     for rung, (plan, results) in enumerate(zip(search.plans, progress.rungs, strict=True), start=1):
         if len(search.plans) > 1:

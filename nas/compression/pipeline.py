@@ -331,6 +331,7 @@ class Pipeline:
         return replace(
             stage,
             curve=outcome.curve,
+            halvings=outcome.halvings,
             train_seconds=outcome.train_seconds,
             training_psnr_db=outcome.psnr_db,
         )
@@ -381,7 +382,12 @@ class Pipeline:
         """The stage of a training."""
         module = load_described(folder / WEIGHTS)[2].to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         stage = self._stage(name, folder, genotype, module, outcome.per_image)
-        return replace(stage, curve=outcome.curve, train_seconds=outcome.train_seconds)
+        return replace(
+            stage,
+            curve=outcome.curve,
+            halvings=outcome.halvings,
+            train_seconds=outcome.train_seconds,
+        )
 
     def _validated(self, module: nn.Module) -> dict[str, tuple[float, float]]:
         asked, device = self.compression, torch.device(self.device)

@@ -48,6 +48,7 @@ def outcome_of_stage(stage: Stage) -> Outcome:
         device=stage.device,
         torch_version=torch.__version__,
         weights=stage.folder / WEIGHTS,
+        halvings=stage.halvings,
     )
 
 

@@ -15,6 +15,7 @@ from nas.core.files import write_text
 from nas.errors import CheckpointError
 from nas.training import Outcome
 from nas.training.checkpoint import WEIGHTS
+from nas.training.job import Halving
 from search_spaces import Genotype
 from search_spaces.compressed import FULL_BITS, Compressed
 
@@ -30,6 +31,7 @@ class Training:
     per_image: dict[str, tuple[float, float]]
     train_seconds: float
     curve: list[list[float | None]]
+    halvings: list[Halving] = field(default_factory=list)
 
     @classmethod
     def of(cls, outcome: Outcome) -> Training:
@@ -39,6 +41,7 @@ class Training:
             per_image=outcome.per_image,
             train_seconds=outcome.train_seconds,
             curve=[list(entry) for entry in outcome.curve],
+            halvings=outcome.halvings,
         )
 
     def save(self, folder: Path) -> None:
@@ -79,6 +82,7 @@ class Stage:
     bytes: int
     per_image: dict[str, list[float]] = field(repr=False)
     curve: list[list[float | None]] = field(default_factory=list, repr=False)
+    halvings: list[Halving] = field(default_factory=list)
     train_seconds: float = 0.0
     device: str = "cpu"
     latency_ms: tuple[float, float, float] | None = None

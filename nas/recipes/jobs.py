@@ -65,5 +65,6 @@ def record_outcome(
         checkpoint_sha256=None if weights is None else sha256_of(weights),
         curve=[list(entry) for entry in outcome.curve],
         per_image={name: list(scores) for name, scores in outcome.per_image.items()},
+        halvings=outcome.halvings,
     )
     return store.record(trial.id, new, owner=owner, worker=worker)

@@ -26,11 +26,11 @@ from nas.samplers.candidates import Candidates, RandomChooser
 from nas.samplers.evolution import EvolutionSampler
 from nas.samplers.guided import GuidedSampler
 from nas.samplers.listed import Listed
-from nas.samplers.proposing_sampler import RUNGS
+from nas.samplers.proposing_sampler import DIVERGED, RUNGS
 from nas.samplers.starts import STARTS
 from search_spaces import Genotype, Option, Space
 
-__all__ = ["RUNGS", "SAMPLERS", "Listed", "RandomChooser", "Sampler", "Setting"]
+__all__ = ["DIVERGED", "RUNGS", "SAMPLERS", "Listed", "RandomChooser", "Sampler", "Setting"]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,6 +24,9 @@ from nas.samplers.starts import STARTS, start_points
 RUNGS = "rungs"
 """User attribute of a trial, what it reached on the way: pairs [share of the full training, quality]."""
 
+DIVERGED = "diverged"
+"""User attribute of a pruned trial: whether its training diverged, which is a bad result and no accident."""
+
 
 @dataclass(kw_only=True)
 class History:
@@ -134,7 +137,7 @@ class ProposingSampler(BaseSampler):
                 history.results.append((candidate, sign * quality))
             elif trial.state == TrialState.RUNNING:
                 history.pending.append(candidate)
-            elif trial.state in (TrialState.FAIL, TrialState.COMPLETE):
+            elif trial.state in (TrialState.FAIL, TrialState.COMPLETE) or trial.user_attrs.get(DIVERGED):
                 failed.append(candidate)
         others = {one.key for one, _ in history.results} | {one.key for one in history.pending}
         history.failed = [one for one in failed if one.key not in others]

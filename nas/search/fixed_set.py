@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from nas.search.divergence import require_trainable
 from nas.search.requests import Action, Observation, Pause, Train
 
 TrainingKey = tuple[str, int, int]
@@ -33,6 +34,8 @@ class FixedSet:
         self.finished: set[TrainingKey] = set()
         self.failed: dict[TrainingKey, str] = {}
         self._training: set[TrainingKey] = set()
+        self._diverged = 0
+        self._divergence: str | None = None  # the reason of one that nothing was requested after
 
     def restore(self, past: Sequence[Observation], pending: Sequence[Train]) -> None:
         """Leave out what was finished or has failed."""
@@ -43,11 +46,15 @@ class FixedSet:
                 self.failed.pop(key, None)
             else:
                 self.failed[key] = observation.reason or "it failed"
+                self._diverged += observation.diverged
         over = self.finished | self.failed.keys()
         self.waiting = [request for request in self.waiting if key_of(request) not in over]
 
     def next(self, elapsed: float) -> Action:
-        """The first training that waits for no other one."""
+        """The first training that waits for no other one. Raises RunError where nearly all diverged."""
+        reason, self._divergence = self._divergence, None
+        if reason is not None and self.waiting:
+            require_trainable(self._diverged, len(self.finished), reason)
         for request in list(self.waiting):
             below = None
             if request.continues is not None:
@@ -75,6 +82,9 @@ class FixedSet:
         key = key_of(observation.request)
         self._training.discard(key)
         self.failed[key] = observation.reason
+        if observation.diverged:
+            self._diverged += 1
+            self._divergence = observation.reason
 
     def on_elsewhere(self, request: Train) -> None:
         """Another process trains it, and its result is not awaited."""

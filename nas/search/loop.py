@@ -10,8 +10,9 @@ from typing import Generic, TypeVar
 
 from leaderboard.errors import LeaderboardError, LeaseLostError
 from leaderboard.store.records import Trial
-from nas.errors import DiskError, Interrupted, NasError, RunError, WorkerLostError
+from nas.errors import DiskError, DivergedError, Interrupted, NasError, RunError, WorkerLostError
 from nas.executors import Done, Executor
+from nas.search.divergence import HalvingNotes
 from nas.search.heartbeat import Heartbeat
 from nas.search.progress import Event, Listener, event_of
 from nas.search.recorder import RecordedRequest, Recorder
@@ -24,7 +25,7 @@ ATTEMPTS = 3
 """TrainingSetup of one candidate that may end with a lost worker before the candidate counts as failed."""
 
 FAILURES_IN_A_ROW = 5
-"""Candidates that fail one after another before the process stops: the fault is not the candidates'."""
+"""Candidates that fail, but not by diverging, one after another before the process stops."""
 
 CLAIM_SECONDS = 0.5
 """Seconds between two attempts to claim a waiting trial while a worker is free."""
@@ -73,7 +74,7 @@ class Loop(Generic[AnyJob]):
         self._executor: Executor[AnyJob] | None = None
         self._running: dict[int, _Running] = {}
         self._left: dict[int, Train] = {}  # requests of trials that wait for other processes, or run there
-        self._failures = 0
+        self._failures, self._halvings = 0, HalvingNotes()
         self._began = self._claimed = clock()
         every = recorder.lease_seconds / 4
         self._heartbeat = Heartbeat(recorder.renew, lambda: list(self._running), seconds=every)
@@ -236,15 +237,15 @@ class Loop(Generic[AnyJob]):
 
     def _failed(self, running: _Running, error: NasError, worker: str) -> None:
         request, trial = running.request, running.trial
-        reason = error.reason
+        reason, kind = error.reason, error.failure
         if self._fail_fast:
             self.recorder.release([trial.id])
             raise error
         self.recorder.fail(trial, error, worker)
-        self._failures += 1
-        failed = Observation(request=request, state="failed", trial=trial, reason=reason)
+        self._failures += not isinstance(error, DivergedError)
+        failed = Observation(request=request, state="failed", trial=trial, reason=reason, failure=kind)
         self.scheduler.on_failure(failed)
-        self._report("failed", request, trial, text=f"{error.failure}: {reason}")
+        self._report("failed", request, trial, text=f"{kind}: {reason}")
         if self._failures >= FAILURES_IN_A_ROW:
             raise RunError(f"{self._failures} candidates failed one after another; the last one: {reason}")
 
@@ -273,6 +274,8 @@ class Loop(Generic[AnyJob]):
         self._heartbeat.check()
         key, progress = seen or (-1, None)
         number = self._running[key].trial.number if key in self._running else -1
+        if progress is not None and (text := self._halvings.news(number, progress)):
+            self._note(text)
         self.listen(Event(kind="progress", number=number, progress=progress))
 
     def _hear(self, trial: Trial) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from nas.core.units import format_count
 from nas.cost.budget import Budget, Cost
 from nas.errors import RunError
+from nas.search.divergence import LEAST_TO_JUDGE, require_trainable
 from nas.search.progress import SearchProgress
 from nas.search.promotion import next_promotion
 from nas.search.proposer import Proposer, many_trials
@@ -21,9 +22,6 @@ PATIENCE = 1000
 REPEATS_BEFORE_RANDOM = 20
 """Repeats in a row after which candidates are drawn at random instead of by the sampler."""
 
-LEAST_TO_JUDGE = 10
-"""Candidates after which a search stops when more than half of them failed."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Aims:
@@ -36,6 +34,7 @@ class Aims:
         is_over: From elapsed seconds and the progress so far: whether nothing new is to be started.
         queue: Networks that are proposed before the sampler is asked.
         names: Genotype id -> what a queued network is called.
+        lr: The learning rate of all candidates; None where it is not known.
     """
 
     budget: Budget
@@ -44,6 +43,7 @@ class Aims:
     is_over: Callable[[float, SearchProgress], bool] = lambda elapsed, progress: False
     queue: Sequence[Genotype] = ()
     names: Mapping[str, str] = field(default_factory=dict)
+    lr: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,7 +123,7 @@ class ParetoSearch:
             self._proposer.tell(observation)
 
     def on_failure(self, observation: Observation) -> None:
-        """Count a failure; the next request raises where most candidates fail."""
+        """Count a failure; the next request raises where most candidates fail or diverge."""
         self.on_result(observation)
         self._failure = observation.reason
 
@@ -144,8 +144,8 @@ class ParetoSearch:
     def next(self, elapsed: float) -> Action:
         """A promotion, else a new candidate, else a further seed of the front.
 
-        Raises RunError after PATIENCE proposals over budget, and where more than half of all candidates
-        failed.
+        Raises RunError after PATIENCE proposals over budget, where more than half of all candidates failed,
+        and where nearly all diverged.
         """
         self._check()
         if self.aims.is_over(elapsed, self.progress):
@@ -167,8 +167,11 @@ class ParetoSearch:
         self._failure = None
         if self._rejections >= PATIENCE:
             raise RunError(self._hopeless())
+        if reason is None:
+            return
+        require_trainable(progress.diverged, len(progress.results), reason, self.aims.lr)
         over = progress.failed + sum(len(results) for results in progress.rungs)
-        if reason is not None and over >= LEAST_TO_JUDGE and progress.failed > over / 2:
+        if over >= LEAST_TO_JUDGE and progress.failed > over / 2:
             raise RunError(f"{progress.failed} of {over} candidates failed; the last one: {reason}")
 
     def _hopeless(self) -> str:

@@ -73,7 +73,9 @@ class SearchProgress:
         rejected: Candidates over budget.
         rejected_by: Limit -> candidates above it.
         repeated: Candidates whose result was known.
-        failed: Candidates that failed; ``failed_ids`` are their genotypes.
+        failed: Candidates that failed for another reason than a divergence.
+        diverged: Candidates whose training diverged.
+        failed_ids: The genotypes of both.
     """
 
     wanted: int
@@ -84,6 +86,7 @@ class SearchProgress:
     rejected_by: dict[str, int] = field(default_factory=dict)
     repeated: int = 0
     failed: int = 0
+    diverged: int = 0
     failed_ids: set[str] = field(default_factory=set)
 
     @property
@@ -124,7 +127,8 @@ class SearchProgress:
         elif observation.state == "repeated":
             self.repeated += 1
         elif observation.state == "failed":
-            self.failed += 1
+            self.diverged += observation.diverged
+            self.failed += not observation.diverged
             self.failed_ids.add(genotype_id)
 
     def front(self) -> list[str]:

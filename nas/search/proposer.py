@@ -21,7 +21,7 @@ from leaderboard.store.records import Trial
 from nas.cost.budget import Budget
 from nas.errors import RunError
 from nas.recipes.recipe import Recipe
-from nas.samplers import RUNGS, SAMPLERS, Listed, RandomChooser, Setting
+from nas.samplers import DIVERGED, RUNGS, SAMPLERS, Listed, RandomChooser, Setting
 from nas.search.requests import Observation, observation_of, request_of
 from search_spaces import Axis, Genotype, Space
 
@@ -82,15 +82,20 @@ class Proposer:
         self.study.tell(token, state=TrialState.FAIL)
 
     def tell(self, observation: Observation) -> None:
-        """Tell the sampler; PRUNED and not FAIL for a rejected candidate, since samplers forget failures."""
+        """Tell the sampler what became of a candidate.
+
+        A rejected one is PRUNED and not FAIL, since samplers forget failures, and so is one that diverged:
+        TPE counts it among the worse ones, and the surrogate as reaching the worst that was seen. It is not
+        told as COMPLETE with a bad PSNR, since the cheapest network would then be on the front.
+        """
         request, evaluation, token = observation.request, observation.evaluation, observation.request.token
         if request.rung and not self._tells_rungs:
             return
         if token is None and not self._uses_results:
             return
         values = _values(self.objectives, observation)
-        state = _STATES.get(observation.state, TrialState.COMPLETE)
-        attributes: dict[str, Any] = {}
+        state = _state(observation)
+        attributes: dict[str, Any] = {DIVERGED: True} if observation.diverged else {}
         if self._tells_rungs and evaluation is not None:
             attributes[RUNGS] = [[self.shares[request.rung], evaluation.psnr_db]]
             if request.rung < len(self.shares) - 1:
@@ -133,6 +138,12 @@ def many_trials() -> Iterator[None]:
 
 
 _STATES = {"rejected": TrialState.PRUNED, "failed": TrialState.FAIL}
+
+
+def _state(observation: Observation) -> TrialState:
+    if observation.diverged:
+        return TrialState.PRUNED
+    return _STATES.get(observation.state, TrialState.COMPLETE)
 
 
 def _directions(objectives: Sequence[str]) -> list[StudyDirection]:
@@ -199,10 +210,13 @@ def export(recipe: Recipe, trials: Sequence[Trial], storage: str) -> int:
             frozen_trial(
                 space,
                 genotype,
-                state=_STATES.get(trial.state, TrialState.COMPLETE),
+                state=_state(observation),
                 values=_values(objectives, observation),
                 constraints=_violations(budget, observation),
-                user_attrs={"genotype": trial.genotype_id, "rung": trial.rung, **trial.cost},
+                user_attrs={
+                    **{"genotype": trial.genotype_id, "rung": trial.rung, **trial.cost},
+                    **({DIVERGED: True} if observation.diverged else {}),
+                },
             )
         )
     optuna.logging.set_verbosity(optuna.logging.WARNING)

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from leaderboard.store.records import Evaluation, Stage, Trial
 from nas.cost.budget import Cost
+from nas.search.divergence import DIVERGED
 from search_spaces import Genotype
 
 Key = tuple[str, str, int, int]
@@ -81,6 +82,7 @@ class Observation:
         evaluation: The result; None where there is none.
         trial: The row; None where a result was known and no row was written.
         reason: Why it failed.
+        failure: The kind of the failure, one of ``schema.FAILURES``; empty for none.
     """
 
     request: Train
@@ -88,6 +90,12 @@ class Observation:
     evaluation: Evaluation | None = None
     trial: Trial | None = None
     reason: str = ""
+    failure: str = ""
+
+    @property
+    def diverged(self) -> bool:
+        """Whether the candidate failed because its training diverged."""
+        return self.failure == DIVERGED
 
     def price(self, name: str) -> float:
         """One cost by name, counted or measured; NaN where it was not measured."""
@@ -162,4 +170,5 @@ def observation_of(trial: Trial, request: Train, state: str | None = None) -> Ob
         evaluation=trial.evaluation,
         trial=trial,
         reason=trial.reason or "",
+        failure=trial.failure or "",
     )

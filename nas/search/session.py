@@ -136,6 +136,7 @@ class SearchSession:
             is_over=self._is_over,
             queue=queue,
             names=names,
+            lr=self.plans[0].lr,
         )
 
     def _is_over(self, elapsed: float, progress: SearchProgress) -> bool:

@@ -12,6 +12,11 @@ Entry = tuple[int, float, float | None]
 """Of a curve: step, mean loss since the last entry, and PSNR (dB) where it was measured there."""
 
 
+Halving = tuple[int, int, float]
+"""Of a training that diverged: the step where that was seen, the step that it resumed from, and the factor of
+every later learning rate."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Job:
     """One training: everything that decides its result, and where it leaves its files.
@@ -53,6 +58,7 @@ class Outcome:
     ``train_seconds`` is the time in the training loop, over all attempts. ``weights`` is the file of the
     measured weights, ``state`` the one to go on from; None where there is none. ``accumulate``: in how many
     parts a batch was computed. ``engine``: ``steps``, or ``graph`` where they were repeated as a CUDA graph.
+    ``halvings``: where the training diverged and resumed at half the rate, in order.
     """
 
     psnr_db: float
@@ -66,6 +72,7 @@ class Outcome:
     state: Path | None = None
     accumulate: int = 1
     engine: str = "steps"
+    halvings: list[Halving] = field(default_factory=list)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +80,7 @@ class Progress:
     """Where a running training stands.
 
     ``loss`` is the mean since the last report, ``psnr_db`` the last one measured on the way, in dB.
-    ``steps_a_second`` is this attempt's pace.
+    ``steps_a_second`` is this attempt's pace. ``halvings`` are those so far.
     """
 
     step: int
@@ -84,6 +91,7 @@ class Progress:
     learning_rate: float = 0.0
     psnr_db: float | None = None
     steps_a_second: float = 0.0
+    halvings: tuple[Halving, ...] = ()
 
     @property
     def images_a_second(self) -> float:

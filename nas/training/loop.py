@@ -14,21 +14,22 @@ import torch
 
 from nas.core.device import device_name, out_of_memory
 from nas.data import Patches, load_data
-from nas.errors import CheckpointError, Interrupted, OutOfMemoryError, TrainingError
+from nas.errors import CheckpointError, DivergedError, Interrupted, OutOfMemoryError, TrainingError
 from nas.training import ranks
 from nas.training.checkpoint import STATE, TRUNK, WEIGHTS, load_state, save_state, save_weights
 from nas.training.crops import Album, open_album
-from nas.training.curve import LossCurve
+from nas.training.curve import WINDOW, LossCurve
 from nas.training.events import Events
 from nas.training.feed import make_feed
+from nas.training.good_states import EVERY, GoodStates, State, on_device
 from nas.training.initialisation import begin, check, finish, identity_of
-from nas.training.job import Job, Outcome, Progress
+from nas.training.job import Halving, Job, Outcome, Progress
 from nas.training.step import CudaGraphStep, TrainingStep, rounded_products
 from nas.training.validation import Scores, mean_scores, validate
 
 Report = Callable[[Progress], None]
 
-LOG_EVERY = 25
+LOG_EVERY = WINDOW
 """Steps between two entries of the curve; the loss leaves the device only then."""
 
 SAVE_SECONDS = 60.0
@@ -40,10 +41,11 @@ def train(job: Job, report: Report | None = None) -> Outcome:
 
     ``report`` is called between steps (on a GPU every LOG_EVERY steps) and may raise Interrupted, whereupon
     the state is saved and Interrupted leaves. A device whose memory is too small gets each batch in two
-    parts, whose gradients add up. Raises DivergedError, OutOfMemoryError when that is too much as well, and
-    TrainingError for a network that cannot be measured. In a group of processes (``ranks``) all call this
-    with the same job. Raises RecipeError where a plan and its job disagree about a teacher or a feature
-    network.
+    parts, whose gradients add up. A training that diverges resumes from its last good state at half the rate,
+    as often as the plan's ``halvings`` allow. Raises DivergedError where it diverges once more,
+    OutOfMemoryError when half the batch is too much as well, and TrainingError for a network that cannot be
+    measured. In a group of processes (``ranks``) all call this with the same job. Raises RecipeError where a
+    plan and its job disagree about a teacher or a feature network.
     """
     job = ranks.own(job)
     check(job, ranks.world())
@@ -101,8 +103,15 @@ class _Run:
             penalty=first.lasso,
         )
         self.work.model = ranks.wrapped(self.network, self.device)
-        self.curve = LossCurve(self.work.loss_sum, falls=first.adversary is None)
+        self.curve = LossCurve(
+            self.work.loss_sum,
+            falls=first.adversary is None,
+            agreed=bool(job.plan.halvings) and ranks.world() > 1,
+            strict=bool(job.plan.halvings),
+        )
         self.step, self.seconds = 0, 0.0
+        self.halvings: list[Halving] = []
+        self.good = GoodStates(self._state()) if job.plan.halvings else None
 
     @functools.cached_property
     def identity(self) -> dict[str, Any]:
@@ -112,11 +121,21 @@ class _Run:
     # Training
 
     def finish(self, report: Report | None) -> None:
-        """Take the steps that are left."""
-        job, plan = self.job, self.job.plan
+        """Take the steps that are left, some of them again at half the rate where the training diverges."""
         self.network.train()
-        graph = CudaGraphStep(self.work.take, self.device) if self._can_record() else None
-        take = graph or self.work.take
+        while True:
+            # A new graph after each return to a good state, which puts other tensors into the optimiser.
+            graph = CudaGraphStep(self.work.take, self.device) if self._can_record() else None
+            try:
+                self._train(graph or self.work.take, report)
+            except DivergedError as error:
+                self._halve(error)
+            else:
+                self.engine = "graph" if graph is not None and not graph.refusal else "steps"
+                return
+
+    def _train(self, take: Callable[[], None], report: Report | None) -> None:
+        job, plan = self.job, self.job.plan
         events = Events(job.folder, self.step) if job.events and job.folder and not ranks.rank() else None
         clock = _Clock(self.seconds, self.step)
         saved = time.perf_counter()
@@ -126,13 +145,19 @@ class _Run:
                 self.feed.advance()
                 take()
                 self.step += 1
+                if self.good is not None and self.step == 1:
+                    self.curve.saw_first_step()
+                last = self.step == plan.steps
                 validating = job.validate_every and self.step % job.validate_every == 0
-                logging = self.step % LOG_EVERY == 0 or self.step == plan.steps or validating
+                logging = self.step % LOG_EVERY == 0 or last or validating
                 if logging:
-                    self.curve.close(self.step)
-                if validating and self.step < plan.steps:
+                    self.curve.close(self.step, last=last)
+                if validating and not last:
                     with clock.stopped():
                         self._measure_on_the_way()
+                if self.good is not None and self.step % EVERY == 0:
+                    self.curve.collect()
+                    self.good.keep(self.step, self._state, self.curve.risen)
                 self.seconds = clock.seconds
                 if logging or (self.device.type == "cpu" and ranks.world() == 1):
                     now = self._progress(clock)
@@ -144,11 +169,33 @@ class _Run:
                     self.save()
                     saved = time.perf_counter()
             self.curve.collect()
-            self.seconds = clock.seconds
         finally:
+            self.seconds = clock.seconds
             if events is not None:
                 events.close()
-        self.engine = "graph" if graph is not None and not graph.refusal else "steps"
+
+    def _halve(self, error: DivergedError) -> None:
+        """Resume from the last good state at half the rate; raises the error where that was done enough."""
+        plan = self.job.plan
+        if self.good is None or len(self.halvings) == plan.halvings:
+            raise self._given_up(error)
+        self._restore(self.good.last_good())
+        self.halvings.append((error.step, self.step, self.work.rate_factor / 2))
+        self.work.rate_factor /= 2
+
+    def _given_up(self, error: DivergedError) -> DivergedError:
+        """The error with all steps at which the training diverged and the rates at which it did."""
+        if not self.halvings:
+            return error
+        lr = self.job.plan.lr
+        steps = ", ".join(str(step) for step in (*(step for step, _, _ in self.halvings), error.step))
+        rates = ", ".join(f"{lr * factor:.3g}" for factor in (1.0, *(each[2] for each in self.halvings)))
+        reason = str(error).partition(";")[0]
+        return DivergedError(
+            f"{reason}; it diverged at steps {steps} with lr = {rates}: lower lr, or set clip_norm or "
+            "warmup_steps",
+            step=error.step,
+        )
 
     def _can_record(self) -> bool:
         return self.device.type == "cuda" and ranks.world() == 1
@@ -161,9 +208,10 @@ class _Run:
             loss=self.curve.loss,
             seconds=self.seconds,
             batch=plan.batch,
-            learning_rate=plan.learning_rate(self.step - 1),
+            learning_rate=plan.learning_rate(self.step - 1) * self.work.rate_factor,
             psnr_db=self.curve.psnr_db,
             steps_a_second=clock.pace(self.step),
+            halvings=tuple(self.halvings),
         )
 
     def _tell(self, report: Report | None, now: Progress) -> None:
@@ -232,6 +280,7 @@ class _Run:
             state=state if keeps else None,
             accumulate=self.work.accumulate,
             engine=self.engine,
+            halvings=self.halvings,
         )
 
     # Stopping and going on
@@ -240,22 +289,41 @@ class _Run:
         """Write the state, where the job has a folder."""
         if self.job.folder is None or ranks.rank():
             return
-        self.curve.collect()
-        state: dict[str, Any] = {
+        try:
+            self.curve.collect()
+        except DivergedError as error:
+            self._halve(error)
+        state = self._state() | {
             "identity": self.identity,
-            "step": self.step,
             "seconds": self.seconds,
             "curve": self.curve.entries,
+        }
+        if self.good is not None:
+            state |= {"halvings": self.halvings, "good": self.good.state()}
+        save_state(self.job.folder / name, state)
+
+    def _state(self) -> State:
+        """What decides the steps that follow, with the training's own tensors."""
+        return {
+            "step": self.step,
             "network": self.network.state_dict(),
             "work": self.work.state(),
             "patches": self.feed.state,
+            "judged": self.curve.state(),
         }
-        save_state(self.job.folder / name, state)
 
     def _keep_trunk(self) -> None:
         """Keep the state from which a longer training resumes, where the job asks for it."""
         if self.job.keep_state and self.step == self.job.plan.trunk_steps:
             self.save(TRUNK)
+
+    def _restore(self, state: State) -> None:
+        """Continue from a state, whose tensors are the training's from now on."""
+        self.network.load_state_dict(state["network"])
+        self.work.load(state["work"])
+        self.feed.state = state["patches"]
+        self.step = state["step"]
+        self.curve.load(self.curve.entries, state.get("judged"))
 
     def resume(self) -> None:
         """Take over the state of an interrupted attempt, or of the training that this one goes on from."""
@@ -275,12 +343,18 @@ class _Run:
             raise CheckpointError(
                 f"{path} is of step {state['step']}, and this training ends at {self.job.plan.steps}"
             )
-        self.network.load_state_dict(state["network"])
-        self.work.load(state["work"])
-        self.feed.state = state["patches"]
-        self.step, self.seconds = state["step"], state["seconds"]
-        self.curve.load([(step, loss, psnr) for step, loss, psnr in state["curve"]])
+        self.seconds = state["seconds"]
+        self.curve.entries = [(step, loss, psnr) for step, loss, psnr in state["curve"]]
+        self._restore(state)
+        if self.good is not None:
+            self.good.load(state["good"], self._moved)
+            self.halvings = [(at, back, factor) for at, back, factor in state["halvings"]]
+            self.work.rate_factor = self.halvings[-1][2] if self.halvings else 1.0
         self._keep_trunk()
+
+    def _moved(self, state: State) -> State:
+        """A good state from the disk, on the device; the patches are drawn in the host's memory."""
+        return on_device(state, self.device) | {"patches": state["patches"]}
 
 
 class _Clock:

@@ -148,6 +148,15 @@ class Plan:
             high=1,
         ),
     ] = 0.0
+    halvings: Annotated[
+        int,
+        Help(
+            "How often a training that diverges resumes from its last good state at half the rate; with 0 it "
+            "fails.",
+            low=0,
+            high=4,
+        ),
+    ] = 0
 
     def __post_init__(self) -> None:
         for name, field in fields_of(Plan).items():

@@ -15,7 +15,7 @@ from typing import TypeVar
 
 import torch
 import torch.distributed as dist
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from nas.errors import RecipeError
@@ -68,6 +68,15 @@ def any_of(flag: bool, device: torch.device) -> bool:
     votes = torch.tensor(int(flag), device=device)
     dist.all_reduce(votes, op=dist.ReduceOp.MAX)
     return bool(votes.item())
+
+
+def mean_of(value: Tensor) -> Tensor:
+    """The mean of a tensor over all processes, the same bits in each of them."""
+    if world() == 1:
+        return value
+    mean = value.clone()
+    dist.all_reduce(mean, op=dist.ReduceOp.SUM)
+    return mean / world()
 
 
 def own(job: Job) -> Job:

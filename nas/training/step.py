@@ -32,7 +32,8 @@ class TrainingStep:
     ``teaching`` adds a teacher's term to the loss; parameters of its own are updated along, but neither
     clipped nor averaged. ``adversary`` has its critic updated first, on what the network makes of the batch
     before it learns, and then adds to the loss; in a batch of parts each part is compared within itself.
-    ``penalty`` gives a scalar of the weights, of which the plan's ``group_lasso`` is added.
+    ``penalty`` gives a scalar of the weights, of which the plan's ``group_lasso`` is added. ``rate_factor``
+    multiplies the plan's learning rates.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class TrainingStep:
         MergeTogether(network)
         self.parameters = [p for p in network.parameters() if p.requires_grad]
         self.rate = torch.zeros((), device=device)
+        self.rate_factor = 1.0
         self.teaching = teaching
         along = [] if teaching is None else list(teaching.term.parameters())
         self.optimizer = _optimizer(plan, [*self.parameters, *along], self.rate, device)
@@ -66,7 +68,7 @@ class TrainingStep:
 
     def set(self, number: int) -> None:
         """Learning rate and weight of the average for step ``number``; never waits for the device."""
-        self.rate.fill_(self.plan.learning_rate(number))
+        self.rate.fill_(self.plan.learning_rate(number) * self.rate_factor)
         if self.average:
             self.share.fill_(self.plan.new_share(number))
 

@@ -513,6 +513,20 @@ def test_all_of_a_network_is_told_and_escaped(tmp_path: Path, fill_store: Any) -
     assert f" {network.genotype} --protocol proxy-81c2e0 --seed 0</code>" in text
 
 
+def test_a_rescued_training_is_shown_as_such(tmp_path: Path, fill_store: Any) -> None:
+    with Store.at(tmp_path / "results.db") as store:
+        study = fill_store(store, "demo", trials=3)
+        trial = propose(store, study.id, 70)
+        record(store, trial.id, 70, halvings=[(350, 200, 0.5), (1400, 1300, 0.25)])
+        network = gather(store, None, "demo", trial.genotype_id, "proxy-81c2e0")
+        text = markup(sections(network, lambda picture: "", "the curve"))
+        other = str(store.frame("demo").iloc[0]["genotype"])
+        plain = markup(sections(gather(store, None, "demo", other, None), lambda picture: "", ""))
+    assert "rate halved at step 350 (resumed from 200, rate x 0.5)" in text
+    assert "rate halved at step 1,400 (resumed from 1,300, rate x 0.25)" in text
+    assert "halved" not in plain
+
+
 def test_an_unknown_network_is_one_line(filled: Path) -> None:
     with (
         Store.at(filled, read_only=True) as store,

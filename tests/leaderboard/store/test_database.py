@@ -209,7 +209,7 @@ def test_a_newer_database_is_left_alone(tmp_path: Path) -> None:
         with pytest.raises(NewerSchemaError) as refused:
             Store.at(path, read_only=read_only)
         assert str(refused.value) == (
-            f"{path} was written by a newer ParetoSR (schema 'zzz'; this version knows up to '0005'); "
+            f"{path} was written by a newer ParetoSR (schema 'zzz'; this version knows up to '0006'); "
             "upgrade with: pip install -U paretosr"
         )
 

@@ -114,9 +114,12 @@ def test_names_digests_and_parts_are_kept_and_filled_in_where_they_were_missing(
     assert set(store.frame()["name"]) == {"imdn"}
     assert store.parts("0000", 4).to_dict("records") == PARTS
     assert store.parts("0000", 2).empty
-    done = record(store, first.id, genotype_id="0000", checkpoint="demo/a/w.st", checkpoint_sha256=DIGEST)
-    assert done.checkpoint_sha256 == DIGEST
+    own = {"genotype_id": "0000", "checkpoint": "demo/a/w.st", "checkpoint_sha256": DIGEST}
+    done = record(store, first.id, **own, halvings=[(350, 200, 0.5)])
+    assert (done.checkpoint_sha256, done.halvings) == (DIGEST, [[350, 200, 0.5]])
+    assert store.known("0000", done.protocol_id, done.seed) == done
     row = store.frame().iloc[0]
+    assert row["halvings"] == [[350, 200, 0.5]]
     assert (row["checkpoint_sha256"], row["folder"], row["code_version"]) == (DIGEST, "demo/a", "0.1.0")
     assert (row["torch_version"], row["data_digest"]) == ("2.9.0", "9f0c")
     propose(store, study.id, genotype_id="0000", cost={**COST, "params": 101}, **over)

@@ -17,6 +17,7 @@ from leaderboard.tables.exchange import FORMATS, export_results, import_results
 from leaderboard.tables.trials import COLUMNS, NESTED, trials_frame
 
 OLD = sorted((Path(__file__).parents[1] / "data").glob("schema-*.sql"))
+HALVINGS = [[350, 200, 0.5], [400, 250, 0.25]]
 DIGEST = "0123456789abcdef" * 4
 
 
@@ -31,6 +32,7 @@ def make_source(fill_store: Any) -> Callable[[Store], None]:
         named = {"stage": "seeds", "seed": 3, "name": "imdn, the net", "parts": [parts], "rung": 1}
         trial = propose(store, study.id, 90, **named)
         own = {"seed": 3, "checkpoint_sha256": DIGEST, "curve": [(0, 0.1 + 0.2, None)]}
+        own |= {"halvings": HALVINGS}
         record(store, trial.id, 90, **own, worker='odd, "name"\'')
         propose(store, study.id, 91)
         propose(store, other.id, 92, state="waiting")

@@ -71,6 +71,29 @@ def test_the_command_of_the_page_finds_every_number_again_to_the_last_bit(nas: N
     assert searched.read_bytes() == before
 
 
+@pytest.mark.thorough
+def test_a_rescued_training_is_found_again_with_its_halvings(nas: Nas, searched: Path) -> None:
+    """A rate that rises for as long as the training lasts, until it is too high."""
+    changes = ("lr=0.6", "warmup_steps=600", "schedule=constant", "halvings=4")
+    words = [word for change in changes for word in ("--set", change)]
+    done = nas("retrain", "small", "--top", "1", "--steps", "200", *words)
+    assert done.returncode == 0, done.stderr + done.stdout
+    with Store.at(searched, read_only=True) as store:
+        rescued = [trial for trial in store.trials(store.study("small").id, "retrain") if trial.number == 1]
+        row = store.frame("small").set_index(["stage", "number"]).loc[("retrain", 1)]
+    [[trial], halvings] = rescued, row["halvings"]
+    assert trial.evaluation is not None
+    assert trial.evaluation.halvings == halvings
+    step, resumed, factor = halvings[0]
+    said = f"rate halved at step {step} (resumed from {resumed}, rate x {factor:g})"
+    assert f"\n  {said}" in done.stdout
+    assert f"trial 1: {said}" in done.stdout
+    again = nas("rerun", "small", trial.genotype_id, "--protocol", trial.evaluation.protocol_id)
+    assert again.returncode == 0, again.stderr
+    assert "The same, to the last bit." in again.stdout
+    assert said.capitalize() in again.stdout
+
+
 def test_what_cannot_be_run_again_is_one_line(nas: Nas, searched: Path, images: Path) -> None:
     with Store.at(searched, read_only=True) as store:
         genotype = store.frame("small")["genotype"].iloc[0]

@@ -14,7 +14,7 @@ from nas.samplers.candidates import Candidates
 from nas.samplers.encoding import Encoding
 from nas.samplers.evolution import EvolutionSampler
 from nas.samplers.process import JITTER, Process, ProcessError
-from nas.samplers.proposing_sampler import RUNGS
+from nas.samplers.proposing_sampler import DIVERGED, RUNGS
 from nas.samplers.surrogate import SurrogateSampler, _most_telling
 
 KINDS = ("plain", "wide", "deep", "gated", "dense")
@@ -186,7 +186,8 @@ def test_what_is_in_flight_counts_as_reaching_what_is_predicted_of_it() -> None:
     assert std_after < 0.9 * std
 
 
-def test_a_failed_candidate_keeps_the_next_ones_away() -> None:
+@pytest.mark.parametrize("state", [TrialState.FAIL, TrialState.PRUNED])
+def test_a_candidate_that_failed_or_diverged_keeps_the_next_ones_away(state: TrialState) -> None:
     """Half of the space fails, always; a search that did not learn from it would go on asking for it."""
 
     def fails(net: dict[str, Any]) -> bool:
@@ -199,7 +200,8 @@ def test_a_failed_candidate_keeps_the_next_ones_away() -> None:
         net = suggest(trial)
         failed.append(fails(net))
         if fails(net):
-            study.tell(trial, state=TrialState.FAIL)
+            trial.set_user_attr(DIVERGED, state == TrialState.PRUNED)
+            study.tell(trial, state=state)
         else:
             study.tell(trial, [quality(net), cost(net)])
     assert sum(failed[-20:]) < 6

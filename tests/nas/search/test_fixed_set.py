@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 from small_networks import SMALL, TINY
 
 from nas.cost.counting import cost_of
+from nas.errors import RunError
 from nas.search.fixed_set import FixedSet
 from nas.search.requests import Observation, Pause, Train
 from search_spaces import Genotype
@@ -75,3 +77,33 @@ def test_a_training_elsewhere_is_not_awaited_and_what_continues_it_is_started() 
 
 def test_a_request_is_identified_without_its_token() -> None:
     assert replace(SHORT, token=object()) == SHORT
+
+
+def diverged(of: Train) -> Observation:
+    return Observation(request=of, state="failed", reason="the loss grew", failure="diverged")
+
+
+def test_a_set_whose_trainings_nearly_all_diverge_is_given_up() -> None:
+    requests = [replace(OTHER, seed=seed) for seed in range(30)]
+    scheduler = FixedSet(requests)
+    for each in requests[:9]:
+        assert scheduler.next(0) == each
+        scheduler.on_failure(diverged(each))
+    assert scheduler.next(0) == requests[9]
+    scheduler.on_result(finished(requests[9]))
+    assert scheduler.next(0) == requests[10]
+    scheduler.on_failure(diverged(requests[10]))
+    with pytest.raises(RunError, match="10 of 11 candidates diverged; lower lr, or set clip_norm") as caught:
+        scheduler.next(0)
+    assert "the last one: the loss grew" in str(caught.value)
+    resumed = FixedSet(requests)
+    resumed.restore([diverged(each) for each in requests[:20]], [])
+    assert resumed.next(0) == requests[20]
+    resumed.on_failure(diverged(requests[20]))
+    with pytest.raises(RunError, match="every candidate, 21 so far, diverged"):
+        resumed.next(0)
+    few = FixedSet(requests[:10])
+    for each in requests[:10]:
+        assert few.next(0) == each
+        few.on_failure(diverged(each))
+    assert few.next(0) is Pause.OVER  # nothing is left that could be spared

@@ -224,7 +224,8 @@ def test_a_candidate_that_fails_is_a_row_with_its_reason_and_the_search_goes_on(
     recipe = troubled(small_recipe, trouble, trials=8)
     tally = run(recipe, tmp_path)
     assert len(tally.results) == 8
-    assert sum(trial.state == "failed" for trial in rows(tmp_path)) == tally.failed > 0
+    assert sum(trial.state == "failed" for trial in rows(tmp_path)) == tally.failed + tally.diverged > 0
+    assert (tally.diverged > 0) == (failure == "diverged")
     [(kind, words)] = failures(tmp_path)
     assert kind == failure
     assert re.fullmatch(reason, str(words))
@@ -233,6 +234,49 @@ def test_a_candidate_that_fails_is_a_row_with_its_reason_and_the_search_goes_on(
 def test_when_everything_fails_the_search_stops_and_says_why(small_recipe: Make, tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"5 candidates failed one after another.*never works"):
         run(troubled(small_recipe, "error", only={"luck": [0]}), tmp_path)
+
+
+def test_a_search_whose_candidates_all_diverge_stops_and_says_what_to_change(
+    small_recipe: Make, tmp_path: Path
+) -> None:
+    recipe = troubled(small_recipe, "nan", trials=30, only={"luck": [0]})
+    with pytest.raises(RunError) as caught:
+        run(recipe, tmp_path)
+    lr = recipe.rung_plans()[0].lr
+    begin = (
+        f"every candidate, 10 so far, diverged at lr = {lr:g}; lower it, or set clip_norm or warmup_steps ("
+    )
+    assert str(caught.value).startswith(begin)
+    assert [trial.failure for trial in rows(tmp_path)] == ["diverged"] * 10
+    with pytest.raises(RunError, match="every candidate, 11 so far"):
+        run(recipe, tmp_path)  # what is recorded counts, too, once one more diverges
+
+
+def test_divergences_are_results_and_no_failures_of_the_run(
+    small_recipe: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nas.search.loop.FAILURES_IN_A_ROW", 1)
+    recipe = troubled(small_recipe, "none", "nan", trials=6, only={"luck": [0]})
+    tally = run(recipe, tmp_path)
+    assert len(tally.results) == 6
+    assert (tally.failed, tally.diverged) == (0, len(tally.failed_ids))
+    assert tally.diverged > 0
+
+
+@pytest.mark.thorough
+def test_a_candidate_that_was_rescued_is_noted_and_recorded(small_recipe: Make, tmp_path: Path) -> None:
+    plan = {"steps": 200, "lr": 0.3, "warmup_steps": 600, "schedule": "constant", "halvings": 4}
+    watcher = Watcher()
+    changes = {"space": {"only": {"width": [16], "blocks": [2], "block": ["residual"]}}, "trials": 1}
+    run(small_recipe(**changes, proxy={**small_recipe().proxy, **plan}), tmp_path, watcher)
+    [done] = [trial for trial in rows(tmp_path) if trial.state == "finished"]
+    assert done.evaluation is not None
+    assert done.evaluation.halvings
+    step, resumed, factor = done.evaluation.halvings[0]
+    assert (step > resumed, factor) == (True, 0.5)
+    notes = [event.text for event in watcher.events if event.kind == "note"]
+    said = f"trial {done.number}: rate halved at step {step} (resumed from {resumed}, rate x 0.5)"
+    assert sum(note.startswith(said) for note in notes) == 1
 
 
 @pytest.mark.thorough

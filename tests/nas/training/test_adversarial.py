@@ -376,16 +376,16 @@ def test_a_loss_that_grows_ends_a_training_but_not_a_game() -> None:
     for falls in (True, False):
         total = torch.zeros(())
         curve = LossCurve(total, falls=falls)
-        for step, loss in ((1, 1.0), (2, 20.0)):
-            total += loss
-            if falls and step == 2:
+        for step, loss in ((25, 1.0), (50, 20.0)):
+            total += 25 * loss
+            if falls and step == 50:
                 with pytest.raises(DivergedError, match="the loss grew from 1 to 20"):
                     curve.close(step)
             else:
                 curve.close(step)
     total += torch.inf
     with pytest.raises(DivergedError, match="the loss became inf"):
-        curve.close(3)
+        curve.close(75)
 
 
 def test_what_does_not_go_together_is_said_before_anything_is_trained(images: Path, tmp_path: Path) -> None:
