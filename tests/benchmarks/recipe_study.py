@@ -94,7 +94,7 @@ _CLIPPED: Changes = {**_SHORT, "clip_norm": 0.5, "warmup_steps": 100}
 _MIDDLE: Changes = {**_CLIPPED, "lr": 4e-3}
 _STABLE: Changes = {**_MIDDLE, "schedule": "wsd"}
 _LONGER: Changes = {"steps": 2400, "batch": 8, "lr": 2e-3}
-_ROBUST: Changes = {"lr": 4e-3, "clip_norm": 0.5, "warmup_steps": 100}
+_ROBUST: Changes = {"lr": 4e-3, "clip_norm": 0.1, "warmup_steps": 100, "schedule": "wsd"}
 
 STAGES: dict[str, Stage] = {
     "rates": Stage(
