@@ -27,7 +27,8 @@ TRAINING_COLUMNS: dict[str, str] = {
     **dict.fromkeys(("seed", "rung", "steps"), "int64"),
     **{"state": "object", "failure": "object", "reason": "object"},
     **dict.fromkeys(("psnr_db", "gain_db", "diverged_step", "bicubic_psnr_db"), "float64"),
-    **{"scale": "int64", "plan": "object", "data": "object", "metric": "object", "fields": "object"},
+    **{"scale": "int64", "plan": "object", "data": "object", "metric": "object"},
+    **{"values": "object", "fields": "object"},
 }
 """The columns of :func:`tuning_trainings`, and their dtypes."""
 
@@ -50,7 +51,8 @@ def tuning_trainings(store: Store, study: str) -> pd.DataFrame:
     | gain_db | PSNR above bicubic, dB; NaN without a result; see below for a network that diverged |
     | diverged_step | the step at which it diverged; NaN where it did not |
     | scale, plan, data, metric | of the protocol; the plan is the baseline's |
-    | fields | the fields that are tuned: dict of the recipe |
+    | values | dict: tuned field to its value in this training |
+    | fields | dict: tuned field to its domain, as the recipe has it |
 
     A network that diverged counts as 0 dB, no better than bicubic; where the same network has gained less
     with another setting of that length, as the least such gain.
@@ -85,6 +87,7 @@ def tuning_trainings(store: Store, study: str) -> pd.DataFrame:
         gain_db=frame["psnr_db"] - frame["bicubic_psnr_db"],
         diverged_step=steps,
         plan=first.plan_name,
+        values=_objects([_values(protocols[id].plan, fields) for id in frame["protocol"]]),
         fields=_objects([fields] * len(frame)),
     )
     least = found.groupby(["genotype", "rung"])["gain_db"].transform("min").fillna(0.0).clip(upper=0.0)
@@ -105,6 +108,10 @@ def _changes(plan: Mapping[str, Any], other: Mapping[str, Any], order: Sequence[
     return {
         name: other[name] for name in names if name != "steps" and name in other and other[name] != plan[name]
     }
+
+
+def _values(plan: Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: plan[name] for name in fields if name in plan}
 
 
 def setting_name(changes: Mapping[str, Any]) -> str:
