@@ -31,9 +31,7 @@ def tables() -> dict[str, str]:
     }
 
 
-def _with_options(
-    section: str, fields: Iterable[DescribedField], keys: Container[str] = OPTIONS.keys
-) -> str:
+def _with_options(section: str, fields: Iterable[DescribedField], keys: Container[str] = OPTIONS.keys) -> str:
     rows = []
     for field in fields:
         key, default, meaning = _cells(field)

@@ -83,7 +83,7 @@ def tuning_trainings(store: Store, study: str) -> pd.DataFrame:
         setting=[setting_name(each) for each in changes],
         changes=_objects(changes),
         network=frame["name"].where(frame["name"].notna(), frame["genotype"]),
-        steps=[int(protocols[id].plan.get("steps", 0)) for id in frame["protocol"]],
+        steps=[_steps_of(protocols[id].plan) for id in frame["protocol"]],
         gain_db=frame["psnr_db"] - frame["bicubic_psnr_db"],
         diverged_step=steps,
         plan=first.plan_name,
@@ -111,7 +111,12 @@ def _changes(plan: Mapping[str, Any], other: Mapping[str, Any], order: Sequence[
 
 
 def _values(plan: Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: plan[name] for name in fields if name in plan}
+    return {name: plan[name] for name in fields if isinstance(plan.get(name), str | int | float)}
+
+
+def _steps_of(plan: Mapping[str, Any]) -> int:
+    steps = plan.get("steps")
+    return steps if isinstance(steps, int) else 0
 
 
 def setting_name(changes: Mapping[str, Any]) -> str:

@@ -137,7 +137,7 @@ def tuning_figure(info: TuningInfo) -> go.Figure:
 def _add_field(figure: go.Figure, info: TuningInfo, field: FieldPanel, *, first: bool, **where: int) -> None:
     """The networks' gains against one field, and their mean."""
     points = info.points
-    points = points[[field.name in values for values in points["values"]]]
+    points = points[[_is_drawn(field, values.get(field.name)) for values in points["values"]]]
     values = [each[field.name] for each in points["values"]]
     words = _in_order(values) if field.is_list else []
     points = points.assign(x=[words.index(value_words(v)) if words else float(v) for v in values])
@@ -168,12 +168,19 @@ def _add_field(figure: go.Figure, info: TuningInfo, field: FieldPanel, *, first:
     if words:
         style |= {"tickvals": list(range(len(words))), "ticktext": [escaped(word) for word in words]}
         style |= {"range": [-0.5, len(words) - 0.5]}
-    elif field.is_log and len(points) and points["x"].min() > 0:
+    elif field.is_log and len(points):
         low, high = float(points["x"].min()) / 1.25, float(points["x"].max()) * 1.25
         marks = ticks(low, high)
         style |= {"type": "log", "range": [math.log10(low), math.log10(high)]}
         style |= {"tickvals": marks, "ticktext": [f"{mark:g}" for mark in marks]}
     figure.update_xaxes(**style, **where)
+
+
+def _is_drawn(field: FieldPanel, value: object) -> bool:
+    """Whether the axis has a place for the value; a database may hold any."""
+    if field.is_list:
+        return value is not None
+    return isinstance(value, int | float) and math.isfinite(value) and (value > 0 or not field.is_log)
 
 
 def _add_mean(figure: go.Figure, points: pd.DataFrame, *, first: bool, **where: int) -> None:

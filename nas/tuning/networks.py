@@ -62,8 +62,11 @@ def _genotype_of(word: str, recipe: Recipe, store: Store) -> Genotype:
         return _made_to_fit(word, recipe)
     if word.endswith(".safetensors"):
         return _of_weights(Path(word), recipe.scale)
-    found = find_architecture(word, lambda: nullcontext(store))
-    genotype = found.genotype_at(recipe.scale)
+    is_file = word.endswith((".json", ".toml"))
+    # The word may come from the database: code that it names is not imported.
+    imports = ":" in word and word not in PUBLISHED and not is_file
+    found = None if imports else find_architecture(word, lambda: nullcontext(store))
+    genotype = None if found is None else found.genotype_at(recipe.scale)
     if genotype is None:
         raise RecipeError(
             f"network {word!r} has no genotype, which the results database needs; "

@@ -142,7 +142,7 @@ class TuningSession:
     def trainings(self) -> int:
         """How many trainings are planned: all settings on the shortest rung, and those that are promoted."""
         aims = self._aims()
-        settings, total = max(aims.trials, len(aims.queue)), 0
+        settings, total = max(aims.trials if aims.plan else 1, len(aims.queue)), 0
         for rung in range(aims.rungs):
             total += settings * len(aims.trainings(rung))
             settings = min(settings, 1 + max(1, (settings - 1) // 3))

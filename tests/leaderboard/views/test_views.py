@@ -144,7 +144,17 @@ def spoiled(frames: dict[str, pd.DataFrame], source: str) -> pd.DataFrame:
     odd = dict.fromkeys(("device", "data", "plan", "benchmark", "part", "words", "worker", "network"), BAD)
     odd = {column: value for column, value in odd.items() if column in frame}
     changed = frame.assign(**odd)
-    for column in ("name", "genotype", "reported_in", "page", "suspect", "trained_on", "family", "reason"):
+    for column in (
+        "name",
+        "genotype",
+        "setting",
+        "reported_in",
+        "page",
+        "suspect",
+        "trained_on",
+        "family",
+        "reason",
+    ):
         if column in frame:
             changed[column] = [BAD + str(value) for value in frame[column]]
     if "study" in frame:
@@ -152,6 +162,10 @@ def spoiled(frames: dict[str, pd.DataFrame], source: str) -> pd.DataFrame:
     if "excess" in frame:
         changed["excess"] = [{BAD: 0.5} if value else {} for value in frame["excess"]]
         changed["choices"] = [{BAD: BAD, "block": BAD + str(row)} for row in range(len(frame))]
+    if "fields" in frame:
+        changed["fields"] = [{BAD: [BAD]} for _ in range(len(frame))]
+        changed["values"] = [{BAD: BAD} for _ in range(len(frame))]
+        changed["study"] = BAD
     if "details" in frame:
         changed["details"] = [{"reason": BAD} for _ in range(len(frame))]
     return changed
@@ -304,7 +318,7 @@ def test_a_tuning_shows_every_network_over_each_field_and_its_settings(
         "lr=0.02",
     ]
     assert list(cells["<b>Steps</b>"]) == ["900", "900", "300", "300"]
-    assert list(cells["<b>To the plan</b>"]) == ["+0.100", "+0.000", "+0.300", "-0.290"]
+    assert list(cells["<b>To the plan</b>"]) == ["+0.100", "+0.000", "+0.300", "-0.190"]
     assert cells["<b>Remarks</b>"][3] == "rfdn diverged at step 150"
 
 
