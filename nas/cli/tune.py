@@ -75,7 +75,9 @@ def tune(
 
 
 def _name(run: str) -> str:
-    return Path(run).stem if run.endswith(".toml") else run
+    from nas.recipes.recipe import load_recipe
+
+    return load_recipe(Path(run)).name if run.endswith(".toml") else run
 
 
 def _recipe(run: str, changes: Given, store: Store) -> Recipe:
@@ -107,8 +109,9 @@ def _show(run: str, runs: Path, db: str | None, as_json: bool) -> None:
     from leaderboard.tables.tuning import ranked_settings, tuning_trainings
     from nas.recipes.stored import stored_recipe
 
+    name = _name(run)
     with open_store(runs, db, read_only=True) as store:
-        recipe = stored_recipe(store, _name(run), "tuning")
+        recipe = stored_recipe(store, name, "tuning")
         settings = ranked_settings(tuning_trainings(store, recipe.name))
     _report(recipe, settings, runs, db, as_json)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from leaderboard.store import Store, sqlite_url
 from leaderboard.store.owners import this_process
-from leaderboard.store.records import Study, Trial
+from leaderboard.store.records import Protocol, Study, Trial
 from leaderboard.tables.tuning import ranked_settings, tuning_trainings
 from nas._version import __version__
 from nas.core.device import pick_devices
@@ -186,8 +187,12 @@ class TuningSession:
 
     def _request_of(self, aims: TuningAims, trial: Trial) -> Train:
         """The request of a recorded trial, through the plan of its protocol."""
-        changes = self.setup.changes_of(self.store.protocol(str(trial.protocol_id)), trial.rung)
+        changes = self.setup.changes_of(self._protocol(str(trial.protocol_id)), trial.rung)
         return aims.request(changes, self._genotypes[trial.genotype_id], trial.rung, trial.seed)
+
+    @functools.cache  # noqa: B019  (a session is one run)
+    def _protocol(self, protocol_id: str) -> Protocol:
+        return self.store.protocol(protocol_id)
 
     def _has_diverged(self, observation: Observation) -> bool:
         trial = observation.trial
