@@ -17,6 +17,7 @@ from leaderboard.errors import LeaderboardError, unknown_name
 from leaderboard.store import Store
 from leaderboard.tables.front import measured, words
 from leaderboard.tables.reported import distinct, reported
+from leaderboard.tables.tuning import tuning_trainings
 from leaderboard.views import VIEWS, Show, front_info
 
 SETTING = ("device", "threads", "precision", "engine", "height", "width", "batch")
@@ -234,6 +235,11 @@ def _number(value: Any) -> float:
     return float(value) if known else math.nan
 
 
+def tuning(store: Store, show: Show) -> pd.DataFrame:
+    """The trainings of a tuning: `leaderboard.tables.tuning.tuning_trainings`."""
+    return tuning_trainings(store, show.study)
+
+
 def _alone(show: Show) -> Show:
     return Show(
         study=show.study, protocol=show.protocol, cost=show.cost, quality=show.quality, budget=show.budget
@@ -247,6 +253,7 @@ SOURCES: dict[str, Callable[[Store, Show], pd.DataFrame]] = {
     "events": events,
     "parts": parts,
     "calibrations": calibrations,
+    "tuning": tuning,
 }
 
 

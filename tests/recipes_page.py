@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from pathlib import Path
 
 from nas.cli.model_options import option_names
 from nas.cli.search import OPTIONS
+from nas.cli.tune import OPTIONS as TUNE_OPTIONS
 from nas.core.fields import DescribedField, fields_of
-from nas.recipes.recipe import BudgetSection, Recipe, SpaceSection, recipe_fields
+from nas.recipes.recipe import BudgetSection, Recipe, SpaceSection, TuneSection, recipe_fields
 from nas.training.plan import Plan
+
+TUNE_KEYS = (*TUNE_OPTIONS.keys, "tune.fields", "tune.enqueue")
 
 PAGE = Path(__file__).parents[1] / "docs" / "recipes.md"
 
@@ -21,18 +24,19 @@ def tables() -> dict[str, str]:
         "recipe": _with_options("", fields_of(Recipe).values()),
         "space": _with_options("space.", fields_of(SpaceSection).values()),
         "budget": _with_options("budget.", fields_of(BudgetSection).values()),
+        "tune": _with_options("tune.", fields_of(TuneSection).values(), TUNE_KEYS),
         "plan": _table(
             ("field", "default", "meaning"), (_cells(field) for field in fields_of(Plan).values())
         ),
     }
 
 
-def _with_options(section: str, fields: Iterable[DescribedField]) -> str:
+def _with_options(section: str, fields: Iterable[DescribedField], keys: Container[str] = OPTIONS.keys) -> str:
     rows = []
     for field in fields:
         key, default, meaning = _cells(field)
         names = option_names(recipe_fields()[section + field.name])
-        option = f"`{names[0].partition('/')[0]}`" if section + field.name in OPTIONS.keys else ""
+        option = f"`{names[0].partition('/')[0]}`" if section + field.name in keys else ""
         default = "the file's name" if section + field.name == "name" else default
         rows.append((key, default, option, meaning))
     return _table(("key", "default", "option", "meaning"), rows)

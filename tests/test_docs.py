@@ -77,8 +77,17 @@ def test_the_readme_counts_as_the_space_does() -> None:
 def test_the_recipe_of_the_docs_is_one_and_names_every_setting() -> None:
     table = tomllib.loads(blocks(ROOT / "docs" / "recipes.md", "toml")[0])
     recipe = make_recipe({"name": "docs", **table})
-    assert set(table) == set(type(recipe).model_fields) - {"name"}
+    assert set(table) == set(type(recipe).model_fields) - {"name", "tune"}
     assert set(table["budget"]) == set(type(recipe.budget).model_fields)
+
+
+@pytest.mark.parametrize("page", ["recipes.md", "tuning.md"])
+def test_the_tunings_of_the_docs_are_recipes(page: str) -> None:
+    [text] = [block for block in blocks(ROOT / "docs" / page, "toml") if "[tune]" in block]
+    recipe = make_recipe(tomllib.loads(text))
+    assert recipe.tune is not None
+    if page == "recipes.md":
+        assert set(tomllib.loads(text)["tune"]) == set(type(recipe.tune).model_fields)
 
 
 def test_the_recipes_page_has_the_tables_of_the_fields() -> None:

@@ -50,13 +50,15 @@ MAY_IMPORT = {
     "nas.search": f"leaderboard.fronts leaderboard.store {TRAINED} nas.recipes nas.samplers",
     "nas.retraining": f"leaderboard.fronts leaderboard.store {TRAINED} nas.recipes nas.search",
     "nas.calibration": f"leaderboard.fronts leaderboard.store {TRAINED} nas.recipes nas.samplers nas.search",
+    "nas.tuning": f"leaderboard.store leaderboard.tables {TRAINED} nas.networks nas.recipes nas.search",
     "nas.compression": f"leaderboard.store {TRAINED} nas.evaluation nas.export nas.metrics nas.pruning "
     "nas.recipes nas.search",
     "nas.simulation": "leaderboard.fronts leaderboard.store leaderboard.tables leaderboard.views "
     f"{TRAINED} nas.calibration nas.evaluation nas.recipes nas.samplers nas.search",
     "nas.cli": "leaderboard.page leaderboard.site leaderboard.sources leaderboard.store leaderboard.tables "
     f"leaderboard.views {TRAINED} nas.calibration nas.compression nas.evaluation nas.export nas.imaging "
-    "nas.measuring nas.metrics nas.networks nas.recipes nas.retraining nas.search nas.simulation nas.upscale",
+    "nas.measuring nas.metrics nas.networks nas.recipes nas.retraining nas.search nas.simulation "
+    "nas.tuning nas.upscale",
     "search_spaces": "search_spaces.axes search_spaces.genotype search_spaces.space search_spaces.trusted",
     "search_spaces.trusted": "",
     "search_spaces.extending": "search_spaces.axes search_spaces.blocks",
@@ -131,9 +133,9 @@ def test_a_package_stays_free_of_what_is_not_its_job(package: str, banned: set[s
             assert not {name.split(".")[0] for name in imports_of(module)} & banned, module
 
 
-def test_only_the_samplers_and_the_search_know_optuna() -> None:
+def test_only_samplers_search_and_tuning_know_optuna() -> None:
     for module in MODULES:
-        if package_of(module) not in ("nas.samplers", "nas.search"):
+        if package_of(module) not in ("nas.samplers", "nas.search", "nas.tuning"):
             assert "optuna" not in {name.split(".")[0] for name in imports_of(module)}, module
 
 

@@ -21,7 +21,9 @@ from leaderboard.page.plain import drawn_plainly
 from leaderboard.site.markup import markup
 from leaderboard.sources import draw
 from leaderboard.store import Store
+from leaderboard.store.records import Study
 from leaderboard.tables.front import HEADINGS, for_people, front_frame, main_protocol, named_words, networks
+from leaderboard.tables.tuning import is_tuning
 from leaderboard.views import VIEWS, Show, budget_of
 
 # Besides 'self', file: is named because browsers disagree on what 'self' is for a page opened from a folder.
@@ -86,7 +88,7 @@ def study_page(
         trust = store.calibrations().get(main)
         told = [] if trust is None else [html.P(trust_of(trust))]
         parts.append(_card("How the numbers were made", protocol_facts(store.protocol(main)), *told))
-    parts.append(_card("Networks on the front", _table(front), _commands(study, options), name="networks"))
+    parts.append(_card("Networks on the front", _table(front), _commands(found, options), name="networks"))
     views = _views(store, show, draft)
     parts[2:2] = views[:1]
     parts += _retrained(store, show, frame, draft)
@@ -134,11 +136,14 @@ def _card(heading: str, *body: Any, name: str | None = None) -> html.Section:
     return html.Section(inside, className="card", id=name)
 
 
-def _commands(study: str, options: str) -> html.Div:
-    command = f"nas retrain {shlex.quote(study)} --top 1 {options}".rstrip()
-    return html.Div(
-        [html.P("To re-train the best of them with the full schedule:"), html.Pre(html.Code(command))]
+def _commands(study: Study, options: str) -> html.Div:
+    command, about = (
+        f"nas retrain {shlex.quote(study.name)} --top 1",
+        "To re-train the best with the full schedule:",
     )
+    if is_tuning(study.recipe):
+        command, about = f"nas tune {shlex.quote(study.name)} --show", "To print the settings, best first:"
+    return html.Div([html.P(about), html.Pre(html.Code(f"{command} {options}".rstrip()))])
 
 
 def _views(store: Store, show: Show, draft: _Draft) -> list[html.Section]:

@@ -51,6 +51,7 @@ from leaderboard.views.style import (
     ticks,
 )
 from leaderboard.views.timeline import TimelineInfo, timeline_figure, timeline_info
+from leaderboard.views.tuning import TuningInfo, tuning_figure, tuning_info
 
 __all__ = [
     "ACCENT",
@@ -79,6 +80,7 @@ __all__ = [
     "Show",
     "SlicesInfo",
     "TimelineInfo",
+    "TuningInfo",
     "View",
     "agreement_figure",
     "agreement_info",
@@ -124,6 +126,8 @@ __all__ = [
     "ticks",
     "timeline_figure",
     "timeline_info",
+    "tuning_figure",
+    "tuning_info",
 ]
 
 VIEWS: dict[str, View[Any]] = {
@@ -194,6 +198,13 @@ VIEWS: dict[str, View[Any]] = {
         proxies_figure,
         source="calibrations",
         about="How well short trainings rank, and what they resolve, for the seconds that they take.",
+    ),
+    "tuning": View(
+        "Tuning of a plan",
+        tuning_info,
+        tuning_figure,
+        source="tuning",
+        about="Gain over bicubic against each tuned field of a training plan, and its settings, best first.",
     ),
     "curves": View(
         "How networks trained",

@@ -111,7 +111,7 @@ class SweepSession:
         rungs = [fidelity.plan.steps for fidelity in self.fidelities if fidelity.kind == "rung"]
         self.study: Study = self.store.open_study(
             self.recipe.name,
-            recipe={**self.recipe.to_dict(), "rungs": rungs, SWEEP: True},
+            recipe={**self.recipe.model_copy(update={"tune": None}).to_dict(), "rungs": rungs, SWEEP: True},
             space_digest=self.space.digest,
             code_version=__version__,
             may_change=MAY_CHANGE | {"rungs"},

@@ -41,11 +41,12 @@ from nas.cli.simulate import simulate
 from nas.cli.space import space
 from nas.cli.tabulate import tabulate
 from nas.cli.trust_space import trust_space
+from nas.cli.tune import tune
 from nas.cli.upscale import upscale
 
 FUNCTIONS: tuple[Callable[..., None], ...] = (
     *(search, front, board, retrain, rerun, evaluate, cost, fit, space, trust_space, data),
-    calibrate,
+    *(calibrate, tune),
     *(compress, measure, export, upscale),
     *(tabulate, simulate, compare_samplers),
     *(export_study, export_results, import_results, import_weights, recount),

@@ -23,8 +23,8 @@ PLAIN_SECONDS = 15.0
 class _Bars:
     """Rich bars where there is a terminal; a context, so that they are taken down in any case."""
 
-    def __init__(self) -> None:
-        self.console = Console(highlight=False)
+    def __init__(self, *, stderr: bool = False) -> None:
+        self.console = Console(highlight=False, stderr=stderr)
         self.live = self.console.is_terminal
         self.started = time.monotonic()
         self._progress = Progress(
@@ -66,8 +66,8 @@ class _Bars:
 class SearchDisplay(_Bars):
     """A line a candidate; below, how far the search and the training at hand are."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, *, stderr: bool = False) -> None:
+        super().__init__(stderr=stderr)
         self.search_progress: SearchProgress | None = None
         self._done_before: int | None = None
 

@@ -60,7 +60,7 @@ class RecipeOptions:
             field = fields[key]
             words = self.defaults.get(key) or field.default_words
             section, _, name = key.rpartition(".")
-            without = (demo[section] if section else demo).get(name)
+            without = ((demo[section] or {}) if section else demo).get(name)
             if key not in self.defaults and without not in (None, field.default):
                 words += f"; {words_of(without)} without a recipe"
             kind = str if field.several or field.help.count else field.kind

@@ -6,6 +6,7 @@ import importlib
 import inspect
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,9 @@ class Architecture:
         return measure(lambda: self.build(scale), scale)
 
 
-def find_architecture(word: str, open_store: Callable[[], Store] | None = None) -> Architecture:
+def find_architecture(
+    word: str, open_store: Callable[[], AbstractContextManager[Store]] | None = None
+) -> Architecture:
     """The architecture that ``word`` means.
 
     A published name; a ``.json`` or ``.toml`` file; ``module:function``, where the function takes a scale (or

@@ -35,7 +35,7 @@ def changed(recipe: Recipe, changes: Mapping[str, Any], where: str = "options") 
         *above, name = key.split(".")
         place = table
         for part in above:
-            place = place[part]
+            place = place.setdefault(part, {})
         place[name] = value
     return make_recipe(table, where, trust="space.name" in changes)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import tomli_w
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -19,6 +19,7 @@ from nas.core.fields import MOST_COUNT, MOST_WHOLE, DescribedField, Help, fields
 from nas.core.units import parse_count
 from nas.cost.budget import Budget
 from nas.errors import NasError, RecipeError, unknown
+from nas.recipes.tuning_fields import SETTING_SAMPLERS, checked_setting, domains_of
 from nas.training.plan import PLANS, Plan, named_plan
 from search_spaces import Space, SpaceError, load_space, trust_space
 
@@ -108,6 +109,56 @@ class BudgetSection(_Section):
     ] = None
 
 
+class TuneSection(_Section):
+    """``[tune]``: which fields of the ``[retrain]`` plan are tuned, and on which networks."""
+
+    networks: Annotated[
+        list[str],
+        Help(
+            "Networks: published names, `NAME-like` and `NAME-filling` in the budget, genotype ids or files.",
+            metavar="NAME,...",
+            unset="needed",
+        ),
+    ] = []
+    fields: Annotated[
+        dict[str, Any],
+        Help(
+            "Fields of the plan: a list of values, or `{low, high, log}`.", option="--field", unset="needed"
+        ),
+    ] = {}
+    enqueue: Annotated[
+        list[dict[str, Any]],
+        Help("Settings to train first, after the plan as it is.", option="--try", unset="none"),
+    ] = []
+    steps: Annotated[
+        list[Annotated[int, Field(ge=1, le=10**12)]],
+        Help(
+            "Steps to which ever fewer settings train: 300,900.",
+            option="--steps",
+            unset="all to the plan's end",
+        ),
+    ] = []
+    trials: Annotated[
+        int, Field(ge=1, le=MOST_COUNT), Help("Settings that are trained, the plan as it is included.")
+    ] = 20
+    seeds: Annotated[int, Field(ge=1, le=MOST_COUNT), Help("Seeds of each network on the longest rung.")] = 1
+    sampler: Annotated[str, Help("Sampler of settings", words=SETTING_SAMPLERS)] = "tpe"
+
+    def check(self, plan: Plan) -> None:
+        """Raise RecipeError for a field, a setting or a sampler that the plan or a tuning does not have."""
+        if not self.networks:
+            raise RecipeError("networks: at least one is needed (--networks imdn-filling,bsrn-like)")
+        if self.sampler not in SETTING_SAMPLERS:
+            raise unknown("sampler", self.sampler, SETTING_SAMPLERS)
+        if sorted(set(self.steps)) != self.steps:
+            raise RecipeError(f"steps = {self.steps}: growing numbers of steps are needed")
+        if not self.fields and not self.enqueue:
+            raise RecipeError("fields: at least one is needed (--field lr=5e-4..1.6e-2:log)")
+        domains_of(self.fields, plan)
+        for changes in self.enqueue:
+            checked_setting(changes, plan)
+
+
 class Recipe(_Section):
     """One search. ``proxy`` and ``retrain`` name a plan and change some of its fields."""
 
@@ -175,6 +226,7 @@ class Recipe(_Section):
     budget: BudgetSection = BudgetSection()
     proxy: dict[str, Any] = {"plan": PROXY}
     retrain: dict[str, Any] = {"plan": LONGER}
+    tune: TuneSection | None = None
 
     def check(self) -> None:
         """Raise RecipeError or SpaceError for a word that names nothing."""
@@ -195,6 +247,11 @@ class Recipe(_Section):
         self.limits()
         self.rung_plans()
         self.plan("retrain")
+        if self.tune is not None:
+            try:
+                self.tune.check(self.plan("retrain"))
+            except RecipeError as error:
+                raise RecipeError(f"[tune] {error}") from None
 
     def _check_objectives(self) -> None:
         from nas.samplers import SAMPLERS
@@ -237,6 +294,11 @@ class Recipe(_Section):
             )
         return [replace(plan, steps=steps) for steps in self.rungs]
 
+    def tuning_plans(self) -> list[Plan]:
+        """The ``[retrain]`` plan at the length of each rung of a tuning, or as it is where there are none."""
+        plan, steps = self.plan("retrain"), [] if self.tune is None else self.tune.steps
+        return [replace(plan, steps=each) for each in steps] or [plan]
+
     def price(self) -> str:
         """The first objective that is a cost: what the front trades quality for."""
         return next(name for name in self.objectives if name not in QUALITY_OBJECTIVES)
@@ -268,11 +330,22 @@ class Recipe(_Section):
         plain = self.model_dump(exclude={"name"})
         for stage in ("proxy", "retrain"):
             plain[stage] = _plain_plan(getattr(self, stage).get("plan"), self.plan(stage))
+        if plain["tune"] is None:
+            del plain["tune"]  # as in the recipes of versions that did not tune
+        else:
+            domains = plain["tune"]["fields"]
+            plain["tune"]["fields"] = {
+                name: {"log": False, **domain} if isinstance(domain, dict) else domain
+                for name, domain in domains.items()
+            }
         return plain
 
     def to_toml(self) -> str:
         """The recipe as a file that :func:`load_recipe` reads back to an equal one."""
-        return tomli_w.dumps(self.model_dump(exclude_none=True))
+        table = self.model_dump(exclude_none=True)
+        for stage in DEFAULT_PLANS:  # of a stored recipe they have every field, and TOML has no None
+            table[stage] = {name: value for name, value in table[stage].items() if value is not None}
+        return tomli_w.dumps(table)
 
 
 def _plain_plan(name: str | None, plan: Plan) -> dict[str, Any]:
@@ -290,7 +363,7 @@ def recipe_fields() -> dict[str, DescribedField]:
     ``proxy`` and ``retrain`` have the fields of a plan, and ``plan``, its name.
     """
     found = dict(fields_of(Recipe))
-    for section, model in (("space", SpaceSection), ("budget", BudgetSection)):
+    for section, model in (("space", SpaceSection), ("budget", BudgetSection), ("tune", TuneSection)):
         found |= {f"{section}.{name}": field for name, field in fields_of(model).items()}
     for section, plan in DEFAULT_PLANS.items():
         text = Help(f"Named plan: {', '.join(list(PLANS)[:3])}, ...")
@@ -372,10 +445,15 @@ def _explained(error: ValidationError, where: str) -> str:
     if first["type"] == "extra_forbidden":
         model: type[BaseModel] = Recipe
         for part in above:
-            annotation = model.model_fields[part].annotation
-            assert isinstance(annotation, type)
-            model = annotation
+            model = _section_of(model, part)
         return str(unknown("key", key, model.model_fields, where=where + section))
     if first["type"] == "value_error":
         return f"{where}{section}: {key}: {first['ctx']['error']}"
     return f"{where}{section}: {key} = {shortened(repr(first['input']))}: {first['msg'].lower()}"
+
+
+def _section_of(model: type[BaseModel], name: str) -> type[BaseModel]:
+    """The model of a section, which may be absent from a recipe."""
+    annotation = model.model_fields[name].annotation
+    kinds = [annotation, *get_args(annotation)]
+    return next(kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel))

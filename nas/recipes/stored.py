@@ -8,15 +8,45 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields
-from typing import Any
+from typing import Any, Literal
 
 from leaderboard.names import shortened
 from leaderboard.store import Store
 from nas.core.fields import MISSING
-from nas.errors import RecipeError
+from nas.errors import RecipeError, RunError
 from nas.recipes.recipe import DEFAULT_PLANS, Recipe, make_recipe, recipe_fields
 from nas.training.plan import Plan
 from search_spaces import Space
+
+RunKind = Literal["search", "tuning"]
+
+OPTIONAL_SECTIONS = ("tune",)
+"""Sections of a recipe that most runs do not have."""
+
+
+def require_kind(store: Store, name: str, kind: RunKind) -> None:
+    """Raise RunError where the run ``name`` is a tuning and ``kind`` a search, or the other way round.
+
+    A run that does not exist yet may become either.
+    """
+    if name not in store.study_names():
+        return
+    recipe = store.study(name).recipe
+    if kind == "search" and "tune" in recipe:
+        raise RunError(
+            f"run {name!r} is a tuning, which compares settings of a plan: nas tune {name} continues it, "
+            f"nas tune {name} --show prints it; a search needs another name"
+        )
+    if kind == "tuning" and "tune" not in recipe:
+        command = _command_of(recipe)
+        raise RunError(
+            f"run {name!r} is no tuning: its own {command} command continues it; a tuning needs another name"
+        )
+
+
+def _command_of(recipe: Mapping[str, Any]) -> str:
+    words = {"compress": "nas compress", "ladder": "nas calibrate or nas tabulate"}
+    return next((command for key, command in words.items() if key in recipe), "nas search")
 
 
 def absent_keys() -> dict[str, Any]:
@@ -27,11 +57,17 @@ def absent_keys() -> dict[str, Any]:
     return {key: f.help.before for key, f in recipe_fields().items() if f.help.before is not MISSING}
 
 
-def stored_recipe(store: Store, name: str) -> Recipe:
-    """The recipe of the run ``name``, as it was meant when it was written. Raises RecipeError."""
+def stored_recipe(store: Store, name: str, kind: RunKind = "search") -> Recipe:
+    """The recipe of the run ``name``, as it was meant when it was written.
+
+    Raises RecipeError, and RunError for a tuning where a search is needed, or the other way round.
+    """
+    require_kind(store, name, kind)
     table: dict[str, Any] = {**store.study(name).recipe, "name": name}
     for key, value in absent_keys().items():
         section, _, last = key.rpartition(".")
+        if section in OPTIONAL_SECTIONS and section not in table:
+            continue
         place = table.setdefault(section, {}) if section else table
         if isinstance(place, dict):  # else the recipe says what is wrong with it
             place.setdefault(last, value)

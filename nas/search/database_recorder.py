@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -36,6 +36,7 @@ class DatabaseRecorder:
         store: The results database.
         study: The run.
         protocols: The protocol of each rung.
+        protocol_of: The protocol of a request; None for the rung's, where no request changes its plan.
         runs: The folder of all runs; paths of checkpoints are relative to it.
         ownership: ``lead``: one process owns the study. ``share``: several may train different trials of
             it. ``join``: trains what the leading process leaves waiting.
@@ -54,6 +55,7 @@ class DatabaseRecorder:
         runs: Path,
         ownership: Ownership,
         *,
+        protocol_of: Callable[[Train], Protocol] | None = None,
         claims: bool = True,
         owner: str | None = None,
         workers: int = 0,
@@ -63,6 +65,8 @@ class DatabaseRecorder:
         self.protocols, self.ownership = list(protocols), ownership
         self.owner = this_process() if owner is None else owner
         self._claims, self._workers, self.lease_seconds = claims, workers, lease_seconds
+        self._protocol_of = protocol_of or (lambda request: self.protocols[request.rung])
+        self._ensured: set[str] = set()
         self._rungs = {protocol.id: rung for rung, protocol in enumerate(self.protocols)}
         self._remote = RemoteWorkers(store, study.id)
         self._rows: dict[tuple[str, str, int], Trial] = {}
@@ -77,7 +81,12 @@ class DatabaseRecorder:
             self.store.join(self.study.id, self.owner, self._workers)
         else:
             for protocol in self.protocols:
-                self.store.ensure_protocol(protocol)
+                self._ensure(protocol)
+
+    def _ensure(self, protocol: Protocol) -> None:
+        if protocol.id not in self._ensured:
+            self.store.ensure_protocol(protocol)
+            self._ensured.add(protocol.id)
 
     def renew(self, trial_ids: Collection[int]) -> None:
         """Extend the leases of this process from now on."""
@@ -132,10 +141,11 @@ class DatabaseRecorder:
 
     def enter(self, request: Train, *, waiting: bool = False) -> RecordedRequest:
         """Record a request, once: what is known, trained elsewhere or left unfinished is found again."""
-        protocol = self.protocols[request.rung]
+        protocol = self._protocol_of(request)
+        self._ensure(protocol)
         if isinstance(request, Reject):
-            return RecordedRequest(state="rejected", trial=self._propose(request, "rejected"))
-        row = self._unfinished(request)
+            return RecordedRequest(state="rejected", trial=self._propose(request, protocol, "rejected"))
+        row = self._unfinished(request, protocol)
         if row is not None:
             if row.state == "running" and row.owner != self.owner:
                 return RecordedRequest(state="elsewhere", trial=row)
@@ -146,41 +156,42 @@ class DatabaseRecorder:
         known = self.store.known(request.genotype.id, protocol.id, request.seed)
         if known is not None:
             shared = self.ownership == "share"
-            trial = None if shared else self._propose(request, "repeated", known)
+            trial = None if shared else self._propose(request, protocol, "repeated", known)
             return RecordedRequest(state="repeated", trial=trial, evaluation=known)
         state: Literal["running", "waiting"] = "waiting" if waiting else "running"
-        trial = self._propose(request, state)
+        trial = self._propose(request, protocol, state)
         if waiting:
             self._remote.left.add(trial.id)
         return RecordedRequest(state=state, trial=trial)
 
-    def _unfinished(self, request: Train) -> Trial | None:
+    def _unfinished(self, request: Train, protocol: Protocol) -> Trial | None:
         """The row of a training that was begun and not finished."""
         if self._claims:
             return None
         if self.ownership == "share":  # other processes change the rows
             self.store.reap(self.study.id)
             self._own_rows()
-        key = request.genotype.id, self.protocols[request.rung].id, request.seed
-        row = self._rows.get(key)
+        row = self._rows.get((request.genotype.id, protocol.id, request.seed))
         return row if row is not None and row.state in ("waiting", "running") else None
 
-    def _propose(self, request: Train, state: State, known: Evaluation | None = None) -> Trial:
+    def _propose(
+        self, request: Train, protocol: Protocol, state: State, known: Evaluation | None = None
+    ) -> Trial:
         new = NewTrial(
             stage=request.stage,
             genotype_id=request.genotype.id,
             space=request.genotype.space,
             choices=request.genotype.to_dict(),
-            scale=self.protocols[0].scale,
+            scale=protocol.scale,
             cost=request.cost.to_dict(),
             seed=request.seed,
             state=state,
             rung=request.rung,
-            protocol_id=self.protocols[request.rung].id,
+            protocol_id=protocol.id,
             excess=request.excess if isinstance(request, Reject) else None,
             measured=request.measured,
             name=request.name or published_name(request.genotype),
-            parts=None if state == "rejected" else parts_of(request.genotype, self.protocols[0].scale),
+            parts=None if state == "rejected" else parts_of(request.genotype, protocol.scale),
             evaluation_id=None if known is None else known.id,
         )
         if state == "running":

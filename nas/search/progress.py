@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -24,6 +25,7 @@ class Event:
         rung: Counts from 0.
         genotype: The network; None for a note.
         cost: Its counted cost.
+        changes: Changed fields of the rung's plan.
         psnr_db: Its result, in dB.
         progress: The state of its training.
         text: A note, the reason of a failure, or a remark.
@@ -34,6 +36,7 @@ class Event:
     rung: int = 0
     genotype: Genotype | None = None
     cost: Cost | None = None
+    changes: Mapping[str, Any] = field(default_factory=dict)
     psnr_db: float | None = None
     progress: Progress | None = None
     text: str = ""
@@ -49,6 +52,7 @@ def event_of(
         rung=request.rung,
         genotype=request.genotype,
         cost=request.cost,
+        changes=request.changes,
         psnr_db=psnr_db,
         text=f"seed {request.seed}" if request.stage == "seeds" and not text else text,
     )

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Protocol
+from typing import Any, Protocol
 
 from leaderboard.store.records import Evaluation, Stage, Trial
 from nas.cost.budget import Cost
 from nas.search.divergence import DIVERGED
 from search_spaces import Genotype
 
-Key = tuple[str, str, int, int]
-"""What identifies a training within a run: stage, genotype id, rung, seed."""
+Changes = tuple[tuple[str, Any], ...]
+"""Changed fields of a plan with their values, in alphabetical order: what compares two sets of changes."""
+
+Key = tuple[str, str, int, int, Changes]
+"""What identifies a training within a run: stage, genotype id, rung, seed, changed fields of the plan."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +29,7 @@ class Train:
         seed: Seed of weights and patches.
         rung: Index into the run's protocols, from 0.
         stage: Which list of the run's trials it belongs to.
+        changes: Fields of the rung's plan with the values that this training has instead.
         continues: The rung whose saved state the training continues from; None starts from scratch.
         keep_state: Whether a longer training may continue from this one.
         measured: Memory in bytes and latency in ms, as far as known; None where nothing was measured.
@@ -38,6 +42,7 @@ class Train:
     seed: int
     rung: int = 0
     stage: Stage = "search"
+    changes: Mapping[str, Any] = field(default_factory=dict)
     continues: int | None = None
     keep_state: bool = False
     measured: Mapping[str, float] | None = None
@@ -47,7 +52,12 @@ class Train:
     @property
     def key(self) -> Key:
         """What identifies the training within its run."""
-        return self.stage, self.genotype.id, self.rung, self.seed
+        return self.stage, self.genotype.id, self.rung, self.seed, changes_key(self.changes)
+
+
+def changes_key(changes: Mapping[str, Any]) -> Changes:
+    """The changes as a value that can be compared and hashed."""
+    return tuple(sorted(changes.items()))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,7 +147,14 @@ class Scheduler(Protocol):
         """Another process trains the request, or has taken it over."""
 
 
-def request_of(trial: Trial, genotype: Genotype, rungs: int = 1, *, rung: int | None = None) -> Train:
+def request_of(
+    trial: Trial,
+    genotype: Genotype,
+    rungs: int = 1,
+    *,
+    rung: int | None = None,
+    changes: Mapping[str, Any] | None = None,
+) -> Train:
     """The request that a recorded trial was made from; on a higher rung it continues from the rung below.
 
     Args:
@@ -145,6 +162,7 @@ def request_of(trial: Trial, genotype: Genotype, rungs: int = 1, *, rung: int | 
         genotype: The network of the row.
         rungs: How many rungs the run has.
         rung: The rung, where it is another one than the row's.
+        changes: Fields in which the plan of the row's protocol differs from the rung's plan.
     """
     on_rungs, rung = trial.stage == "search", trial.rung if rung is None else rung
     values = {
@@ -153,6 +171,7 @@ def request_of(trial: Trial, genotype: Genotype, rungs: int = 1, *, rung: int | 
         "seed": trial.seed,
         "rung": rung,
         "stage": trial.stage,
+        "changes": changes or {},
         "continues": rung - 1 if on_rungs and rung else None,
         "keep_state": on_rungs and rung < rungs - 1,
         "measured": trial.measured,

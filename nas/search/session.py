@@ -17,8 +17,9 @@ from nas.cost.budget import Cost
 from nas.cost.counting import OUTPUT, cost_of
 from nas.cost.latency import Latency, processor
 from nas.cost.measured_limits import Measured
+from nas.errors import RecipeError
 from nas.recipes.recipe import MAY_CHANGE, Recipe, load_recipe, make_recipe
-from nas.recipes.stored import absent_keys, space_of_run
+from nas.recipes.stored import absent_keys, require_kind, space_of_run
 from nas.samplers import Setting
 from nas.search.baselines import made_to_fit, published_that_fit
 from nas.search.database_recorder import DatabaseRecorder
@@ -44,7 +45,8 @@ class SearchSession:
         device: Device, or devices separated by commas.
         listen: Receives events; may raise Interrupted.
 
-    Raises OldCostsError where the run, or the one it is initialised from, has costs of networks as trained.
+    Raises RecipeError or RunError for a recipe or a run that is a tuning, and OldCostsError where the run, or
+    the one it is initialised from, has costs of networks as trained.
 
     Attributes:
         recipe: The search as it is stored.
@@ -52,6 +54,7 @@ class SearchSession:
     """
 
     def __init__(self, recipe: Recipe, store: Store, runs: Path, device: str, listen: Listener) -> None:
+        require_search(recipe, store)
         self._choices: list[str] = []
         recipe = with_precision(recipe, store, device, self._choices.append)
         self.recipe, self.store, self.listen = recipe, store, listen
@@ -81,7 +84,13 @@ class SearchSession:
             absent=absent_keys(),
         )
         self._recorder = DatabaseRecorder(
-            self.store, self.study, self.protocols, self.setup.runs, "lead", owner=self.owner
+            self.store,
+            self.study,
+            self.protocols,
+            self.setup.runs,
+            "lead",
+            protocol_of=self.setup.protocol_of,
+            owner=self.owner,
         )
         self._recorder.begin()
         for line in (*self._choices, *(f"skipped {name}" for name in self.dataset.skipped)):
@@ -202,6 +211,15 @@ class SearchSession:
             self.store.record_runtime(runtime, space=genotype.space, choices=genotype.to_dict())
 
         return self._measured.of(genotype, keep)
+
+
+def require_search(recipe: Recipe, store: Store) -> None:
+    """Raise RecipeError for the recipe of a tuning, and RunError where the run of its name is one."""
+    require_kind(store, recipe.name, "search")
+    if recipe.tune is not None:
+        raise RecipeError(
+            f"recipe {recipe.name!r} has a section [tune]: nas tune runs it; leave the section out to search"
+        )
 
 
 def search(

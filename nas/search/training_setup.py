@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
+from typing import Any
 
 from leaderboard.store.records import Protocol
-from nas.data import Dataset
+from nas.data import Dataset, load_data
 from nas.executors import EXECUTORS, Executor, Pool, require_room_for
 from nas.recipes.jobs import make_job
-from nas.recipes.protocol import make_protocols
-from nas.recipes.recipe import PROXY, Recipe
+from nas.recipes.protocol import make_protocols, protocol_of
+from nas.recipes.recipe import LONGER, PROXY, Recipe
+from nas.recipes.tuning_fields import setting_words
 from nas.search.progress import SearchProgress
-from nas.search.requests import Train
+from nas.search.requests import Changes, Train, changes_key
 from nas.training import Job, Plan
 from nas.training.checkpoint import STATE
 
@@ -40,6 +42,7 @@ class TrainingSetup:
     dataset: Dataset
     folder: str = "candidates"
     timed: bool = True
+    _changed: dict[tuple[int, Changes], Protocol] = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
     def of_search(cls, recipe: Recipe, runs: Path, device: str) -> TrainingSetup:
@@ -52,6 +55,25 @@ class TrainingSetup:
         protocols, dataset = make_protocols(recipe, recipe.proxy.get("plan", PROXY), plans)
         return cls(recipe=recipe, runs=runs, device=device, plans=plans, protocols=protocols, dataset=dataset)
 
+    @classmethod
+    def of_tuning(cls, recipe: Recipe, runs: Path, device: str) -> TrainingSetup:
+        """The trainings of a tuning: the ``[retrain]`` plan at the length of each rung.
+
+        Raises RecipeError for more workers than this machine has room for.
+        """
+        require_room_for(recipe.executor, recipe.workers)
+        plans = recipe.tuning_plans()
+        protocols, dataset = make_protocols(recipe, recipe.retrain.get("plan", LONGER), plans)
+        return cls(
+            recipe=recipe,
+            runs=runs,
+            device=device,
+            plans=plans,
+            protocols=protocols,
+            dataset=dataset,
+            folder="settings",
+        )
+
     def progress(self, wanted: int) -> SearchProgress:
         """An empty account of a search for ``wanted`` candidates."""
         return SearchProgress(
@@ -61,11 +83,48 @@ class TrainingSetup:
             bicubic_psnr_db=self.protocols[0].bicubic_psnr_db,
         )
 
+    def plan_of(self, request: Train) -> Plan:
+        """The plan of the request's rung, with its changes. Raises RecipeError for a value out of range."""
+        return replace(self.plans[request.rung], **request.changes)
+
+    def protocol_of(self, request: Train) -> Protocol:
+        """The protocol of the request's rung; with changes, that of the changed plan."""
+        if not request.changes:
+            return self.protocols[request.rung]
+        key = request.rung, changes_key(request.changes)
+        if key not in self._changed:
+            self._changed[key] = self._changed_protocol(request)
+        return self._changed[key]
+
+    def _changed_protocol(self, request: Train) -> Protocol:
+        rung, plan = self.protocols[request.rung], self.plan_of(request)
+        # Training images that are too small for one patch are left out.
+        same = plan.lr_patch == self.plans[request.rung].lr_patch
+        return protocol_of(
+            self.dataset if same else load_data(self.recipe.data, self.recipe.scale, plan.lr_patch),
+            scale=self.recipe.scale,
+            data=self.recipe.data,
+            metric=self.recipe.metric,
+            plan_name=f"{rung.plan_name}, {' '.join(setting_words(request.changes))}",
+            plan=plan,
+            bicubic=(rung.bicubic_psnr_db, rung.bicubic_ssim),
+        )
+
+    def changes_of(self, protocol: Protocol, rung: int) -> dict[str, Any]:
+        """The fields in which a recorded protocol's plan differs from the rung's plan.
+
+        A field that the protocol lacks is newer than it, and has its default there.
+        """
+        defaults = {each.name: each.default for each in fields(Plan)}
+        recorded = {**defaults, **protocol.plan}
+        plan = self.plans[rung].to_dict()
+        return {name: recorded[name] for name, value in plan.items() if recorded[name] != value}
+
     def job(self, request: Train) -> Job:
         """The job of a request; it continues from the state of a shorter training where that is on disk."""
         job = make_job(
             self.recipe,
-            self.plans[request.rung],
+            self.plan_of(request),
             request.genotype,
             self.folder_of(request, request.rung),
             seed=request.seed,
@@ -78,7 +137,8 @@ class TrainingSetup:
     def folder_of(self, request: Train, rung: int) -> Path:
         """Where the files of a network lie that is trained to a rung."""
         seed = "" if request.seed == self.recipe.seed else f"-seed{request.seed}"
-        name = f"{request.genotype.id}-{self.protocols[rung].id}{seed}"
+        protocol = self.protocol_of(replace(request, rung=rung))
+        name = f"{request.genotype.id}-{protocol.id}{seed}"
         return self.runs / self.recipe.name / self.folder / name
 
     def state_of(self, request: Train, rung: int) -> Path:

@@ -103,6 +103,15 @@ def recipe_value() -> dict[str, Any]:
     }
 
 
+def tuning_value() -> dict[str, Any]:
+    tune = {
+        **{"networks": ["imdn", "rfdn-like"], "steps": [50, 100], "trials": 8, "seeds": 2, "sampler": "tpe"},
+        "enqueue": [{"lr": 1e-3, "clip_norm": 0.5}],
+        "fields": {"lr": {"low": 1e-4, "high": 1e-2, "log": True}, "warmup_steps": [0, 20]},
+    }
+    return {**recipe_value(), "tune": tune}
+
+
 def _recipe_agrees(recipe: Any, table: dict[str, Any]) -> bool:
     dumped = recipe.model_dump()
     for key, value in table.items():
@@ -784,6 +793,7 @@ def _onnx_agrees(read: Any, path: Path) -> bool:
 UPSCALE = ("upscale", "photo.png", "--model", "FILE")
 ENTRIES: dict[str, Entry] = {
     "recipe": Entry(".toml", recipe_value, _toml_file, load_recipe, _of_toml),
+    "tuning": Entry(".toml", tuning_value, _toml_file, load_recipe, _of_toml),
     "stored recipe": Entry(".stored", stored_value, _json_file, _read_stored, _stored_agrees),
     "genotype in JSON": Entry(
         ".json",

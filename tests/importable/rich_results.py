@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from leaderboard.store.records import Calibration, Measurement, Protocol, Runtim
 STUDY, TWIN, UNLIKE, EMPTY = "many", "many-seed-1", "unlike", "nothing-yet"
 TRUSTED, BOLDER = "trusted", "bolder"
 """Two calibrations against one reference: the first is of the rungs that `STUDY` has."""
+TUNED = "tuned"
+"""A tuning of two networks: four settings, two of them for longer, one network diverged under one."""
 WORKERS = ("node:1", "node:2")
 RECIPE: dict[str, Any] = {"scale": 4, "budget": {"params": 400_000, "multi_adds": 20_000_000_000}, "seed": 0}
 RUNGS = ("rung0-5a17", "rung1-5a17")
@@ -94,7 +97,47 @@ def make(path: Path, *, study: str = STUDY, trials: int = 120) -> Path:
         _measure(store)
         _calibrate(store, TRUSTED, RUNGS, 0.0)
         _calibrate(store, BOLDER, ("elsewhere-a", "elsewhere-b"), -0.2)
+        _tune(store)
     return path
+
+
+TUNE = {
+    "networks": ["imdn", "rfdn"],
+    "fields": {"lr": {"low": 1e-4, "high": 1e-1, "log": True}, "clip_norm": [0.0, 0.5]},
+}
+SETTINGS: list[tuple[float, float, int]] = [(2e-3, 0.0, 1), (4e-3, 0.5, 1), (2e-2, 0.0, 0), (8e-3, 0.5, 0)]
+"""lr, clip_norm and the highest rung of each setting; the first is the plan as it is."""
+
+
+def tuned_gain(index: int, place: int, rung: int) -> float:
+    """The gain of a network of the tuning in dB."""
+    return 0.5 + 0.1 * place + 0.01 * index + 0.3 * rung
+
+
+def _tune(store: Store) -> None:
+    study = store.open_study(TUNED, recipe=RECIPE | {"tune": TUNE}, space_digest="7a3e", code_version="0.1.0")
+    for rung in (0, 1):
+        for place, (lr, clip, highest) in enumerate(SETTINGS):
+            if rung > highest:
+                continue
+            name = f"tune{place}{rung}-5a17"
+            plan = {"steps": (300, 900)[rung], "lr": lr, "clip_norm": clip, "batch": 8}
+            store.ensure_protocol(replace(protocol(name, 300), plan=plan, plan_name="longer"))
+            for index in (3, 8):
+                trial = _propose(store, study.id, index, name, rung=rung)
+                if (place, index) == (2, 8):
+                    reason = "the loss became nan by step 150; a lower learning rate may help"
+                    store.fail(trial, reason, owner="node:0", failure="diverged", worker=WORKERS[0])
+                    continue
+                record(
+                    store,
+                    trial,
+                    owner="node:0",
+                    worker=WORKERS[index % 2],
+                    genotype_id=network(index)["genotype_id"],
+                    protocol_id=name,
+                    psnr_db=28.42 + tuned_gain(index, place, rung),
+                )
 
 
 def report(name: str, rungs: tuple[str, ...], worse: float) -> dict[str, Any]:

@@ -17,7 +17,8 @@ from nas.calibration.sweep import SWEEP
 from nas.executors import EXECUTORS
 from nas.metrics.fidelity import METRICS
 from nas.recipes.protocol import protocol_of
-from nas.recipes.recipe import EMBEDDED, BudgetSection, Recipe, SpaceSection
+from nas.recipes.recipe import EMBEDDED, BudgetSection, Recipe, SpaceSection, TuneSection
+from nas.recipes.tuning_fields import SETTING_SAMPLERS
 from nas.samplers import SAMPLERS
 from nas.training import PLANS, Plan
 from nas.training.adversarial import ADVERSARIALS
@@ -60,8 +61,12 @@ def test_the_keys_of_a_recipe() -> None:
         *("name", "scale", "data", "metric", "trials", "seed", "sampler", "objectives", "rungs"),
         *("seeds_for_front", "hours", "target_hypervolume", "seed_published", "warm_start", "executor"),
         *("workers", "device", "time_limit_seconds", "ray_address", "gpus_per_worker", "space", "budget"),
-        *("proxy", "retrain"),
+        *("proxy", "retrain", "tune"),
     }
+    assert set(TuneSection.model_fields) == {
+        *("networks", "fields", "enqueue", "steps", "trials", "seeds", "sampler"),
+    }
+    assert set(SETTING_SAMPLERS) >= {"tpe", "gp", "random"}
     assert set(SpaceSection.model_fields) == {"name", "only"}
     assert set(BudgetSection.model_fields) == {
         *("params", "multi_adds", "conv_multi_adds", "min_params", "min_multi_adds", "memory", "latency_ms"),
@@ -98,9 +103,9 @@ def test_the_files_of_a_run() -> None:
 def test_the_words_of_the_address_of_the_page() -> None:
     assert set(VIEWS) >= {
         *("front", "fronts", "benchmarks", "history", "effort", "importance", "parallel", "slices"),
-        *("heatmap", "agreement", "proxies", "curves", "rejects", "timeline", "parts"),
+        *("heatmap", "agreement", "proxies", "curves", "rejects", "timeline", "parts", "tuning"),
     }
-    assert set(SOURCES) >= {"trials", "benchmarks", "curves", "events", "parts", "calibrations"}
+    assert set(SOURCES) >= {"trials", "benchmarks", "curves", "events", "parts", "calibrations", "tuning"}
 
 
 @pytest.mark.parametrize(

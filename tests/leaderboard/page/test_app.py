@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from new_records import new_evaluation, propose, record
 from page_client import PageClient
+from rich_results import TUNED, make
 
 from leaderboard.errors import LeaderboardError
 from leaderboard.page import make_app, serve
@@ -19,6 +20,7 @@ from leaderboard.page.cached_store import CachedStore, Kept, networks_of, option
 from leaderboard.page.comparison import differing
 from leaderboard.page.detail import sections
 from leaderboard.page.diagram import boxes
+from leaderboard.page.drawing import figure_of, has_networks
 from leaderboard.page.network_data import gather, retrain_command
 from leaderboard.page.offering import MOST_OFFERED, bounded, can_be_offered, offered
 from leaderboard.page.query import Query, count, parse
@@ -618,3 +620,28 @@ def test_no_figure_of_the_page_needs_webgl_and_none_loses_a_network() -> None:
     texts = {note.text for note in plain.layout.annotations}
     assert {"<b>kernel</b>", "3x3", "1x1", "29.00", "29.50", "30.00"} <= texts
     assert drawn_plainly(made) is made
+
+
+@pytest.mark.parametrize("name", VIEWS)
+def test_every_view_of_the_page_takes_a_tuning(tuned: Path, name: str) -> None:
+    with CachedStore(sqlite_url(tuned), Kept()) as store:
+        figure = figure_of(store, Query(study=TUNED, view=name))
+    assert figure.layout.title.text
+    if name == "tuning":
+        assert has_networks(figure)
+        assert [trace.type for trace in figure.data] == ["scatter"] * 6 + ["table"]
+
+
+def test_the_page_of_a_tuning_offers_every_view_and_its_table(tuned: Path) -> None:
+    with CachedStore(sqlite_url(tuned), Kept()) as store:
+        facts = store.facts(TUNED)
+    assert {option["label"].partition(" on ")[0] for option in facts.protocols} == {"longer"}
+    assert len(facts.protocols) == 6
+    layout = client_of(tuned).get("/_dash-layout", headers=LOCAL).get_data(as_text=True)
+    assert all(view.title in layout for view in VIEWS.values())
+
+
+@pytest.fixture(scope="module")
+def tuned(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database with a tuning of two networks, beside searches."""
+    return make(tmp_path_factory.mktemp("tuned") / "results.db", trials=20)

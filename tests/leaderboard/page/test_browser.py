@@ -19,8 +19,9 @@ from typing import Any, Self
 import pytest
 from browser import MISSING, Browser, programs
 from forked import Forker
-from hostile import PAYLOADS, TOOK_EFFECT, columns_without, make_hostile
+from hostile import PAYLOADS, TOOK_EFFECT, columns_without, hostile, make_hostile
 from new_records import new_evaluation, propose, record
+from rich_results import TUNED
 from selenium.webdriver import ActionChains, Keys
 from werkzeug.serving import make_server
 
@@ -504,7 +505,7 @@ def test_every_view_is_reached_and_drawn(browser: Browser, board: str) -> None:
         browser.until(lambda view=view: browser.text("#about") == view.about, f"the view {name}")
         browser.until(lambda: browser.all("#figure .main-svg .gtitle"), f"a title of {name}")
         assert browser.text("#problem") == "", name
-        if name in ("front", "importance", "proxies"):
+        if name in ("front", "importance", "proxies", "tuning"):
             says = "Click a point to open" in browser.text("#hint")
             assert says == (name == "front"), name
         assert "WebGL is not supported" not in browser.text("#figure"), name
@@ -694,7 +695,8 @@ def test_hostile_text_in_every_column_never_takes_effect_in_the_page(
         address = f"{opened.address}?{urllib.parse.urlencode({'study': study, 'others': other})}"
         said = ""
         for name, view in VIEWS.items():
-            browser.open(f"{address}&view={name}")
+            tuned = f"{opened.address}?{urllib.parse.urlencode({'study': hostile(TUNED)})}"
+            browser.open(f"{tuned if name == 'tuning' else address}&view={name}")
             browser.until(lambda view=view: browser.text("#about") == view.about, f"the view {name}")
             browser.until(lambda: browser.all("#figure .main-svg .gtitle"), f"a title of {name}")
             browser.until(lambda: browser.all(".ag-row .link"), f"a table beside {name}")

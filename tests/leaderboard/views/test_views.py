@@ -9,7 +9,7 @@ import pandas as pd
 import plotly.graph_objects as go
 import pytest
 from levels import mostly_thorough
-from rich_results import EMPTY, RECIPE, STUDY, TWIN, UNLIKE, make, network
+from rich_results import EMPTY, RECIPE, SETTINGS, STUDY, TUNED, TWIN, UNLIKE, make, network, tuned_gain
 
 from leaderboard.errors import LeaderboardError
 from leaderboard.fronts.pareto import hypervolume
@@ -20,6 +20,7 @@ from leaderboard.views import VIEWS, Show, budget_of, front_info, psnr_range, ti
 BAD = "<script>alert(1)</script>"
 BUDGET = budget_of(RECIPE)
 SHOW = Show(study=STUDY, protocol="rung0-5a17", budget=BUDGET, studies=(TWIN, UNLIKE))
+TUNING = Show(study=TUNED)
 
 
 @pytest.fixture(scope="module")
@@ -30,12 +31,17 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def frames(database: Path) -> dict[str, pd.DataFrame]:
     with Store.at(database, read_only=True) as store:
-        return {name: source(store, SHOW) for name, source in SOURCES.items()}
+        return {name: source(store, shown(name)) for name, source in SOURCES.items()}
 
 
 @pytest.fixture(scope="module")
 def frame(frames: dict[str, pd.DataFrame]) -> pd.DataFrame:
     return frames["trials"]
+
+
+def shown(name: str) -> Show:
+    """What a view or a source shows: a tuning has one of its own."""
+    return TUNING if name == "tuning" else SHOW
 
 
 def written(figure: go.Figure) -> dict[str, Any]:
@@ -50,7 +56,7 @@ def axes_of(layout: dict[str, Any]) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("name", VIEWS)
 def test_every_view_has_a_title_units_and_its_protocol(name: str, frames: dict[str, pd.DataFrame]) -> None:
     view = VIEWS[name]
-    layout = written(view(frames[view.source], SHOW))["layout"]
+    layout = written(view(frames[view.source], shown(name)))["layout"]
     assert layout["title"]["text"].startswith("<b>")
     assert view.about.endswith(".")
     titles = [axis["title"]["text"] for axis in axes_of(layout) if "text" in axis.get("title", {})]
@@ -70,7 +76,7 @@ def test_every_view_draws_something_light_where_there_is_something(
     name: str, frames: dict[str, pd.DataFrame]
 ) -> None:
     view = VIEWS[name]
-    figure = view(frames[view.source], SHOW)
+    figure = view(frames[view.source], shown(name))
     assert figure.data
     assert len(figure.to_json()) < 400_000
 
@@ -81,9 +87,11 @@ def test_every_marker_knows_its_network(name: str, frames: dict[str, pd.DataFram
     known = {network(index)["genotype_id"] for index in range(200)}
     if name == "benchmarks":  # what a paper reports has no genotype, and goes by its name
         known |= set(frames["benchmarks"]["network"])
-    for trace in view(frames[view.source], SHOW).data:
+    for trace in view(frames[view.source], shown(name)).data:
         if name == "proxies":  # its points are trainings of many networks
             assert trace.customdata is None
+            continue
+        if name == "tuning" and trace.name == "mean":  # over its networks
             continue
         if trace.type in ("scatter", "scattergl") and "markers" in trace.mode:
             assert len(trace.customdata) == len(trace.x)
@@ -102,7 +110,7 @@ def test_every_view_says_so_when_there_is_nothing(name: str, database: Path) -> 
 @pytest.mark.parametrize("name", VIEWS)
 def test_every_view_takes_a_frame_without_a_row(name: str, frames: dict[str, pd.DataFrame]) -> None:
     view = VIEWS[name]
-    figure = view(frames[view.source].iloc[:0], Show(study=STUDY, studies=(TWIN,)))
+    figure = view(frames[view.source].iloc[:0], Show(study=shown(name).study, studies=(TWIN,)))
     assert len(figure.layout.annotations) == 1
 
 
@@ -115,7 +123,7 @@ def test_every_view_takes_a_single_point(name: str, rows: int, frames: dict[str,
         frame = frame[frame["psnr_db"].notna() & (frame["study"] == STUDY)]
     elif view.source == "events":
         frame = frame[frame["kind"].isin(["started", "finished"])]
-    figure = view(frame.iloc[:rows], Show(study=STUDY))
+    figure = view(frame.iloc[:rows], Show(study=shown(name).study))
     assert figure.layout.title.text
     assert figure.data or len(figure.layout.annotations) == 1
 
@@ -125,9 +133,8 @@ def test_every_view_takes_a_single_point(name: str, rows: int, frames: dict[str,
 def test_every_view_takes_every_cost_and_quality(name: str, database: Path) -> None:
     with Store.at(database, read_only=True) as store:
         for cost in ("params", "conv_multi_adds", "activations", "latency_ms", "memory_bytes"):
-            assert draw(
-                store, Show(study=STUDY, studies=(TWIN,), cost=cost, protocol="rung0-5a17"), name
-            ).data
+            show = Show(study=STUDY, studies=(TWIN,), cost=cost, protocol="rung0-5a17")
+            assert draw(store, show if name != "tuning" else Show(study=TUNED, cost=cost), name).data
         assert draw(store, Show(study=STUDY, studies=(TWIN,), quality="ssim"), name).layout.title.text
 
 
@@ -137,7 +144,17 @@ def spoiled(frames: dict[str, pd.DataFrame], source: str) -> pd.DataFrame:
     odd = dict.fromkeys(("device", "data", "plan", "benchmark", "part", "words", "worker", "network"), BAD)
     odd = {column: value for column, value in odd.items() if column in frame}
     changed = frame.assign(**odd)
-    for column in ("name", "genotype", "reported_in", "page", "suspect", "trained_on", "family", "reason"):
+    for column in (
+        "name",
+        "genotype",
+        "setting",
+        "reported_in",
+        "page",
+        "suspect",
+        "trained_on",
+        "family",
+        "reason",
+    ):
         if column in frame:
             changed[column] = [BAD + str(value) for value in frame[column]]
     if "study" in frame:
@@ -145,6 +162,10 @@ def spoiled(frames: dict[str, pd.DataFrame], source: str) -> pd.DataFrame:
     if "excess" in frame:
         changed["excess"] = [{BAD: 0.5} if value else {} for value in frame["excess"]]
         changed["choices"] = [{BAD: BAD, "block": BAD + str(row)} for row in range(len(frame))]
+    if "fields" in frame:
+        changed["fields"] = [{BAD: [BAD]} for _ in range(len(frame))]
+        changed["values"] = [{BAD: BAD} for _ in range(len(frame))]
+        changed["study"] = BAD
     if "details" in frame:
         changed["details"] = [{"reason": BAD} for _ in range(len(frame))]
     return changed
@@ -268,3 +289,40 @@ def test_ticks_are_round_and_inside() -> None:
     assert ticks(3e8, 2.6e10) == [5e8, 1e9, 2e9, 5e9, 1e10, 2e10]
     assert ticks(1e3, 1e9) == [1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9]
     assert ticks(2.1e5, 3.4e5) == [3e5]
+
+
+def test_a_tuning_shows_every_network_over_each_field_and_its_settings(
+    frames: dict[str, pd.DataFrame],
+) -> None:
+    figure = VIEWS["tuning"](frames["tuning"], TUNING)
+    *points, table = figure.data
+    assert [trace.name for trace in points] == ["imdn", "rfdn", "mean"] * 2
+    rates, clips = points[:3], points[3:]
+    assert sorted(rates[0].x) == pytest.approx([2e-3, 4e-3, 8e-3, 2e-2])
+    assert figure.layout.xaxis.type == "log"
+    assert list(figure.layout.xaxis2.ticktext) == ["0", "0.5"]
+    assert set(clips[0].x) == {0, 1}
+    gains = {SETTINGS[place][0]: tuned_gain(3, place, 0) for place in range(4)}
+    assert dict(zip(rates[0].x, rates[0].y, strict=True)) == pytest.approx(gains)
+    lost = list(rates[1].x).index(2e-2)
+    assert rates[1].y[lost] == 0.0
+    assert (rates[1].marker.symbol[lost], rates[1].marker.symbol.count("x")) == ("x", 1)
+    assert "diverged at step 150" in rates[1].hovertext[lost]
+    mean = dict(zip(rates[2].x, rates[2].y, strict=True))
+    assert mean[2e-2] == pytest.approx(tuned_gain(3, 2, 0) / 2)
+    cells = dict(zip(table.header["values"], table.cells["values"], strict=True))
+    assert list(cells["<b>Setting</b>"]) == [
+        "lr=0.004 clip_norm=0.5",
+        "plan as it is",
+        "lr=0.008 clip_norm=0.5",
+        "lr=0.02",
+    ]
+    assert list(cells["<b>Steps</b>"]) == ["900", "900", "300", "300"]
+    assert list(cells["<b>To the plan</b>"]) == ["+0.100", "+0.000", "+0.300", "-0.190"]
+    assert cells["<b>Remarks</b>"][3] == "rfdn diverged at step 150"
+
+
+def test_a_study_that_is_no_tuning_says_so(database: Path) -> None:
+    with Store.at(database, read_only=True) as store:
+        figure = draw(store, SHOW, "tuning")
+    assert figure.layout.annotations[0].text == "This study is no tuning; nas tune makes one"

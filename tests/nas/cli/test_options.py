@@ -21,7 +21,7 @@ from nas.training.distil import DISTILLATIONS
 from nas.training.losses import LOSSES
 from nas.training.plan import NONE, NOT_ADVERSARIAL, Plan
 
-COMMANDS = ("search", "retrain", "calibrate", "tabulate", "compress")
+COMMANDS = ("search", "retrain", "calibrate", "tabulate", "compress", "tune")
 
 BLOCKED = """
 import sys
@@ -58,7 +58,7 @@ def test_every_option_of_a_model_has_help_and_says_its_default(command: str) -> 
         if not name.startswith("--"):
             continue
         assert option.help, name  # type: ignore[attr-defined]
-        by_hand = name in ("--set", "--db", "--data-dir", "--out", "--space", "--device")
+        by_hand = name in ("--set", "--db", "--data-dir", "--out", "--space", "--device", "--field", "--try")
         default, shown = option.default, option.show_default  # type: ignore[attr-defined]
         flag = getattr(option, "is_flag", False)
         assert flag or by_hand or default is not None or isinstance(shown, str), f"{command} {name}"
@@ -84,6 +84,9 @@ OPTIONS = {
     "workers executor json device runs db",
     "tabulate": "architectures rungs seeds shard published no-published name data scale max-params "
     "max-multi-adds plan set executor workers licence data-dir out merge space device runs db",
+    "tune": "networks field try steps trials seeds sampler scale max-params max-multi-adds data plan set "
+    "seed hours executor workers time-limit-seconds ray-address gpus-per-worker device show json space "
+    "runs db",
     "compress": "distil-from distill-from distil adversarial features adversarial-steps prune prune-of "
     "importance sparsity sparsity-steps rounds quantise quantize plan steps finetune-steps set max-drop-db "
     "data metric data-dir sets scale seed weights teacher-weights output name json space device runs db",
@@ -108,7 +111,7 @@ def test_help_names_the_words_of_the_tables() -> None:
 
 def test_every_field_of_a_model_has_help() -> None:
     assert set(fields_of(Plan)) == set(Plan.__dataclass_fields__)
-    sections = {"space", "budget", "proxy", "retrain"}
+    sections = {"space", "budget", "proxy", "retrain", "tune"}
     assert set(fields_of(Recipe)) == set(Recipe.model_fields) - sections
 
 

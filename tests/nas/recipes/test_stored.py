@@ -23,7 +23,7 @@ from nas.errors import Interrupted, NasError, RecipeError
 from nas.recipes import recipe as recipes
 from nas.recipes.changes import changed
 from nas.recipes.recipe import MAY_CHANGE, Recipe, make_recipe, recipe_fields
-from nas.recipes.stored import absent_keys, require_named_cluster, stored_recipe
+from nas.recipes.stored import OPTIONAL_SECTIONS, absent_keys, require_named_cluster, stored_recipe
 from nas.search.progress import Event
 from nas.search.session import search
 from nas.training.plan import PLANS, Plan
@@ -116,6 +116,8 @@ def test_every_field_that_the_first_stored_recipe_lacks_says_what_applied_before
         if section in ("proxy", "retrain"):
             # Only what differs from a plan's defaults is stored: these stay, so nothing is to be said.
             assert field.help.before is MISSING, key
+        elif section in OPTIONAL_SECTIONS:
+            assert section not in stored, key
         elif name != "name" or section:
             assert name in (stored[section] if section else stored) or field.help.before is not MISSING, key
 
