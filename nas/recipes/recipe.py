@@ -295,8 +295,12 @@ class Recipe(_Section):
         return [replace(plan, steps=steps) for steps in self.rungs]
 
     def tuning_plans(self) -> list[Plan]:
-        """The ``[retrain]`` plan at the length of each rung of a tuning, or as it is where there are none."""
-        plan, steps = self.plan("retrain"), [] if self.tune is None else self.tune.steps
+        """The ``[retrain]`` plan at the length of each rung of a tuning, or as it is where there are none.
+
+        Without ``halvings``: a setting under which a network diverges must not be rescued by another rate.
+        """
+        plan = replace(self.plan("retrain"), halvings=0)
+        steps = [] if self.tune is None else self.tune.steps
         return [replace(plan, steps=each) for each in steps] or [plan]
 
     def price(self) -> str:

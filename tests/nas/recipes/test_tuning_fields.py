@@ -137,6 +137,13 @@ def test_a_recipe_with_a_tuning_survives_its_file(tmp_path: Any) -> None:
     assert [plan.steps for plan in recipe.tuning_plans()] == [3, 9]
 
 
+def test_a_network_that_diverges_in_a_tuning_is_not_rescued_at_another_rate() -> None:
+    section = {"networks": ["imdn"], "fields": {"lr": [1e-3, 2e-3]}}
+    recipe = make_recipe({"name": "rates", "retrain": {"plan": "longer", "halvings": 2}, "tune": section})
+    assert recipe.plan("retrain").halvings == 2
+    assert [plan.halvings for plan in recipe.tuning_plans()] == [0]
+
+
 def test_a_search_is_stored_as_before_there_were_tunings() -> None:
     assert "tune" not in Recipe().to_dict()
     short = make_recipe({"tune": TUNE | {"fields": {"ema": {"low": 0, "high": 0.9}}}}).to_dict()

@@ -421,7 +421,7 @@ def test_rungs_that_are_stopped_go_on_and_train_nothing_twice(
 
 
 def test_a_plan_that_cannot_be_gone_on_with_has_no_rungs(small_recipe: Make) -> None:
-    with pytest.raises(RecipeError, match="rungs need a proxy plan that a longer training can go on from"):
+    with pytest.raises(RecipeError, match="rungs need a proxy plan whose training a longer one can continue"):
         small_recipe(rungs=[2, 4])
     with pytest.raises(RecipeError, match=r"rungs = \[4, 2\]: growing"):
         small_recipe(rungs=[4, 2], proxy=STEADY)
