@@ -131,8 +131,10 @@ def _clip_units(parameters: list[nn.Parameter], bound: float) -> None:
         if parameter.grad is None or parameter.ndim < 2:
             continue
         unit = tuple(range(1, parameter.ndim))
-        allowed = parameter.norm(dim=unit, keepdim=True).clamp_(min=SMALLEST_NORM) * bound
-        norm = parameter.grad.norm(dim=unit, keepdim=True).clamp_(min=1e-9)
+        weights, gradients = (
+            torch.linalg.vector_norm(each, dim=unit, keepdim=True) for each in (parameter, parameter.grad)
+        )
+        allowed, norm = weights.clamp_(min=SMALLEST_NORM) * bound, gradients.clamp_(min=1e-9)
         parameter.grad.mul_((allowed / norm).clamp_(max=1.0))
 
 

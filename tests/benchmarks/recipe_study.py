@@ -165,6 +165,9 @@ def train_missing(stages: Sequence[Stage], data: str, path: Path, workers: int) 
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), max_tasks_per_child=20) as pool:
         futures = [pool.submit(trained, each, data) for each in missing.values()]
         for count, future in enumerate(as_completed(futures), start=1):
+            if (error := future.exception()) is not None:
+                print(f"{count} of {len(missing)}: {type(error).__name__}: {error}", flush=True)
+                continue
             line = json.dumps(future.result())
             with path.open("a", encoding="utf-8") as file:
                 file.write(line + "\n")
