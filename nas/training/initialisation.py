@@ -13,7 +13,7 @@ from nas.errors import RecipeError
 from nas.pruning.importance import GroupLasso
 from nas.pruning.structured import prunable_groups
 from nas.training.adversarial import Adversary
-from nas.training.checkpoint import load_described, load_weights, put_weights
+from nas.training.checkpoint import STATE, load_described, load_state, load_weights, put_weights
 from nas.training.distil import Teaching
 from nas.training.features import read_features, require_features
 from nas.training.job import Job
@@ -90,7 +90,23 @@ def begin(job: Job, device: torch.device) -> InitialState:
         from nas.training.qat import prepare_qat
 
         prepare_qat(network, job.plan.quantise_bits, job.plan.quantise_bits)
+    _refuse_other_state(job, network)
     return InitialState(network=network, teaching=teaching, adversary=adversary, lasso=lasso)
+
+
+def _refuse_other_state(job: Job, network: nn.Module) -> None:
+    """Raise CheckpointError where the state that the job resumes from holds weights of another network.
+
+    A state of another training is refused when it is resumed, with the reason.
+    """
+    own = None if job.folder is None else job.folder / STATE
+    path = own if own is not None and own.exists() else job.begin
+    if path is None:
+        return
+    state = load_state(path)
+    described = {"genotype": job.genotype.id, "scale": job.scale}
+    if all(state["identity"].get(name) == value for name, value in described.items()):
+        put_weights(network, state["network"], path)
 
 
 def finish(network: nn.Module, plan: Plan) -> nn.Module:
