@@ -7,11 +7,12 @@ sizes, links.
 from __future__ import annotations
 
 import base64
-import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from leaderboard.untrusted import UntrustedError, parse_json
 
 FOLDER, INDEX = "pictures", "index.json"
 KINDS = ("lr", "bicubic", "network", "hr")
@@ -96,8 +97,8 @@ def _inside(runs: Path, folder: str | None) -> Path | None:
 def _index(place: Path) -> dict[str, Any]:
     data = _bytes(place / INDEX)
     try:
-        found = json.loads(data or b"{}")
-    except (ValueError, RecursionError):
+        found = parse_json(data or b"{}")
+    except UntrustedError:
         return {}
     return found if isinstance(found, dict) else {}
 

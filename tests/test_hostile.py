@@ -11,7 +11,17 @@ from pathlib import Path
 import pytest
 from forked import Forker
 from hostile_entries import ENTRIES
-from hostile_runs import corpus, damaged_files, draw_of, mutated_databases, prepared, run, wrong_options
+from hostile_runs import (
+    corpus,
+    damaged_commands,
+    damaged_files,
+    draw_of,
+    mutated_databases,
+    prepared,
+    run,
+    wrong_options,
+    wrong_texts,
+)
 from hostile_values import DAMAGES, damaged
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -143,6 +153,29 @@ def test_numbers_that_no_option_can_mean_are_refused(forker: Forker, tmp_path: P
     problems = {words: run(forker, folder, *words).problem for words in wrong_options()}
     assert {words: problem for words, problem in problems.items() if problem} == {}
     assert len(problems) > 150
+
+
+@pytest.mark.thorough
+def test_texts_that_no_option_can_mean_are_refused(forker: Forker, tmp_path: Path) -> None:
+    folder = prepared(tmp_path / "work")
+    problems = {words: run(forker, folder, *words).problem for words in wrong_texts()}
+    assert {words: problem for words, problem in problems.items() if problem} == {}
+    assert len(problems) > 200
+    assert not (folder / "out.safetensors").exists()
+
+
+@pytest.mark.thorough
+def test_the_commands_refuse_damaged_files_in_one_line(
+    forker: Forker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file may be right still (a mark in front of a text, another bit of a number): then it is read."""
+    folder = prepared(tmp_path / "work")
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent / "importable"))
+    runs = {what: run(forker, folder, *words) for what, words in damaged_commands(folder, 1)}
+    troubles = {what: ended.trouble for what, ended in runs.items() if ended.status == 2}
+    assert {what: trouble for what, trouble in troubles.items() if trouble} == {}
+    assert {what: ended.said for what, ended in runs.items() if ended.status not in (0, 2)} == {}
+    assert len(troubles) > 100
 
 
 def test_an_argument_that_is_no_text_is_refused(forker: Forker, tmp_path: Path) -> None:

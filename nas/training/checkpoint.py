@@ -19,7 +19,8 @@ from torch import Tensor, nn
 from leaderboard.names import shortened
 from leaderboard.untrusted import UntrustedError, parse_json
 from nas.core.files import write_whole
-from nas.errors import CheckpointError
+from nas.errors import CheckpointError, DivergedError
+from nas.training.saved_state import check_form
 from search_spaces import Genotype, SpaceError, load_space
 from search_spaces.errors import SCALES
 
@@ -168,8 +169,19 @@ def save_state(path: Path, state: Mapping[str, Any]) -> None:
 
 
 def load_state(path: Path) -> dict[str, Any]:
-    """What :func:`save_state` wrote. Raises CheckpointError."""
+    """What :func:`save_state` wrote, in the form of `nas.training.saved_state`.
+
+    Raises CheckpointError, and DivergedError where a number in it is not finite.
+    """
     state: dict[str, Any] = load_pickled(path, "training state")
+    try:
+        check_form(state)
+    except UntrustedError as error:
+        raise CheckpointError(
+            f"{path}: no training state ({shortened(error, 300)}); move it away to start afresh"
+        ) from error
+    except DivergedError as error:
+        raise DivergedError(f"{path}: {error}; the training had diverged when it was saved") from error
     return state
 
 

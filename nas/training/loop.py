@@ -16,7 +16,15 @@ from nas.core.device import device_name, out_of_memory
 from nas.data import Patches, load_data
 from nas.errors import CheckpointError, DivergedError, Interrupted, OutOfMemoryError, TrainingError
 from nas.training import ranks
-from nas.training.checkpoint import STATE, TRUNK, WEIGHTS, load_state, save_state, save_weights
+from nas.training.checkpoint import (
+    STATE,
+    TRUNK,
+    WEIGHTS,
+    load_state,
+    put_weights,
+    save_state,
+    save_weights,
+)
 from nas.training.crops import Album, open_album
 from nas.training.curve import WINDOW, LossCurve
 from nas.training.events import Events
@@ -343,6 +351,7 @@ class _Run:
             raise CheckpointError(
                 f"{path} is of step {state['step']}, and this training ends at {self.job.plan.steps}"
             )
+        put_weights(self.network, state["network"], path)  # says in one line what does not fit
         self.seconds = state["seconds"]
         self.curve.entries = [(step, loss, psnr) for step, loss, psnr in state["curve"]]
         self._restore(state)

@@ -18,6 +18,7 @@ from nas.training.distil import Teaching
 from nas.training.feed import Feed
 from nas.training.losses import LOSSES
 from nas.training.plan import Plan
+from nas.training.saved_state import check_like, load_part, optimizer_state
 from search_spaces.blocks.branches import MergeTogether
 
 WARM_UP = 3
@@ -153,20 +154,24 @@ class TrainingStep:
         return state
 
     def load(self, state: dict[str, Any]) -> None:
-        """Take over what :meth:`state` gave."""
-        self._load_optimizer(self.optimizer, state["optimizer"])
+        """Take over what :meth:`state` gave. Raises CheckpointError where it does not fit."""
+        own = self.state()
+        check_like("work", dict.fromkeys(state, 0), dict.fromkeys(own, 0))
+        for name in ("average", "scaler", "loss_sum"):
+            check_like(name, state[name], own[name])
+        self._load_optimizer(self.optimizer, "optimizer", state["optimizer"])
         if self.adversary is not None:
-            self.adversary.critic.load_state_dict(state["critic"])
-            self._load_optimizer(self.critic_optimizer, state["critic_optimizer"])
+            load_part("critic", self.adversary.critic, state["critic"])
+            self._load_optimizer(self.critic_optimizer, "critic_optimizer", state["critic_optimizer"])
         for average, saved in zip(self.average, state["average"], strict=True):
             average.copy_(saved)
         self.scaler.load_state_dict(state["scaler"])
         self.loss_sum.copy_(state["loss_sum"])
         if self.teaching is not None:
-            self.teaching.term.load_state_dict(state["term"])
+            load_part("term", self.teaching.term, state["term"])
 
-    def _load_optimizer(self, optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
-        optimizer.load_state_dict(state)
+    def _load_optimizer(self, optimizer: torch.optim.Optimizer, what: str, state: Any) -> None:
+        optimizer.load_state_dict(optimizer_state(what, state, optimizer))
         for group in optimizer.param_groups:
             group["lr"] = self.rate  # loading puts a copy in its place
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import csv
 import io
 import json
@@ -12,9 +13,10 @@ import tempfile
 import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +26,14 @@ import torch
 from authors_layouts import authors_names
 from hostile_values import Raw, json_of, toml_of
 from released_forwards import bsrn_s_forward, bsrn_s_state
+from small_networks import TINY
 from torch import nn
+from wave_images import write_images
 
+from leaderboard.crops import FOLDER, INDEX, KINDS, MOST_CROPS, Crop, pictures
+from leaderboard.errors import LeaderboardError
+from leaderboard.page.detail import crops
+from leaderboard.site.markup import markup
 from leaderboard.store import Store
 from leaderboard.store.schema import TableBase
 from leaderboard.tables.exchange import import_results
@@ -38,8 +46,10 @@ from nas.recipes.recipe import load_recipe
 from nas.recipes.stored import stored_recipe
 from nas.retraining.selection import choose_file
 from nas.simulation.table import METADATA, read_table
-from nas.training.checkpoint import WEIGHTS, load_described, load_weights
+from nas.training import Job, Plan, train
+from nas.training.checkpoint import STATE, WEIGHTS, load_described, load_weights
 from nas.training.features import read_features
+from nas.training.loop import _Run
 from search_spaces import Genotype
 from search_spaces.lightweight import Lightweight
 
@@ -747,6 +757,200 @@ def _training_agrees(training: Any, path: Path) -> bool:
     return all(vars(training)[name] == each for name, each in table.items())
 
 
+# States of trainings
+
+
+@cache
+def _training() -> tuple[Job, dict[str, Any]]:
+    """A training of six steps, and what it left after three."""
+    folder = Path(tempfile.mkdtemp(prefix="hostile-", dir=os.environ.get("NAS_CACHE")))
+    plan = Plan(steps=6, batch=2, lr_patch=12, lr=1e-3, schedule="constant", ema=0.9)
+    data = f"folder:{write_images(folder / 'images', side=32)}"
+    job = Job(genotype=TINY, scale=2, plan=plan, data=data, threads=1)
+    first = train(replace(job, plan=replace(plan, steps=3), folder=folder / "first", keep_state=True))
+    assert first.state is not None
+    return job, torch.load(first.state, weights_only=True)
+
+
+def _tensors_of(value: Any, at: str = "") -> Iterator[tuple[str, torch.Tensor]]:
+    """The tensors of a state by their places."""
+    if isinstance(value, torch.Tensor):
+        yield at, value
+    elif isinstance(value, dict | list | tuple):
+        for key, each in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _tensors_of(each, f"{at}/{key}")
+
+
+def state_value() -> dict[str, Any]:
+    """The state with ``[type, shape, place]`` for each tensor, so that each of them can be damaged."""
+
+    def described(value: Any, at: str = "") -> Any:
+        if isinstance(value, torch.Tensor):
+            return [str(value.dtype).removeprefix("torch."), list(value.shape), at]
+        if isinstance(value, dict):
+            return {key: described(each, f"{at}/{key}") for key, each in value.items()}
+        if isinstance(value, list | tuple):
+            return [described(each, f"{at}/{number}") for number, each in enumerate(value)]
+        return value
+
+    value: dict[str, Any] = described(_training()[1])
+    return value
+
+
+def _state(value: Any) -> bytes:
+    held = dict(_tensors_of(_training()[1]))
+
+    def made(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: made(each) for key, each in value.items()}
+        if isinstance(value, list):
+            tensor = held.get(value[2]) if len(value) == 3 and isinstance(value[2], str) else None
+            return [made(each) for each in value] if tensor is None else _as_described(value, tensor)
+        return value.text if isinstance(value, Raw) else value
+
+    buffer = io.BytesIO()
+    torch.save(made(value), buffer)
+    return buffer.getvalue()
+
+
+def _as_described(value: list[Any], tensor: torch.Tensor) -> Any:
+    """A tensor in the type and shape of its description; a description without both as it is."""
+    kind = getattr(torch, value[0], None) if isinstance(value[0], str) else None
+    shape = value[1] if isinstance(value[1], list) and len(value[1]) < 6 else None
+    if not isinstance(kind, torch.dtype) or shape is None:
+        return str(value)
+    if not all(type(side) is int and 0 <= side < 10_000 for side in shape) or np.prod(shape) > 10**6:
+        return str(value)
+    count = int(np.prod(shape))
+    numbers = tensor.flatten().repeat(-(-count // tensor.numel()) if tensor.numel() else 1)[:count]
+    return numbers.reshape(shape).to(kind)
+
+
+def _resumed(job: Job) -> dict[str, Any]:
+    """What a training took over, once its other steps are taken."""
+    run = _Run(job, 1)
+    run.resume()
+    taken = {
+        **{"step": run.step, "seconds": run.seconds, "curve": list(run.curve.entries)},
+        **{"network": run.network.state_dict(), "work": run.work.state(), "patches": run.feed.state},
+    }
+    taken = copy.deepcopy(taken)
+    run.finish(None)
+    return taken
+
+
+def _read_state(path: Path) -> dict[str, Any]:
+    folder = path.parent / "training"
+    folder.mkdir(exist_ok=True)
+    (folder / STATE).write_bytes(path.read_bytes())
+    return _resumed(replace(_training()[0], folder=folder))
+
+
+def _read_trunk(path: Path) -> dict[str, Any]:
+    return _resumed(replace(_training()[0], begin=path))
+
+
+def _state_agrees(taken: dict[str, Any], path: Path) -> bool:
+    """All of the file but the optimiser's settings, which are the plan's."""
+    held, (job, _) = torch.load(path, weights_only=True), _training()
+    (group,) = taken["work"]["optimizer"].pop("param_groups")
+    held["work"]["optimizer"] = {"state": held["work"]["optimizer"]["state"]}
+    ours, theirs = (dict(_tensors_of({name: each[name] for name in taken})) for each in (taken, held))
+    same = ours.keys() == theirs.keys() and all(
+        ours[name].dtype == each.dtype and torch.equal(ours[name], each) for name, each in theirs.items()
+    )
+    return (
+        same
+        and all(taken[name] == held[name] for name in ("step", "seconds"))
+        and [tuple(entry) for entry in held["curve"]] == taken["curve"]
+        and tuple(group["betas"]) == (job.plan.beta1, job.plan.beta2)
+        and group["weight_decay"] == job.plan.weight_decay
+    )
+
+
+# Crops beside weights
+
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+def crops_value() -> dict[str, Any]:
+    reached = {"lr": None, "bicubic": 25.0, "network": 26.5, "hr": None}
+    crops = [
+        {
+            **{"image": f"wave{number}", "box": [4 * number, 8, 96, 48]},
+            **{kind: {"file": f"{number}-{kind}.png", "psnr_db": reached[kind]} for kind in KINDS},
+        }
+        for number in range(2)
+    ]
+    return {"version": 1, "scale": 4, "metric": "y_float", "crops": crops}
+
+
+def _read_crops(path: Path) -> tuple[list[Crop], str]:
+    """The crops, and the page's text about them."""
+    folder = path.parent / "run" / FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in range(2):
+        for kind in KINDS:
+            (folder / f"{number}-{kind}.png").write_bytes(PNG)
+    (folder / INDEX).write_bytes(path.read_bytes())
+    found = pictures(path.parent, "run")
+    if not found:
+        raise LeaderboardError("no crop is shown")
+    text = markup(crops(found, lambda picture: picture.data_url()))
+    text.encode()  # as a page is written
+    return found, text
+
+
+class _Elements(HTMLParser):
+    """The elements of a text with the names of their attributes."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.found: set[tuple[str, ...]] = set()
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.add((tag, *sorted(name for name, _ in attrs)))
+
+
+CROP_ELEMENTS = {
+    *(("div", "class"), ("figure",), ("figcaption",), ("div",), ("img", "alt", "src"), ("span",)),
+}
+
+
+def _crops_agree(read: tuple[list[Crop], str], path: Path) -> bool:
+    """What is shown is the index's, entries without damage are shown, and no text becomes an element."""
+    found, text = read
+    index = json.loads(path.read_bytes())
+
+    def plain(crop: Crop) -> dict[str, Any]:
+        shown = {kind: getattr(crop, kind) for kind in KINDS}
+        files = {kind: {"file": each.file.name, "psnr_db": each.psnr_db} for kind, each in shown.items()}
+        return {"image": crop.image, "box": list(crop.box), **files}
+
+    def told(entry: Any) -> Any:
+        """An entry as it may be shown: what is no PSNR is left out, and so is what has no meaning."""
+        files = {kind: {"file": entry[kind].get("file"), "psnr_db": _psnr(entry[kind])} for kind in KINDS}
+        return {"image": entry["image"], "box": entry["box"], **files}
+
+    ours = [plain(crop) for crop in found]
+    texts = [json.dumps(entry, sort_keys=True) for entry in index["crops"][:MOST_CROPS]]  # True is no 1
+    right = [entry for entry in crops_value()["crops"] if json.dumps(entry, sort_keys=True) in texts]
+    entries = [entry for entry in index["crops"] if isinstance(entry, dict) and set(KINDS) <= entry.keys()]
+    entries = [entry for entry in entries if all(isinstance(entry[kind], dict) for kind in KINDS)]
+    return (
+        all(entry in ours for entry in right)
+        and all(each in [told(entry) for entry in entries if "image" in entry] for each in ours)
+        and all(crop.metric == index["metric"] for crop in found)
+        and _Elements(text).found <= CROP_ELEMENTS
+    )
+
+
+def _psnr(entry: dict[str, Any]) -> float | None:
+    value = entry.get("psnr_db")
+    return float(value) if type(value) in (int, float) and abs(value) < 1e6 else None
+
+
 # Files of ONNX Runtime
 
 
@@ -823,10 +1027,29 @@ ENTRIES: dict[str, Entry] = {
         ("export", "hostile_entries:network", "--scale", "2", "--weights", "FILE", "--format", "safetensors"),
     ),
     "weights to start from": Entry(
-        ".safetensors", safetensors_value, _safetensors, _start_from, _described_agrees
+        ".safetensors",
+        safetensors_value,
+        _safetensors,
+        _start_from,
+        _described_agrees,
+        ("retrain", "mine", "--init-from", "FILE"),
     ),
-    "released weights": Entry(".pth", released_value, _pth, _load_released, _released_agrees),
-    "released training form": Entry(".pth", training_form_value, _pth, _load_released, _training_form_agrees),
+    "released weights": Entry(
+        ".pth",
+        released_value,
+        _pth,
+        _load_released,
+        _released_agrees,
+        ("import-weights", "FILE", "--out", "out.safetensors", "--force"),
+    ),
+    "released training form": Entry(
+        ".pth",
+        training_form_value,
+        _pth,
+        _load_released,
+        _training_form_agrees,
+        ("evaluate", "FILE", "--data-dir", "sets", "--no-record"),
+    ),
     "feature network": Entry(".pth", features_value, _pth, read_features, lambda *_: False),
     "results in CSV": Entry(".csv", rows_value, _csv, _import, _csv_agrees, ("import-results", "FILE")),
     "results in JSON lines": Entry(
@@ -853,6 +1076,9 @@ ENTRIES: dict[str, Entry] = {
     "training of a compression": Entry(
         ".training", training_value, _json_file, _read_training, _training_agrees
     ),
+    "state of a training": Entry(".state", state_value, _state, _read_state, _state_agrees),
+    "state of a shorter training": Entry(".trunk", state_value, _state, _read_trunk, _state_agrees),
+    "crops beside weights": Entry(".index", crops_value, _json_file, _read_crops, _crops_agree),
     "ONNX file": Entry(
         ".onnx",
         lambda: {"paretosr.scale": "2", "paretosr.least": "1"},

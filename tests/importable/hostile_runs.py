@@ -18,7 +18,7 @@ from typing import Any
 
 from forked import Forker
 from hostile_entries import ENTRIES, Entry, database_agrees, small, small_results
-from hostile_values import DAMAGES, REPLACEMENTS, Raw, damaged
+from hostile_values import BYTES, DAMAGES, REPLACEMENTS, Raw, damaged
 
 from leaderboard.errors import LeaderboardError
 from leaderboard.store import Store
@@ -166,6 +166,11 @@ class Run:
         """What is wrong with a refusal; empty where nothing is."""
         if self.status != 2:
             return f"exit status {self.status}: {self.said}"
+        return self.trouble
+
+    @property
+    def trouble(self) -> str:
+        """What is wrong, refused or not: a traceback, several lines, too long or too large."""
         if "Traceback" in self.said or "unexpected error" in self.said:
             return self.said
         if "\n" in self.said and "Usage:" not in self.said:
@@ -275,9 +280,59 @@ def wrong_options() -> Iterator[tuple[str, ...]]:
                 yield (str(command.name), *NEEDED.get(str(command.name), ()), option.opts[0], value)
 
 
+TEXT_OPTIONS: tuple[tuple[str, ...], ...] = (
+    ("fit", "TEXT", "--max-params", "300k"),
+    ("fit", "imdn", "--max-params", "TEXT"),
+    ("fit", "imdn", "--max-multi-adds", "TEXT"),
+    ("import-weights", "TEXT", "--out", "out.safetensors"),
+    ("import-weights", "TEXT.pth", "--out", "out.safetensors"),
+    ("import-weights", "released.pth", "--out", "TEXT"),
+    ("retrain", "mine", "--controls", "TEXT"),
+    ("retrain", "mine", "--controls", "imdn,TEXT"),
+    ("retrain", "mine", "--init-from", "TEXT"),
+    ("retrain", "mine", "--init-from", "TEXT.safetensors"),
+    ("evaluate", "TEXT.pth", "--data-dir", "sets"),
+    ("evaluate", "imdn", "--weights", "TEXT.pth", "--data-dir", "sets"),
+)
+"""Commands with a text, TEXT standing for it, that no damaged text can be right for."""
+
+COUNTS = ("--max-params", "--max-multi-adds")
+TEXT_KINDS = ("text", "long text", "control characters", "markup", "path", "code")
+COUNT_KINDS = (*TEXT_KINDS, "number that is not finite", "number beyond 64 bits")
+MOST_ARGUMENT = 100_000
+"""Characters; the system allows 128 KiB."""
+
+
+def wrong_texts() -> Iterator[tuple[str, ...]]:
+    """The commands of `TEXT_OPTIONS` with every text of the kinds of damage."""
+    for words in TEXT_OPTIONS:
+        count = words[-1] == "TEXT" and words[-2] in COUNTS
+        for kind in COUNT_KINDS if count else TEXT_KINDS:
+            for value in REPLACEMENTS[kind]:
+                text = value.text if isinstance(value, Raw) else str(value)
+                if len(text) > MOST_ARGUMENT or (words[0] == "retrain" and not text.strip(" ")):
+                    continue  # an empty list of controls asks for none
+                yield tuple(word.replace("TEXT", text) for word in words)
+
+
+def damaged_commands(folder: Path, examples: int) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Each command of `ENTRIES` with a file whose bytes are damaged; the file is made as it is asked for."""
+    for name, entry in ENTRIES.items():
+        for kind in BYTES if entry.command else ():
+            for example in range(examples):
+                path = folder / f"damaged{entry.suffix}"
+                draw = draw_of(f"command/{name}/{kind}/{example}")
+                path.write_bytes(damaged(entry.value(), entry.encode, kind, draw)[1])
+                yield f"{name}, {kind}", tuple(word.replace("FILE", path.name) for word in entry.command)
+
+
 def prepared(folder: Path) -> Path:
-    """A folder with an image and a run, for the commands of `wrong_options`."""
+    """A folder with an image, a benchmark set and a run, for the commands of `wrong_options` and others."""
     (folder / "runs").mkdir(parents=True)
+    (folder / "sets/Set5").mkdir(parents=True)
+    (folder / "sets/Set5/photo.png").write_bytes(_photo())
+    released = ENTRIES["released weights"]
+    (folder / "released.pth").write_bytes(released.encode(released.value()))
     shutil.copy(small_results(), folder / "runs/results.db")
     shutil.copy(small_results(), folder / "results.db")
     (folder / "photo.png").write_bytes(_photo())
