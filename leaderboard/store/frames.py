@@ -214,10 +214,16 @@ def _mapped(rows: Sequence[Any], place: int, change: Callable[[Any], Any]) -> li
     return [(*row[:place], change(row[place]), *row[place + 1 :]) for row in rows]
 
 
-def _trunk_share(plan: Mapping[str, Any]) -> float:
-    """Share of a plan's steps that a longer plan has, too, by the words of ``nas.training.plan.Plan``."""
-    kinds = {"cosine": 0.0, "linear": 0.0, "wsd": 1.0 - float(plan.get("decay_share", 1 / 3))}
-    return kinds.get(str(plan.get("schedule", "cosine")), 1.0)
+def _trunk_share(plan: Any) -> float:
+    """Share of a plan's steps that a longer plan has, too, by the words of ``nas.training.plan.Plan``.
+
+    NaN for what is no plan: the database may be anybody's.
+    """
+    if not isinstance(plan, Mapping):
+        return float("nan")
+    decay = plan.get("decay_share", 1 / 3)
+    falls = 1.0 - decay if isinstance(decay, int | float) else float("nan")
+    return {"cosine": 0.0, "linear": 0.0, "wsd": falls}.get(str(plan.get("schedule", "cosine")), 1.0)
 
 
 def _folder(checkpoint: str | None) -> str | None:

@@ -185,8 +185,9 @@ def halvings_text(halvings: Sequence[Sequence[float]]) -> str:
             learning rates.
     """
     return ", ".join(
-        f"rate halved at step {step:,.0f} (resumed from {resumed:,.0f}, rate x {factor:g})"
-        for step, resumed, factor in halvings
+        f"rate halved at step {each[0]:,.0f} (resumed from {each[1]:,.0f}, rate x {each[2]:g})"
+        for each in halvings
+        if len(each) == 3 and all(isinstance(number, int | float) for number in each)
     )
 
 

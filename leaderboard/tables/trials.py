@@ -218,7 +218,7 @@ def _take_in(found: dict[str, Contents], row: Row, where: str) -> None:
         _keep(contents.protocols, protocol, _protocol(row, where), f"{where}: protocol {protocol!r}")
     trial = {name: row[name] for name in _OF_TRIAL if name not in ("genotype", "protocol")}
     trial |= {"genotype_id": genotype, "protocol_id": protocol, "lease_until": None, "result": None}
-    trial["excess"] = trial["excess"] or {}
+    trial["excess"] = {} if trial["excess"] is None else trial["excess"]
     if row["state"] in ("finished", "repeated"):
         trial["result"] = genotype, str(protocol), row["seed"]
         evaluation = f"{where}: the evaluation of network {genotype!r}"

@@ -466,7 +466,8 @@ def _is_empty(value: Any) -> bool:
 def _same_cell(name: str, theirs: Any, ours: Any) -> bool:
     if _is_empty(theirs):
         usual = {"excess": "{}", "study_code_version": "unknown"}
-        return _is_empty(ours) or ours == usual.get(name) or name in ("evaluated_at", "study_created_at")
+        derived = ("evaluated_at", "study_created_at", "cost_form")
+        return _is_empty(ours) or ours == usual.get(name) or name in derived
     if name in WHOLE or name in NUMBERS:
         return bool(float(theirs) == float(ours))
     if name in STAMPS:
@@ -474,6 +475,13 @@ def _same_cell(name: str, theirs: Any, ours: Any) -> bool:
     if name in NESTED:
         return bool(json.loads(theirs) == json.loads(ours))
     return bool(theirs == ours)
+
+
+def _whole(value: Any) -> int:
+    """A whole number as a cell has it: all its digits where it is one or its text."""
+    with suppress(ValueError):
+        return int(value) if isinstance(value, int | str) else int(float(value))
+    return int(float(value))
 
 
 def _rows_agree(ours: list[dict[str, Any]], theirs: list[dict[str, Any]]) -> bool:
@@ -485,11 +493,11 @@ def _rows_agree(ours: list[dict[str, Any]], theirs: list[dict[str, Any]]) -> boo
             row
         )
     for row in over:
-        key = (row["study"], row["stage"], row["genotype"], int(float(row["seed"])), int(float(row["rung"])))
+        key = (row["study"], row["stage"], row["genotype"], _whole(row["seed"]), _whole(row["rung"]))
         same = [
             mine
             for mine in kept.get(key, [])
-            if all(_same_cell(name, row[name], mine[name]) for name in COLUMNS if name != "number")
+            if all(_same_cell(name, row.get(name), mine[name]) for name in COLUMNS if name != "number")
         ]
         if not same:
             return False
@@ -613,7 +621,8 @@ def database_agrees(here: Path, there: Path) -> bool:
                 if name in ("study_id", "evaluation_id", "trial_id") or name in _LOOSE.get(table, ()):
                     continue
                 if (table, name) in JSON_COLUMNS and value is not None:
-                    value = None if value == "null" else json.dumps(json.loads(value), sort_keys=True)
+                    with suppress(ValueError):  # of a damaged row, which was not taken in so
+                        value = None if value == "null" else json.dumps(json.loads(value), sort_keys=True)
                 elif isinstance(value, int | float):
                     value = float(value)
                 elif isinstance(value, str) and name in ("created_at", "finished_at", "at", "lease_until"):
@@ -701,8 +710,8 @@ def _table(value: Any) -> bytes:
 def _table_agrees(table: Any, path: Path) -> bool:
     import pyarrow.parquet as pq
 
-    held = pq.read_table(path)
-    frame, card = held.to_pandas(), json.loads(held.schema.metadata[METADATA])
+    held = pq.ParquetFile(path)  # its own metadata; a second copy stands in that of its schema
+    frame, card = held.read().to_pandas(), json.loads(held.metadata.metadata[METADATA])
     ours = {(row.rung, row.seed): row for row in table.frame.itertuples()}
     same = all(
         float(row.psnr_db) == ours[int(row.rung), int(row.seed)].psnr_db
