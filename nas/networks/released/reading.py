@@ -157,8 +157,8 @@ def convert(path: Path, weights: Weights) -> Released:
         folded = weights if layout.fold is None else layout.fold(weights)
         shapes = Shapes.of(folded)
         held = layout.read(shapes)
-        genotype = _fitting(held, shapes)
-        converted = _converted(held, folded, genotype)
+        genotype, own_shapes = _fitting(held, shapes)
+        converted = _converted(held, folded, own_shapes)
     except (LayoutError, SpaceError) as error:
         raise CheckpointError(f"{path}: looks like {layout.family}, but {shortened(error, 400)}") from None
     except (RuntimeError, LookupError, ValueError) as error:  # of a fold: shapes that do not fit each other
@@ -191,8 +191,8 @@ def _require_small(weights: Weights) -> None:
             )
 
 
-def _fitting(held: Held, shapes: Shapes) -> Genotype:
-    """The genotype whose network has tensors of these shapes. Raises LayoutError where none has."""
+def _fitting(held: Held, shapes: Shapes) -> tuple[Genotype, Shapes]:
+    """The genotype whose network fits these shapes, and its own. Raises LayoutError where none does."""
     own = {name: _own_name(name, held) for name in shapes}
     found = {ours: shapes[name] for name, ours in own.items() if ours is not None}
     genotype = held.genotype
@@ -206,18 +206,17 @@ def _fitting(held: Held, shapes: Shapes) -> Genotype:
     for name, shape in found.items():
         if not _same_sides(shape, expected[name]):
             raise LayoutError(f"{_their_name(name, back)} has the shape {shape}, not {expected[name]}")
-    return genotype
+    return genotype, expected
 
 
-def _converted(held: Held, weights: Weights, genotype: Genotype) -> Weights:
-    """The tensors by their names here. Raises LayoutError where constants differ from those here."""
+def _converted(held: Held, weights: Weights, own_shapes: Shapes) -> Weights:
+    """The tensors by their names and shapes here. Raises LayoutError where constants differ."""
     for name, value in held.constants.items():
         given = weights.get(name, value)
         if given.shape != value.shape or not torch.allclose(given, value, atol=1e-6):
             raise LayoutError(f"{name} is not {value.flatten().tolist()}, which is fixed here")
     found = {_own_name(name, held): tensor for name, tensor in weights.items()}
-    expected = genotype.build(held.scale).state_dict()
-    return {name: found[name].reshape(expected[name].shape).clone() for name in expected}
+    return {name: found[name].reshape(shape).clone() for name, shape in own_shapes.items()}
 
 
 def _own_name(name: str, held: Held) -> str | None:

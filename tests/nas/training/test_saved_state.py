@@ -18,15 +18,25 @@ from nas.training.checkpoint import load_state, save_state
 State = dict[str, Any]
 
 
+def continued(images: Path, folder: Path, first_steps: int, **plan: Any) -> tuple[Job, Path]:
+    """A training, and the state that a shorter one of ``first_steps`` steps left in ``folder``."""
+    job = Job(
+        genotype=TINY,
+        scale=2,
+        plan=Plan(batch=2, lr_patch=12, lr=1e-3, schedule="constant", **plan),
+        data=f"folder:{images}",
+        threads=1,
+    )
+    shorter = replace(job, plan=replace(job.plan, steps=first_steps), folder=folder, keep_state=True)
+    state = train(shorter).state
+    assert state is not None
+    return job, state
+
+
 @pytest.fixture(scope="module")
 def short(images: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Job, Path]:
     """A training of six steps, and the state that one of three steps left."""
-    plan = Plan(steps=6, batch=2, lr_patch=12, lr=1e-3, schedule="constant", ema=0.9)
-    job = Job(genotype=TINY, scale=2, plan=plan, data=f"folder:{images}", threads=1)
-    folder = tmp_path_factory.mktemp("short")
-    first = train(replace(job, plan=replace(plan, steps=3), folder=folder, keep_state=True))
-    assert first.state is not None
-    return job, first.state
+    return continued(images, tmp_path_factory.mktemp("short"), 3, steps=6, ema=0.9)
 
 
 def weight(state: State) -> str:
@@ -140,12 +150,7 @@ def test_a_state_of_another_network_is_said_to_be_so(short: tuple[Job, Path]) ->
 @pytest.fixture(scope="module")
 def rescuable(images: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Job, Path]:
     """A training that may halve its rate, and the state that a shorter one left with its good states."""
-    plan = Plan(steps=70, batch=2, lr_patch=12, lr=1e-3, schedule="constant", halvings=2)
-    job = Job(genotype=TINY, scale=2, plan=plan, data=f"folder:{images}", threads=1)
-    folder = tmp_path_factory.mktemp("rescuable")
-    first = train(replace(job, plan=replace(plan, steps=55), folder=folder, keep_state=True))
-    assert first.state is not None
-    return job, first.state
+    return continued(images, tmp_path_factory.mktemp("rescuable"), 55, steps=70, halvings=2)
 
 
 RESCUE: dict[str, Callable[[State], Any]] = {
